@@ -1,0 +1,45 @@
+# make demo   set up .venv, then discover Bi-Se phases (about ten minutes on two cores, set-up included)
+# make test   set up .venv with the test tools, then run the whole test suite
+# make lint   ruff and mypy          make setup   .venv alone          make clean   remove .venv and caches
+# PYTHON=/path/to/python chooses the interpreter that .venv is made with.
+.PHONY: demo test lint setup clean
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+demo: .venv/.runtime
+	$(BIN)/ccdcgan-al run Bi-Se $(DEMO_ARGS)
+
+test: .venv/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: .venv/.runtime
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 to 3.13 with the modules venv and ensurepip was found;" \
+		"install one (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# the stamps: an install is repeated only where a lock file or pyproject.toml is newer
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	$(PIP) install -q -r requirements.lock
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.test: requirements-test.lock .venv/.runtime
+	$(PIP) install -q -r requirements-test.lock
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

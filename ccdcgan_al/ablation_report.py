@@ -1,0 +1,162 @@
+"""What an ablation found: a table by strategy, mean and spread over seeds, and figures. It runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ORDER = ("random", "dcgan", "screened", "ccdcgan", "latent")
+NEAR, METASTABLE = 0.05, 0.1  # eV/atom above hull
+COLUMNS = {
+    "decoded": "decoded",
+    "valid": "valid",
+    "strict": "strict",
+    "unique": "unique",
+    "novel": "novel",
+    "formation": "formation energy",
+    "above": "above hull",
+    "near": "<= 50",
+    "metastable": "<= 100",
+    "new_near": "new, <= 50",
+    "new_metastable": "new, <= 100",
+    "seconds": "CPU s",
+}
+"""Figure -> heading. decoded, valid, strict, unique and novel are shares of what was drawn, energies are means over the relaxed (meV/atom), and the
+shares within 50 and 100 meV/atom of the hull are of all that were given to the relaxer, failures among them."""
+
+
+def figures_of(run: dict[str, Any]) -> dict[str, float]:
+    """Figures of one strategy and seed, by the names of `COLUMNS`; nan where nothing was relaxed."""
+    drawn, candidates = run["generated"], run["candidates"]
+    relaxed = [item for item in candidates if item["state"] == "relaxed"]
+    new = [item for item in relaxed if item["new"]]
+
+    def share(items: Sequence[dict[str, Any]], within: float) -> float:
+        near = sum(item["above_hull"] <= within for item in items)
+        return near / len(candidates) if candidates else float("nan")
+
+    def mean(key: str) -> float:
+        return 1000 * float(np.mean([item[key] for item in relaxed])) if relaxed else float("nan")
+
+    return {
+        **{name: run[name] / drawn for name in ("decoded", "valid", "strict", "unique", "novel")},
+        "formation": mean("formation_energy"),
+        "above": mean("above_hull"),
+        "near": share(relaxed, NEAR),
+        "metastable": share(relaxed, METASTABLE),
+        "new_near": share(new, NEAR),
+        "new_metastable": share(new, METASTABLE),
+        "seconds": sum(run["cpu_seconds"].values()),
+    }
+
+
+def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Mean and standard deviation over seeds of every figure, by strategy, in the order of `ORDER`."""
+    summary = {}
+    for strategy in sorted({run["strategy"] for run in result["runs"]}, key=_place):
+        runs = [figures_of(run) for run in result["runs"] if run["strategy"] == strategy]
+        summary[strategy] = {name: mean_and_spread([figures[name] for figures in runs]) for name in COLUMNS}
+    return summary
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of what is a number; nan and 0 where nothing is."""
+    numbers = [value for value in values if np.isfinite(value)]
+    if not numbers:
+        return float("nan"), 0.0
+    return float(np.mean(numbers)), float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown table of `summarise`: per cent, meV/atom and seconds, each with the standard deviation over the seeds."""
+    lines = [f"| strategy | seeds | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for strategy, figures in summarise(result).items():
+        cells = [_cell(name, *figures[name]) for name in COLUMNS]
+        seeds = sum(run["strategy"] == strategy for run in result["runs"])
+        lines.append(f"| `{strategy}` | {seeds} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(name: str, mean: float, spread: float) -> str:
+    """Text of one cell."""
+    if name in {"formation", "above", "seconds"}:
+        return f"{mean:.0f} ± {spread:.0f}"
+    return f"{100 * mean:.0f} ± {100 * spread:.0f} %"
+
+
+def _place(strategy: str) -> tuple[int, str]:
+    return (ORDER.index(strategy) if strategy in ORDER else len(ORDER), strategy)
+
+
+def plot_energies(result: dict[str, Any]) -> Figure:
+    """Energy above hull of every relaxed candidate by strategy, beside the data set's; a bar is the median."""
+    figure, axes = _axes(result)
+    known = [item["above_hull"] for item in result["data"]]
+    groups = [("data set", known), *((s, _relaxed(result, s, "above_hull")) for s in summarise(result))]
+    rng = np.random.default_rng(0)
+    for place, (name, values) in enumerate(groups):
+        millis = 1000 * np.array(values)
+        shift = rng.uniform(-0.28, 0.28, len(millis))
+        axes.scatter(place + shift, millis, s=9, alpha=0.5, color="0.5" if name == "data set" else f"C{place - 1}")
+        axes.hlines(np.median(millis), place - 0.35, place + 0.35, color="black", linewidth=1.5)
+    for level in (1000 * NEAR, 1000 * METASTABLE):
+        axes.axhline(level, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
+    axes.set_xticks(range(len(groups)), [name for name, _ in groups])
+    axes.set_ylim(-15, 400)
+    axes.set_ylabel("energy above hull (meV/atom)")
+    return figure
+
+
+def plot_compositions(result: dict[str, Any]) -> Figure:
+    """Composition and formation energy of what each strategy's candidates relaxed to, beside the training set."""
+    figure, axes = _axes(result)
+    for training, colour, label in ((False, "0.85", "data set, not learnt from"), (True, "0.55", "training set")):
+        items = [item for item in result["data"] if item["training"] == training]
+        axes.scatter(*_points(items), s=12, color=colour, label=label, zorder=1)
+    for number, strategy in enumerate(summarise(result)):
+        items = [i for run in result["runs"] if run["strategy"] == strategy for i in run["candidates"]]
+        axes.scatter(
+            *_points([item for item in items if item["state"] == "relaxed"]),
+            s=18,
+            alpha=0.8,
+            marker="os^vDPX*"[number % 8],
+            color=f"C{number}",
+            label=strategy,
+            zorder=2,
+        )
+    axes.set_xlabel(f"fraction of {result['elements'][-1]}")
+    axes.set_ylabel("formation energy (meV/atom)")
+    axes.set_ylim(-430, 350)
+    axes.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def _points(items: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    return [item["fraction"] for item in items], [1000 * item["formation_energy"] for item in items]
+
+
+def _relaxed(result: dict[str, Any], strategy: str, key: str) -> list[float]:
+    """Values of all relaxed candidates of a strategy."""
+    runs = [run for run in result["runs"] if run["strategy"] == strategy]
+    return [item[key] for run in runs for item in run["candidates"] if item["state"] == "relaxed"]
+
+
+def _axes(result: dict[str, Any]) -> tuple[Figure, Any]:
+    """Return a figure with one pair of axes, titled with what was compared."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    seeds = len({run["seed"] for run in result["runs"]})
+    axes.set_title(
+        f"{'-'.join(result['elements'])}, {result['method']['calculator']}: {result['relaxations']} relaxations, {seeds} seeds",
+        fontsize=10,
+    )
+    return figure, axes

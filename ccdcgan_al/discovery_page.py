@@ -1,0 +1,257 @@
+"""The pages of discovery experiments in Markdown, from its JSON alone; every figure and verdict on it follows from the runs that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ccdcgan_al.discovery_report import (
+    DILUTE,
+    THRESHOLDS,
+    by_round,
+    is_new,
+    proposed,
+    strategies_of,
+    table,
+    withheld_found,
+)
+
+GOALS = {  # issue's wording -> (figure of the JSON, key in it, at least)
+    "within 50 meV/atom, times `random`": ("acceleration_over_random", "0.05", 5.0),
+    "within 100 meV/atom, times `random`": ("acceleration_over_random", "0.1", 3.0),
+    "within 50 meV/atom, times `one-shot`": ("acceleration_over_one_shot", "0.05", 1.5),
+    "S.U.N. of `ccdcgan`": ("sun", "ccdcgan", 0.4),
+}
+SHOWN_CLAIMS = 30
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the page of a result of `discovery_report.with_figures`."""
+    name = result["chemical_system"]
+    plots = [
+        f"![{text}]({name}-{kind}.png)"
+        for text, kind in (("Discovery curve", "curve"), ("Hull", "hull"), ("Energies by strategy", "energies"))
+    ]
+    parts = [
+        f"# Discovery in {name}",
+        _head(result),
+        "## Verdict\n\n" + _verdicts(result),
+        "## Strategies\n\n" + table(result) + "\n\n" + _legend(result),
+        "\n".join(plots),
+        "## Goals\n\n" + _goals(result),
+        "## By round\n\n" + _rounds(result),
+        "## Withheld phases\n\n" + _withheld(result),
+        "## Claims\n\n" + _claims(result),
+        "## Reference hull\n\n" + _reference(result),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def overview(results: Sequence[dict[str, Any]]) -> str:
+    """Return the table of all systems: budget, what `random` and `ccdcgan` found, and the claims."""
+    lines = [
+        "| system | budget, seeds of it | strategy | random seeds | new, <= 0 | <= 50 | <= 100 | withheld found | claims that keep their place |",
+        "|---" * 9 + "|",
+    ]
+    for result in results:
+        kept = sum(claim["keeps_its_place"] is True for claim in result["claims"])
+        for name in strategies_of(result):
+            runs = [run for run in result["runs"] if run["strategy"] == name]
+            rows = [row for run in runs for row in proposed(run)]
+            counts = [sum(is_new(row, limit) for row in rows) for limit in THRESHOLDS]
+            found = f"{result['withheld_found'][name]} of {result['withheld_total']}"
+            name_of = result["chemical_system"]
+            cells = [
+                f"[{name_of}]({name_of}.md)",
+                f"{result['budget']}, {result['seed_count']}",
+                f"`{name}`",
+                str(len(runs)),
+                *(f"{count} of {len(rows)}" for count in counts),
+                found,
+                f"{kept} of {len(result['claims'])}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _head(result: dict[str, Any]) -> str:
+    spec, method = result["provenance"]["spec"], result["provenance"]["method"]
+    seeds = sorted({run["seed"] for run in result["runs"]})
+    whole = sum(run["complete"] for run in result["runs"])
+    budget = (
+        f"**Budget of these runs: {result['budget']} relaxations a strategy and seed, {result['seed_count']} of them seeds, then rounds of "
+        f"{result['per_round']}; random seeds {', '.join(map(str, seeds))}.** {whole} of {len(result['runs'])} runs are complete."
+    )
+    lines = [
+        f"Written by `ccdcgan-al benchmark discovery`, all figures from `{result['chemical_system']}.json`. {budget}",
+        f"The spec asks for {spec['budget']} relaxations; with the same `--work`, this goes there: `{result['goes_on']}`.",
+        (
+            f"Energies: {method['calculator']} {method['version']}, {method['functional']}, {result['provenance']['scale']}. "
+            f"Spin: {spec['spin']}."
+        ),
+    ]
+    return "\n\n".join(lines + ([spec["notes"]] if spec["notes"] else []))
+
+
+def _verdicts(result: dict[str, Any]) -> str:
+    """Tell what was found though withheld, what lies on the hull, what another potential leaves there, and what would need DFT."""
+    found: dict[str, list[str]] = {name: [] for name in result["withheld_in_limits"]}
+    for run in result["runs"]:
+        for name in withheld_found(run).keys() & found.keys():
+            found[name].append(f"`{run['strategy']}`")
+    known = [f"{name} by {', '.join(sorted(set(by)))}" if by else f"{name} by none" for name, by in found.items()]
+    claims = [claim for claim in result["claims"] if claim["withheld"] is None]
+    on_hull = [claim for claim in claims if claim["above_hull"] <= 0]
+    kept = [claim for claim in claims if claim["keeps_its_place"]]
+    checked = f"within 25 by the checking potential {len(kept)}: {_names(kept)}"
+    if any(claim["keeps_its_place"] is None for claim in claims):
+        checked = f"not all are checked by another potential; within 25 by it {len(kept)}: {_names(kept)}"
+    magnetic = "" if result["provenance"]["spec"]["spin"].startswith("none:") else ", with spin"
+    lines = [
+        f"- Known phases found though withheld: {'; '.join(known) or 'none was withheld'}.",
+        f"- New and not withheld, on the reference hull or below it: {_names(on_hull)}.",
+        f"- New and not withheld, within 50 meV/atom of it: {len(claims)}; {checked}.",
+        f"- To confirm by DFT{magnetic}: {f'those {len(kept)}, lowest first' if kept else 'none of them'}; nothing here is confirmed.",
+    ]
+    for name, figures in result["summary"].items():
+        within, sound, dilute = (figures[column][0] for column in ("0.1", "sound", "dilute"))
+        if within:
+            lines.append(
+                f"- Of `{name}`'s {within:.0f} new phases within 100 meV/atom per 100 relaxations, {dilute:.0f} are more than {100 * DILUTE:.0f} % "
+                f"one element, where the hull is shallow, and {within - sound:.0f} would be on the hull with MP2020 corrections."
+            )
+    return "\n".join(lines)
+
+
+def _names(claims: Sequence[dict[str, Any]]) -> str:
+    return (
+        ", ".join(f"{claim['formula']} {claim['space_group']} ({1000 * claim['above_hull']:.0f})" for claim in claims)
+        or "none"
+    )
+
+
+def _legend(result: dict[str, Any]) -> str:
+    tolerances = result["provenance"]["tolerances"]
+    code = sorted({stage["source"] for run in result["runs"] for stage in run["rounds"]})
+    matcher = f"ltol {tolerances['ltol']}, stol {tolerances['stol']}, angle {tolerances['angle_tol']:g}"
+    return (
+        "Proposed: relaxations after the seeds. Above hull: median above the reference hull of what relaxed (meV/atom). New, <= 0, 50, 100: "
+        "unique new phases within so many meV/atom of the reference hull, per 100 proposed relaxations, failures counted; then how many "
+        "of the last MP2020 corrections would not put on the hull (not corr.), and how many are dilute, more than "
+        f"{100 * DILUTE:.0f} % one element. S.U.N.: unique new "
+        "within 100 meV/atom, as a share of all that was given to the relaxer (not of all that was drawn: what is not relaxed has no energy). "
+        f"New is what matches (StructureMatcher, {matcher}) no relaxed seed, no known phase that was not withheld and no earlier candidate, "
+        "and is a plausible crystal. CPU s: proposing and selecting, networks included, "
+        "relaxations not. ± is the standard deviation over random seeds. "
+        f"Code that proposed (sha256 of the package's source): {', '.join(code)}."
+    )
+
+
+def _goals(result: dict[str, Any]) -> str:
+    lines = ["| goal (budget 200, 3 seeds) | wanted | here |", "|---|---|---|"]
+    for text, (figure, key, least) in GOALS.items():
+        value = result[figure].get(key)
+        lines.append(
+            f"| {text} | >= {least:g} | {'not defined: the other found none, or did not run' if value is None else _verdict(value, least)} |"
+        )
+    summary = result["summary"]
+    for other in ("substitution", "perturbation"):
+        if {"ccdcgan", other} <= summary.keys():
+            ours, theirs = (summary[name]["0.05"][0] for name in ("ccdcgan", other))
+            said = "met" if ours > theirs else "**not met**"
+            lines.append(
+                f"| within 50 meV/atom per 100 relaxations, above `{other}` | > {theirs:.3g} | {ours:.3g}, {said} |"
+            )
+    found, wanted = result["withheld_found"].get("ccdcgan"), result["withheld_total"]
+    if found is not None and result["withhold_hull"]:
+        lines.append(
+            f"| withheld phases within the size limits found by `ccdcgan` | {wanted} | {_verdict(found, wanted)} |"
+        )
+    return "\n".join(lines)
+
+
+def _verdict(value: float, least: float) -> str:
+    return f"{value:.3g}, {'met' if value >= least else '**not met**'}"
+
+
+def _rounds(result: dict[str, Any]) -> str:
+    lines = ["Unique new phases within 0 / 50 / 100 meV/atom, of so many relaxations, by round; seeds added up.", ""]
+    runs = {name: [run for run in result["runs"] if run["strategy"] == name] for name in strategies_of(result)}
+    most = max((len(by_round(run)) for run in result["runs"]), default=0)
+    lines += [f"| strategy | {' | '.join(f'round {n + 1}' for n in range(most))} |", "|---" * (most + 1) + "|"]
+    for name, group in runs.items():
+        cells = []
+        for number in range(1, most + 1):
+            items = [item for run in group for item in by_round(run) if item["round"] == number]
+            sums = {key: sum(item[key] for item in items) for key in ("0", "0.05", "0.1", "relaxations")}
+            cells.append(f"{sums['0']} / {sums['0.05']} / {sums['0.1']} of {sums['relaxations']}" if items else "-")
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _withheld(result: dict[str, Any]) -> str:
+    if not result["withheld"]:
+        return "None was withheld."
+    inside = set(result["withheld_in_limits"])
+    lines = [
+        "| phase | within 20 sites and 10 Å | found (strategy-seed: after how many relaxations) |",
+        "|---|---|---|",
+    ]
+    for name in result["withheld"]:
+        found = [
+            f"{run['strategy']}-{run['seed']}: {withheld_found(run)[name]}"
+            for run in result["runs"]
+            if name in withheld_found(run)
+        ]
+        lines.append(f"| {name} | {'yes' if name in inside else 'no'} | {', '.join(found) or 'by none'} |")
+    lines.append(
+        "\nSeeds that match or relax into a withheld phase are left out or set aside, so no strategy learns from them; `substitution` may "
+        "still propose a withheld phase's prototype."
+    )
+    return "\n".join(lines)
+
+
+def _claims(result: dict[str, Any]) -> str:
+    claims = result["claims"]
+    if not claims:
+        return "No unique new phase lies within 50 meV/atom of the reference hull."
+    checks = list(claims[0]["checked"])
+    below = sum(claim["above_hull"] <= 0 for claim in claims)
+    kept = sum(claim["keeps_its_place"] is True for claim in claims)
+    driven = sum(claim["correction_driven"] for claim in claims)
+    judged = (
+        f"{kept} are within 25 meV/atom of the hull of the first checking potential too"
+        if checks
+        else "**no other potential has checked them**"
+    )
+    text = (
+        f"{len(claims)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull, {below} of them on or below it; "
+        f"{judged}; {driven} would be on the hull with MP2020 corrections but are not. Energies above each potential's own reference hull in "
+        "meV/atom. **None is confirmed by DFT, which every one would need**, with spin where the page says so; the cells are in the JSON."
+    )
+    headings = ["formula", "group", "sites", "above hull", *checks, "first found by"]
+    lines = [text, "", f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+    for claim in claims[:SHOWN_CLAIMS]:
+        energies = [claim["above_hull"], *(claim["checked"][name] for name in checks)]
+        cells = [
+            f"{claim['formula']}{' (withheld)' if claim['withheld'] else ''}",
+            claim["space_group"],
+            str(claim["n_sites"]),
+            *("-" if energy is None else f"{1000 * energy:.0f}" for energy in energies),
+            claim["name"],
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if len(claims) > SHOWN_CLAIMS:
+        lines.append(f"\n{len(claims) - SHOWN_CLAIMS} more are in the JSON.")
+    return "\n".join(lines)
+
+
+def _reference(result: dict[str, Any]) -> str:
+    lines = ["| phase | formation energy (meV/atom) | above hull (meV/atom) | sites |", "|---|---|---|---|"]
+    for item in sorted(result["reference"], key=lambda item: (item["fractions"], item["above_hull"])):
+        energies = f"{1000 * item['formation_energy']:.0f} | {1000 * item['above_hull']:.0f}"
+        lines.append(f"| {item['name']} | {energies} | {item['n_sites']} |")
+    if result["reference_failed"]:
+        failed = ", ".join(f"{name} ({reason})" for name, reason in result["reference_failed"].items())
+        lines.append(f"\nNot in the hull, since it did not relax: {failed}.")
+    return "\n".join(lines)

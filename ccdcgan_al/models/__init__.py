@@ -1,0 +1,1 @@
+"""The networks: the only home of keras and tensorflow, which are imported when a network is built."""

@@ -1,0 +1,140 @@
+"""The networks of a constraint, and how an ensemble of them is trained. They know no folds and no families: those come as weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccdcgan_al.models.pair_correlations import RADII, n_channels, n_features
+
+if TYPE_CHECKING:
+    import keras
+
+FloatArray = NDArray[np.floating]
+
+
+def build_image_network(side: int, filters: int, name: str) -> keras.Model:
+    """2-D CNN on the crystal graph, as published: (n, side, side, 1) -> (n, 1), in standard deviations of the training values."""
+    import keras
+    from keras import layers
+
+    return keras.Sequential(
+        [
+            keras.Input((side, side, 1)),
+            layers.Conv2D(filters, 5, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Conv2D(2 * filters, 5, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Flatten(),
+            layers.Dropout(0.1),
+            layers.Dense(128, activation="gelu"),
+            layers.Dense(1),
+        ],
+        name=name,
+    )
+
+
+def build_pair_network(n_elements: int, filters: int, name: str) -> keras.Model:
+    """1-D CNN along the distance on standardised pair correlations, a channel a pair of elements: (n, n_features) -> (n, 1)."""
+    import keras
+    from keras import layers
+
+    whole = keras.Input((n_features(n_elements),))
+    channels = n_channels(n_elements)
+    curves = layers.Reshape((channels, len(RADII)))(whole[:, n_elements + 1 :])
+    x = layers.Permute((2, 1))(curves)
+    x = layers.Conv1D(filters, 3, padding="same", activation="gelu")(x)
+    x = layers.Conv1D(2 * filters, 3, strides=2, padding="same", activation="gelu")(x)
+    x = layers.Concatenate()([layers.Flatten()(x), whole])
+    x = layers.Dropout(0.1)(layers.Dense(128, activation="gelu")(x))
+    x = layers.Dropout(0.1)(layers.Dense(64, activation="gelu")(x))
+    return keras.Model(whole, layers.Dense(1)(x), name=name)
+
+
+def train_ensemble(
+    networks: Sequence[keras.Model],
+    inputs: FloatArray,
+    targets: FloatArray,
+    weights: FloatArray,
+    validation: tuple[FloatArray, FloatArray, NDArray[np.bool_]],
+    *,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+) -> list[int]:
+    """Train all networks at once on the same batches, each with its own weights of the rows, and leave each with the weights of its best epoch.
+
+    Parameters
+    ----------
+    networks : of one architecture, inputs -> (n, 1)
+    inputs, targets : (rows, ...) and (rows,)
+    weights : (networks, rows); 0 where a network must not learn the row
+    validation : inputs (n, ...), targets (n,), and which of them stop each network (networks, n)
+    epochs, patience, batch_size, learning_rate, weight_decay : see `ConstraintSettings`
+
+    Returns
+    -------
+    list of int
+        Best epoch of each network, from 1.
+    """
+    import keras
+    import tensorflow as tf
+
+    variables = [network.trainable_variables for network in networks]
+    everything = [variable for own in variables for variable in own]
+    batches = -(-len(inputs) // batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * batches)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+    optimizer.build(everything)
+    data = [tf.constant(array, tf.float32) for array in (inputs, targets, weights.T)]
+    share = tf.constant(weights.mean(axis=1), tf.float32)
+    watched = tf.constant(validation[0], tf.float32)
+
+    @tf.function
+    def epoch(order: Any) -> None:
+        for number in tf.range(batches):
+            rows = order[number * batch_size : (number + 1) * batch_size]
+            x, y, w = (tf.gather(part, rows) for part in data)
+            with tf.GradientTape() as tape:
+                losses = [
+                    tf.reduce_mean(w[:, k] * _huber(network(x, training=True)[:, 0] - y)) / share[k]
+                    for k, network in enumerate(networks)
+                ]
+                total = tf.add_n(losses)
+            optimizer.apply(tape.gradient(total, everything), everything)
+
+    @tf.function
+    def watch() -> Any:
+        return tf.stack([network(watched, training=False)[:, 0] for network in networks])
+
+    rng = np.random.default_rng(0)
+    best, best_epoch = np.full(len(networks), np.inf), np.zeros(len(networks), dtype=int)
+    kept = [[variable.numpy() for variable in own] for own in variables]
+    for number in range(1, epochs + 1):
+        epoch(tf.constant(rng.permutation(len(inputs)), tf.int32))
+        errors = np.abs(watch().numpy() - validation[1])
+        scores = [
+            float(error[own].mean()) if own.any() else -number for error, own in zip(errors, validation[2], strict=True)
+        ]
+        for k in np.flatnonzero((np.array(scores) < best) & (number - best_epoch <= patience)):
+            best[k], best_epoch[k] = scores[k], number
+            kept[k] = [variable.numpy() for variable in variables[k]]
+        if (number - best_epoch > patience).all():
+            break
+    for own, values in zip(variables, kept, strict=True):
+        for variable, value in zip(own, values, strict=True):
+            variable.assign(value)
+    return [int(number) for number in best_epoch]
+
+
+def _huber(error: Any) -> Any:
+    """Squared error within one standard deviation, linear beyond."""
+    import tensorflow as tf
+
+    size = tf.abs(error)
+    return tf.where(size < 1, 0.5 * size**2, size - 0.5)

@@ -1,0 +1,80 @@
+"""The generators and discriminators that a GAN of crystal graphs is made of. They are built here and trained in `gan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+Z_SIZE = 200  # Long et al. 2021
+
+
+def build_dense_generator(side: int, width: int) -> keras.Model:
+    """Build the generator: z (n, 200) -> crystal graph (n, side, side, 1) in (-1, 1), by three dense layers with residual connections."""
+    import keras
+    from keras import layers
+
+    z = x = keras.Input((Z_SIZE,))
+    for i in range(3):
+        y = layers.LeakyReLU(negative_slope=0.2)(layers.LayerNormalization()(layers.Dense(width)(x)))
+        x = y if i == 0 else layers.Add()([x, y])
+    graph = layers.Reshape((side, side, 1))(layers.Dense(side * side, activation="tanh")(x))
+    return keras.Model(z, graph, name="generator")
+
+
+def build_dense_discriminator(side: int, width: int) -> keras.Model:
+    """Crystal graph (n, side, side, 1) -> logit (n, 1), by three dense layers."""
+    import keras
+    from keras import layers
+
+    hidden = [layer for _ in range(3) for layer in (layers.Dense(width), layers.LeakyReLU(negative_slope=0.2))]
+    return keras.Sequential(
+        [keras.Input((side, side, 1)), layers.Flatten(), *hidden, layers.Dense(1)], name="discriminator"
+    )
+
+
+def build_published_generator(side: int, filters: int) -> keras.Model:
+    """Build the generator: z (n, 200) -> crystal graph (n, side, side, 1) in (-1, 1); side is a multiple of 4."""
+    import keras
+    from keras import layers
+
+    start = side // 4
+    return keras.Sequential(
+        [
+            keras.Input((Z_SIZE,)),
+            layers.Dense(start * start * filters),
+            layers.BatchNormalization(momentum=0.9),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Reshape((start, start, filters)),
+            layers.Conv2DTranspose(filters, 4, strides=2, padding="same"),
+            layers.BatchNormalization(momentum=0.9),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Conv2DTranspose(filters, 4, strides=2, padding="same"),
+            layers.BatchNormalization(momentum=0.9),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Conv2D(1, 7, padding="same", activation="tanh"),
+        ],
+        name="generator",
+    )
+
+
+def build_published_discriminator(side: int, filters: int) -> keras.Model:
+    """Crystal graph (n, side, side, 1) -> logit (n, 1), positive where it looks real."""
+    import keras
+    from keras import layers
+
+    return keras.Sequential(
+        [
+            keras.Input((side, side, 1)),
+            layers.Conv2D(filters // 2, 5, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Dropout(0.25),
+            layers.Conv2D(filters, 5, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(1),
+        ],
+        name="discriminator",
+    )

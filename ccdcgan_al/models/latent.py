@@ -1,0 +1,82 @@
+"""Search in the generator's latent space: gradient descent on z through generator, constraint and discriminator. It trains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ccdcgan_al.models.gan import Constraint, GraphGenerator
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """How z is moved.
+
+    Attributes
+    ----------
+    steps : steps of Adam
+    learning_rate : of Adam, in units of z (each entry is a normal number at the start)
+    realism : weight of the discriminator's verdict beside the constraint's quantity (eV/atom a unit of the discriminator's logit)
+    batch_size : z moved at once
+    """
+
+    steps: int = 40
+    learning_rate: float = 0.03
+    realism: float = 0.05
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.learning_rate <= 0 or self.realism < 0 or self.batch_size < 1:
+            raise ValueError(f"a latent search wants steps >= 0, a rate > 0, realism >= 0 and batches, got {self}")
+
+
+def descend(
+    gan: GraphGenerator, constraint: Constraint, z: NDArray[np.floating], settings: LatentSettings | None = None
+) -> NDArray[np.float32]:
+    """Move each z downhill in ``constraint(G(z)) + realism * relu(1 - D(G(z)))``, on the sphere on which it started.
+
+    Normal numbers in 200 dimensions lie near one sphere, and the generator has seen no z off it; without that the length of z would grow and
+    leave what was learnt.
+
+    Parameters
+    ----------
+    gan : trained; its generator and its discriminator are used as they are
+    constraint : differentiable, graphs -> (n, 1), the lower the better
+    z : (n, 200)
+    settings : see `LatentSettings`
+
+    Returns
+    -------
+    float32 (n, 200)
+    """
+    import tensorflow as tf
+
+    chosen = settings or LatentSettings()
+
+    @tf.function(reduce_retracing=True)
+    def moved(start: Any) -> Any:
+        radius = tf.norm(start, axis=1, keepdims=True)
+        z, first, second = start, tf.zeros_like(start), tf.zeros_like(start)
+        for step in tf.range(1, chosen.steps + 1):
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                graphs = gan.generator(z, training=False)
+                verdict = gan.discriminator(graphs, training=False)
+                # a sum, so that what happens to one z does not depend on the others of its batch
+                loss = tf.reduce_sum(constraint(graphs)) + chosen.realism * tf.reduce_sum(tf.nn.relu(1 - verdict))
+            slope = tape.gradient(loss, z)
+            slope = tf.where(tf.math.is_finite(slope), slope, 0.0)
+            power = tf.cast(step, z.dtype)
+            first = 0.9 * first + 0.1 * slope
+            second = 0.999 * second + 0.001 * slope**2
+            size = tf.sqrt(second / (1 - 0.999**power)) + 1e-8
+            z -= chosen.learning_rate * first / (1 - 0.9**power) / size
+            z *= radius / tf.norm(z, axis=1, keepdims=True)
+        return z
+
+    parts = [z[i : i + chosen.batch_size] for i in range(0, len(z), chosen.batch_size)]
+    return np.concatenate([moved(tf.constant(part, tf.float32)).numpy() for part in parts]) if parts else z

@@ -1,0 +1,53 @@
+"""TensorFlow, set up once a process: quiet, seeded and the same result for the same seed. It builds no network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ccdcgan_al.errors import WeightsError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def start(seed: int) -> Any:
+    """Seed NumPy, Python and TensorFlow, turn deterministic kernels on, and return the keras module."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import tensorflow as tf
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    return keras
+
+
+def pack_weights(model: keras.Model) -> bytes:
+    """Weights of a model as an uncompressed .npz archive: no pickle, no timestamps, so the same weights give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{f"w{i:03d}": w for i, w in enumerate(model.get_weights())})
+    return buffer.getvalue()
+
+
+def unpack_weights(model: keras.Model, blob: bytes, sha256: str | None = None) -> None:
+    """Load what `pack_weights` wrote into a model of the same architecture.
+
+    Raises
+    ------
+    WeightsError : truncated or foreign bytes, another architecture, or a sha256 that does not match
+    """
+    found = hashlib.sha256(blob).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise WeightsError(f"weights have sha256 {found[:12]}..., wanted {sha256[:12]}...: fetch the model again")
+    try:
+        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+            weights = [archive[name] for name in sorted(archive.files)]
+        model.set_weights(weights)
+    except (ValueError, TypeError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{len(blob)} bytes are no weights of {model.name}: {str(error)[:200]}") from error

@@ -1,0 +1,434 @@
+"""Starting structures: prototypes with the elements substituted, the elements themselves, and the user's own files.
+
+It chooses structures and scales their volume; it relaxes nothing and knows no energy.
+
+Prototypes are the AFLOW library that pymatgen ships (Mehl et al., Comput. Mater. Sci. 136, S1 (2017),
+doi 10.1016/j.commatsci.2017.01.017). Volumes of compounds are those of data-mined lattice scaling (Chu et al., Comput.
+Mater. Sci. 146, 184 (2018), doi 10.1016/j.commatsci.2018.01.040), pymatgen's `DLSVolumePredictor`: the tightest contact
+becomes a bond of the data-mined length. Its limits on the change of volume are off, since a prototype's own volume says
+nothing here. Elements get their measured molar volume (pymatgen's `Element.molar_volume`): bond lengths mined from
+compounds make elemental oxygen ten times too dense.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Composition, Element, Structure
+from scipy.constants import Avogadro
+
+from ccdcgan_al.errors import StructureInputError
+from ccdcgan_al.time_limit import time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ccdcgan_al.types import Origin
+
+MAX_SITES, MAX_LENGTH = 20, 10.0  # the published selection, npj Comput. Mater. 7, 66 (2021); length in Å
+MAX_REFERENCE_SITES = (
+    32  # an element's ground state may be larger, it sets the hull's zero: alpha-S has 32, alpha-Mn 29
+)
+MAX_REFERENCE_LENGTH = 14.0  # Å; alpha-S has 13.3
+MAX_FILE_BYTES, MAX_SECONDS, MAX_RAW_SITES = 1_000_000, 30.0, 1000  # of a user's file, before it is reduced
+REFERENCES_PER_ELEMENT = 4
+BALANCED_TURN = 3  # structures of a charge-balanced composition for one of any other, own choice
+_RAW_SITES = 64  # prototypes beyond this many sites in the primitive cell are never used
+_PATTERNS = ("*.cif", "*.vasp", "*.poscar", "POSCAR*", "CONTCAR*")
+
+# Structures of the elements at low temperature (Donohue, The Structures of the Elements, Wiley 1974), by the
+# Strukturbericht symbol of the library's prototype, or its AFLOW label where it has none.
+_GROUND_STATES = {
+    "A1": "Ac Ag Al Ar Au Ca Ce Cu Ir Kr Ne Ni Pb Pd Pt Rh Sr Th Xe Yb",
+    "A2": "Ba Cr Cs Eu Fe K Li Mo Na Nb Ra Rb Ta V W",
+    "A3": "Be Cd Co Dy Er Gd He Hf Ho Lu Mg Os Re Ru Sc Tb Tc Ti Tl Tm Y Zn Zr",
+    "A3'": "Am Bk Ce Cf Cm La Nd Pm Pr",
+    "A4": "C Ge Si Sn",
+    "A5": "Sn",
+    "A6": "In",
+    "A7": "As Bi Sb",
+    "A8": "S Se Te",
+    "A9": "C",
+    "A10": "Hg",
+    "A11": "Ga",
+    "A12": "Mn",
+    "A13": "Mn",
+    "A14": "Br Cl I",
+    "A16": "S",
+    "A17": "P",
+    "A20": "U",
+    "A_a": "Pa",
+    "A_c": "Np",
+    "A_h": "Po",
+    "C19": "Sm",
+    "A_cP8_205_c": "F H N",
+    "A_hR12_166_2h": "B",
+    "A_hR2_166_c": "O",
+    "A_mC4_12_i": "F O",
+    "A_mP16_11_8e": "Pu",
+    "A_tP4_136_f": "H N",
+}
+_FIRST = {"C": "A9", "S": "A16", "O": "A_mC4_12_i", "F": "A_mC4_12_i"}  # where an element stands in several rows
+_MOLECULAR = "Br Cl F H I N O"
+_MOLECULAR_TYPES = ("A14", "A_mC4_12_i", "A_cP8_205_c", "A_tP4_136_f", "A18")
+_P_BLOCK_TYPES = ("A7", "A8", "A4", "A_h", "A14", "A17", "A1", "A2", "A3")
+_METAL_TYPES = ("A1", "A3", "A2", "A3'", "A4", "A_h", "A7")
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A starting structure.
+
+    Attributes
+    ----------
+    structure : Niggli-reduced primitive cell, volume predicted (for a file: as given)
+    label : AFLOW label and the prototype's own formula, or the file's name
+    formula : reduced formula, the key by which compositions are spread
+    origin : reference for an element, else seed
+    substitution_distance : mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers
+    """
+
+    structure: Structure
+    label: str
+    formula: str
+    origin: Origin = "seed"
+    substitution_distance: float = 0.0
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[tuple[Structure, str, str], ...]:
+    """Return the AFLOW prototypes as (Niggli primitive cell, AFLOW label, Strukturbericht symbol)."""
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    prototypes = []
+    for entry in AFLOW_PROTOTYPE_LIBRARY:
+        primitive = reduced_primitive(entry["snl"].structure)
+        if len(primitive) <= _RAW_SITES:
+            prototypes.append((primitive, entry["tags"]["aflow"], entry["tags"]["strukturbericht"]))
+    return tuple(prototypes)
+
+
+def reduced_primitive(structure: Structure) -> Structure:
+    """Return the Niggli-reduced primitive cell, without site properties and oxidation states."""
+    bare = Structure(structure.lattice, structure.species_and_occu, structure.frac_coords)
+    bare.remove_oxidation_states()
+    return bare.get_primitive_structure().get_reduced_structure("niggli")
+
+
+def scale_to_predicted_volume(structure: Structure) -> Structure | None:
+    """Return the structure at its predicted volume: data-mined lattice scaling, or an element's measured volume.
+
+    Parameters
+    ----------
+    structure : ordered structure of any volume
+
+    Returns
+    -------
+    Structure or None
+        A scaled copy; None where the predictor finds no bond or lacks an element's radius (noble gases, actinides).
+    """
+    from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
+
+    measured = structure.composition.elements[0].molar_volume  # cm^3/mol
+    if len(structure.composition) == 1 and measured:
+        volume = len(structure) * float(measured) * 1e24 / Avogadro
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                volume = DLSVolumePredictor(min_scaling=None, max_scaling=None).predict(structure)
+            except ValueError:  # its way to say that there is no bond, or no radius
+                return None
+    if not math.isfinite(volume) or volume <= 0:
+        return None
+    scaled = structure.copy()
+    scaled.scale_lattice(volume)
+    return scaled
+
+
+def substitute(prototype: Structure, label: str, elements: Sequence[str], origin: Origin) -> Seed | None:
+    """Return the prototype, its elements (in alphabetical order) replaced by `elements`, at the predicted volume."""
+    own = sorted(element.symbol for element in prototype.composition)
+    replaced = prototype.copy()
+    replaced.replace_species({Element(old): Element(new) for old, new in zip(own, elements, strict=True)})
+    scaled = scale_to_predicted_volume(replaced)
+    if scaled is None:
+        return None
+    distance = sum(
+        abs(Element(old).mendeleev_no - Element(new).mendeleev_no) for old, new in zip(own, elements, strict=True)
+    )
+    name = f"{label} {prototype.composition.reduced_formula}"
+    return Seed(scaled, name, scaled.composition.reduced_formula, origin, distance / len(own))
+
+
+def within(structure: Structure, max_sites: int, max_length: float) -> bool:
+    """Tell whether a cell holds at most so many sites and no lattice vector is longer (Å)."""
+    return len(structure) <= max_sites and max(structure.lattice.abc) <= max_length
+
+
+def without_duplicates(seeds: Sequence[Seed]) -> list[Seed]:
+    """Return the first of each group of matching structures, in the order given."""
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+    position = {id(seed.structure): number for number, seed in enumerate(seeds)}
+    groups = StructureMatcher().group_structures([seed.structure for seed in seeds])
+    return [seeds[number] for number in sorted(min(position[id(item)] for item in group) for group in groups)]
+
+
+def prototype_structures(
+    elements: Sequence[str], max_sites: int = MAX_SITES, max_length: float = MAX_LENGTH
+) -> list[Seed]:
+    """Return all prototypes of two or more of the elements, every way round, at predicted volumes.
+
+    Parameters
+    ----------
+    elements : symbols of the chemical system
+    max_sites : most sites in the primitive cell
+    max_length : longest lattice vector of the Niggli cell (Å), after scaling
+
+    Returns
+    -------
+    list of Seed
+        Without duplicates; of matching structures the one whose own elements are most like the new ones is kept. In
+        order of formula, then of that likeness.
+    """
+    return _copies(_prototypes(tuple(sorted(elements)), max_sites, max_length))
+
+
+@lru_cache(maxsize=4)
+def _prototypes(elements: tuple[str, ...], max_sites: int, max_length: float) -> tuple[Seed, ...]:
+    seeds = []
+    for size in range(2, len(elements) + 1):
+        prototypes = [item for item in _library() if len(item[0].composition) == size and len(item[0]) <= max_sites]
+        for subset in combinations(elements, size):
+            for prototype, label, _ in prototypes:
+                for order in permutations(subset):
+                    seed = substitute(prototype, label, order, "seed")
+                    if seed is not None and within(seed.structure, max_sites, max_length):
+                        seeds.append(seed)
+    seeds.sort(key=lambda seed: (seed.formula, seed.substitution_distance, seed.label))
+    return tuple(without_duplicates(seeds))
+
+
+def element_structures(
+    element: str, max_sites: int = MAX_REFERENCE_SITES, max_length: float = MAX_REFERENCE_LENGTH
+) -> list[Seed]:
+    """Return structures of one element, its own ground state prototype first, then common types.
+
+    Parameters
+    ----------
+    element : symbol
+    max_sites, max_length : limits of the Niggli primitive cell (length in Å); wider than those of the prototypes, since
+        a missing ground state would lower every formation energy
+
+    Returns
+    -------
+    list of Seed
+        Of origin `reference`, without duplicates.
+    """
+    return _copies(_elements(element, max_sites, max_length))
+
+
+@lru_cache(maxsize=16)
+def _elements(element: str, max_sites: int, max_length: float) -> tuple[Seed, ...]:
+    own = [types for types, symbols in _GROUND_STATES.items() if element in symbols.split()]
+    own.sort(key=lambda types: types != _FIRST.get(element))
+    common: tuple[str, ...] = _P_BLOCK_TYPES if Element(element).block == "p" else _METAL_TYPES
+    if element in _MOLECULAR.split():
+        common = _MOLECULAR_TYPES
+    rank = {types: number for number, types in reversed(list(enumerate([*own, *common])))}
+    found = []
+    for prototype, label, strukturbericht in _library():
+        if len(prototype.composition) != 1 or len(prototype) > max_sites:
+            continue
+        seed = substitute(prototype, label, [element], "reference")
+        if seed is not None and within(seed.structure, max_sites, max_length):
+            found.append((rank.get(strukturbericht, rank.get(label, len(rank))), seed))
+    found.sort(key=lambda item: (item[0], item[1].substitution_distance, item[1].label))
+    return tuple(without_duplicates([seed for _, seed in found]))
+
+
+def _copies(seeds: Iterable[Seed]) -> list[Seed]:
+    """Return the seeds with structures of their own, so that a caller's change does not reach the cache."""
+    return [replace(seed, structure=seed.structure.copy()) for seed in seeds]
+
+
+def is_charge_balanced(formula: str) -> bool:
+    """Tell whether one common oxidation state an element balances the formula, the most electronegative negative."""
+    composition = Composition(formula)
+    states = {element.symbol: [*element.common_oxidation_states] for element in composition}
+    if not all(states.values()):
+        return False
+    guesses = composition.oxi_state_guesses(oxi_states_override=states, max_sites=-20)
+    anion = max(composition, key=lambda element: element.X).symbol
+    return any(
+        guess[anion] < 0 and all(value in states[symbol] for symbol, value in guess.items()) for guess in guesses
+    )
+
+
+def choose_seeds(
+    elements: Sequence[str],
+    count: int = 64,
+    seed: int = 0,
+    withhold: Iterable[Structure] = (),
+    extra: Iterable[Seed] = (),
+) -> list[Seed]:
+    """Return the starting set: the elements, then prototypes spread over compositions and prototypes.
+
+    Compositions take turns, charge-balanced ones first and with three structures a turn, others with one; each gives
+    first the prototype whose own elements are most like the new ones, then others, those of labels not used yet before
+    the rest.
+
+    Parameters
+    ----------
+    elements : symbols of the chemical system
+    count : structures wanted, elements included; fewer come back where the library holds fewer
+    seed : random seed; the same seed gives the same list
+    withhold : structures that are kept out, with whatever `StructureMatcher` (volumes scaled) matches to them
+    extra : the user's own structures, from `read_structures`; all of them are taken, before the prototypes
+
+    Returns
+    -------
+    list of Seed
+        References first.
+
+    Raises
+    ------
+    ValueError
+        `count` leaves no place for one structure of each element.
+    """
+    if count < len(elements):
+        raise ValueError(f"count must be at least {len(elements)}, one structure an element; got {count}")
+    withheld = list(withhold)
+    per_element = min(REFERENCES_PER_ELEMENT, max(1, count // (4 * len(elements))))
+    chosen: list[Seed] = []
+    for element in elements:
+        chosen += _kept(element_structures(element), withheld)[:per_element]
+    chosen += _kept(extra, withheld)
+    generator = random.Random(seed)
+    by_formula: dict[str, list[Seed]] = defaultdict(list)
+    for item in _kept(prototype_structures(elements), [*withheld, *(item.structure for item in chosen)]):
+        by_formula[item.formula].append(item)
+    for group in by_formula.values():
+        others = group[1:]
+        generator.shuffle(others)
+        group[1:] = others
+    formulas = sorted(by_formula)
+    generator.shuffle(formulas)
+    balanced = {formula: is_charge_balanced(formula) for formula in formulas}
+    formulas.sort(key=lambda formula: not balanced[formula])
+    used: Counter[str] = Counter()
+    while len(chosen) < count and any(by_formula.values()):
+        for formula in formulas:
+            group = by_formula[formula]
+            for _ in range(BALANCED_TURN if balanced[formula] else 1):
+                if group and len(chosen) < count:
+                    item = min(group, key=lambda candidate: used[candidate.label]) if used[formula] else group[0]
+                    group.remove(item)
+                    used.update((item.label, formula))
+                    chosen.append(item)
+    return chosen
+
+
+def _kept(seeds: Iterable[Seed], withheld: Sequence[Structure]) -> list[Seed]:
+    """Return the seeds that match none of the withheld structures."""
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher(scale=True)
+    same: dict[str, list[Structure]] = defaultdict(list)
+    for structure in withheld:
+        same[structure.composition.element_composition.reduced_formula].append(structure)
+    return [seed for seed in seeds if not any(matcher.fit(other, seed.structure) for other in same[seed.formula])]
+
+
+def read_structures(
+    source: Path | Sequence[Path],
+    elements: Sequence[str] | None = None,
+    max_sites: int = MAX_SITES,
+    max_length: float = MAX_LENGTH,
+) -> list[Seed]:
+    """Read a user's CIF and POSCAR files.
+
+    Parameters
+    ----------
+    source : a folder (its `*.cif`, `*.vasp`, `*.poscar`, `POSCAR*` and `CONTCAR*` files), a file, or files
+    elements : symbols that the structures may hold; None for any
+    max_sites, max_length : limits of the Niggli primitive cell (length in Å)
+
+    Returns
+    -------
+    list of Seed
+        One a file, Niggli primitive cells, in order of file name.
+
+    Raises
+    ------
+    StructureInputError
+        A file that is missing, larger than 1 MB, not read within 30 s, unreadable, disordered, too large a cell, or of other elements; the
+        message names the file and the reason.
+    """
+    paths = [source] if isinstance(source, Path) else list(source)
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted({file for pattern in _PATTERNS for file in path.glob(pattern) if file.is_file()})
+            if not found:
+                raise StructureInputError(f"{path}: no structure files; wanted CIF or POSCAR ({', '.join(_PATTERNS)})")
+            files += found
+        else:
+            files.append(path)
+    return [_read(file, elements, max_sites, max_length) for file in files]
+
+
+def _read(file: Path, elements: Sequence[str] | None, max_sites: int, max_length: float) -> Seed:
+    """Return one file's structure, or raise StructureInputError with the file's name and the reason."""
+    if not file.is_file():
+        raise StructureInputError(f"{file}: no such file; give a CIF or POSCAR file")
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise StructureInputError(f"{file}: {file.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
+    try:
+        with time_limit(MAX_SECONDS):
+            return _parse(file, elements, max_sites, max_length)
+    except TimeoutError:
+        raise StructureInputError(
+            f"{file}: not read within {MAX_SECONDS:g} s; give a file with one small cell and its symmetry written out"
+        ) from None
+
+
+def _parse(file: Path, elements: Sequence[str] | None, max_sites: int, max_length: float) -> Seed:
+    """Do what `_read` says, of a file that is not too long."""
+    style = "cif" if file.suffix.lower() == ".cif" else "poscar"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            structure = Structure.from_str(file.read_text(), fmt=style)
+        except TimeoutError:
+            raise
+        except Exception as error:  # parsers of free text fail in many ways; the reason is kept
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise StructureInputError(f"{file}: not a readable {style.upper()} file ({reason})") from error
+    if not structure.is_ordered:
+        raise StructureInputError(f"{file}: disordered (partial occupancies); wanted an ordered structure")
+    lattice, coordinates = structure.lattice.matrix, structure.frac_coords
+    if not math.isfinite(lattice.sum() + coordinates.sum()) or structure.volume < 0.1:  # noqa: PLR2004 (Å^3, the published rule)
+        raise StructureInputError(f"{file}: no volume, or coordinates that are not finite numbers")
+    if len(structure) > MAX_RAW_SITES:
+        raise StructureInputError(f"{file}: {len(structure)} sites in its cell; at most {MAX_RAW_SITES} are reduced")
+    primitive = reduced_primitive(structure)
+    symbols = sorted(element.symbol for element in primitive.composition)
+    if elements is not None and not set(symbols) <= set(elements):
+        raise StructureInputError(f"{file}: holds {'-'.join(symbols)}; wanted elements of {'-'.join(elements)} only")
+    if not within(primitive, max_sites, max_length):
+        raise StructureInputError(
+            f"{file}: primitive cell of {len(primitive)} sites, longest vector {max(primitive.lattice.abc):.2f} Å; "
+            f"at most {max_sites} sites and {max_length:g} Å are taken; choose a smaller cell"
+        )
+    origin: Origin = "reference" if len(symbols) == 1 else "seed"
+    return Seed(primitive, file.name, primitive.composition.reduced_formula, origin)

@@ -1,0 +1,136 @@
+"""The values that cross module borders: frozen, checked at birth. They hold no behaviour beyond their own consistency."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Origin = Literal["reference", "seed", "generated"]
+"""Where a structure came from: an element's own phase, the starting set, or the loop."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an energy was obtained; energies of two methods never share a hull.
+
+    Attributes
+    ----------
+    name : what a user types, e.g. ``sevennet``
+    calculator : model or code, e.g. ``SevenNet 7net-0``
+    version : version of the package (or of VASP) that computed it
+    functional : the functional whose energies it gives, e.g. ``PBE`` (PBE + U where the Materials Project uses a U)
+    corrections : correction scheme contained in the energy: ``none`` or ``MP2020``
+    """
+
+    name: str
+    calculator: str
+    version: str
+    functional: str = "PBE"
+    corrections: str = "none"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.calculator} {self.version}, {self.functional}, corrections: {self.corrections})"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A structure that is about to be relaxed.
+
+    Attributes
+    ----------
+    structure_id : unique in its campaign, derived from round and rank, the same for the same seed
+    structure : the unrelaxed structure
+    origin : reference, seed or generated
+    round_number : 0 for seeds
+    source : prototype label, file name, or strategy
+    predicted_energy : formation energy predicted by the constraint (eV/atom), None where no constraint was asked
+    uncertainty : its standard deviation over the ensemble (eV/atom)
+    """
+
+    structure_id: str
+    structure: Structure
+    origin: Origin
+    round_number: int
+    source: str
+    predicted_energy: float | None = None
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A finished relaxation.
+
+    Attributes
+    ----------
+    structure : relaxed structure
+    energy_per_atom : total energy on the method's scale (eV/atom)
+    method : how the energy was obtained
+    n_steps : optimiser steps of the last stage
+    max_force : largest force component norm on an atom at the end (eV/Å)
+    converged : whether forces met the criterion
+    details : what else belongs to the energy, plain JSON: for VASP its version, U values, POTCARs, and what custodian
+        changed
+    """
+
+    structure: Structure
+    energy_per_atom: float
+    method: Method
+    n_steps: int
+    max_force: float
+    converged: bool
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.energy_per_atom):
+            raise ValueError(f"energy_per_atom must be finite, got {self.energy_per_atom}")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One relaxed structure as a point for the hull.
+
+    Attributes
+    ----------
+    structure_id : id in the campaign
+    structure : relaxed structure
+    energy_per_atom : total energy on the method's scale, without corrections unless the method says so (eV/atom)
+    method : how the energy was obtained
+    origin : reference, seed or generated
+    round_number : the round that relaxed it
+    space_group, correction_per_atom : Hermann-Mauguin symbol, and MP2020 correction (eV/atom), where they are known; a
+        hull finds them otherwise
+    """
+
+    structure_id: str
+    structure: Structure
+    energy_per_atom: float
+    method: Method
+    origin: Origin
+    round_number: int = 0
+    space_group: str | None = field(default=None, compare=False)
+    correction_per_atom: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class HullEntry:
+    """A phase with its place against the convex hull; energies in eV/atom.
+
+    ``corrected_*`` are the same figures with MP2020 corrections added; ``correction_driven`` is True where the phase is on the corrected hull
+    but not on the uncorrected one (such a phase is no discovery).
+    """
+
+    structure_id: str
+    formula: str
+    space_group: str
+    n_sites: int
+    formation_energy_per_atom: float
+    energy_above_hull: float
+    corrected_formation_energy_per_atom: float
+    corrected_energy_above_hull: float
+    correction_driven: bool
+    origin: Origin
+    round_number: int

@@ -1,0 +1,1 @@
+"""The service: MongoDB, FireWorks, the loop's closing step and the command line."""

@@ -1,0 +1,163 @@
+"""Relaxations on the LaunchPad: workflows of bounded size, each put there exactly once, and taken back when a campaign is stopped.
+
+Why not one workflow a campaign: FireWorks reads and writes a workflow's whole document twice for each Firework that
+runs in it, under one lock, so that a Firework of a large workflow costs as much as the workflow is long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobflow.managers.fireworks import flow_to_workflow
+
+from ccdcgan_al.errors import MongoError
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+    from jobflow import Flow
+
+BATCH_SIZE = 64
+"""Most relaxations of one workflow (measured in docs/architecture.md); a default campaign's rounds are one batch each."""
+
+ENDED = ("COMPLETED", "FIZZLED", "DEFUSED", "ARCHIVED")
+"""States in which a workflow does nothing more by itself."""
+
+DUPLICATE_KEY = 11000  # MongoDB's error code
+
+T = TypeVar("T")
+
+
+def split(items: Sequence[T], size: int = BATCH_SIZE) -> list[Sequence[T]]:
+    """Split into as few batches as `size` allows, in order, their lengths equal to within one."""
+    count = -(-len(items) // size)
+    edges = [len(items) * i // count for i in range(count + 1)] if count else []
+    return [items[a:b] for a, b in pairwise(edges)]
+
+
+def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata: dict[str, Any]) -> bool:
+    """Put a batch on the LaunchPad, or complete one that was put there in part; False where it is there already.
+
+    However often it is called, by whomever, one workflow of this `batch_id` is there in the end, with its Fireworks once.
+    The workflow comes before its Fireworks, so that none can be taken before its workflow is known.
+
+    Parameters
+    ----------
+    batch_id : the batch's own name, the same whenever the same batch is meant
+    make : makes its jobs; called only where the LaunchPad does not hold them yet
+    metadata : of the workflow, beside the batch_id
+
+    Raises
+    ------
+    MongoError
+        a part of the batch is there, and its flow has another number of jobs than the rest of it
+    """
+    from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+    key = "metadata.batch_id"
+    launchpad.workflows.create_index(key, unique=True, partialFilterExpression={key: {"$exists": True}})
+    launchpad.workflows.create_index("metadata.campaign_id")
+    launchpad.fireworks.create_index([("spec.campaign_id", 1), ("spec.structure_id", 1)])
+    if _missing(launchpad, batch_id) == []:
+        return False
+    workflow = flow_to_workflow(make(), name=batch_id, metadata={**metadata, "batch_id": batch_id})
+    _number(workflow, launchpad.get_new_fw_id(quantity=len(workflow)))
+    with contextlib.suppress(DuplicateKeyError):
+        launchpad.workflows.insert_one(workflow.to_db_dict())
+    missing = _missing(launchpad, batch_id) or []
+    there = launchpad.workflows.find_one({key: batch_id}, {"nodes": 1})["nodes"]
+    if len(there) != len(workflow):
+        raise MongoError(
+            f"batch {batch_id!r} is on the LaunchPad with {len(there)} Fireworks, of which {len(missing)} are lost, "
+            f"and has {len(workflow)} now; remove it with lpad delete_wflows -i {min(there)}"
+        )
+    _number(workflow, min(there))
+    if not missing:
+        return False
+    try:
+        launchpad.fireworks.insert_many([workflow.id_fw[fw_id].to_db_dict() for fw_id in missing], ordered=False)
+    except BulkWriteError as error:  # another process put them there in between; fw_id is unique
+        if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
+            raise
+    return True
+
+
+def _number(workflow: Any, first: int) -> None:
+    """Give the Fireworks of a workflow consecutive ids in the flow's order, and make those without parents ready."""
+    for fw_id in workflow.root_fw_ids:
+        workflow.id_fw[fw_id].state = workflow.fw_states[fw_id] = "READY"
+    new = {old: first + i for i, old in enumerate(workflow.id_fw)}
+    for firework in workflow.fws:
+        firework.fw_id = new[firework.fw_id]
+    workflow._reassign_ids(new)  # noqa: SLF001 - as LaunchPad.bulk_add_wfs does
+
+
+def _missing(launchpad: LaunchPad, batch_id: str) -> list[int] | None:
+    """Fireworks of a batch that its workflow names and that are not there; None where there is no such workflow."""
+    workflow = launchpad.workflows.find_one({"metadata.batch_id": batch_id}, {"nodes": 1})
+    if workflow is None:
+        return None
+    found = launchpad.fireworks.find({"fw_id": {"$in": workflow["nodes"]}}, {"fw_id": 1})
+    return sorted(set(workflow["nodes"]) - {firework["fw_id"] for firework in found})
+
+
+def workflows_of(launchpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
+    """Return name, state, Fireworks and whether they have ended of a campaign's workflows, oldest first.
+
+    A workflow of which something was withdrawn is DEFUSED for FireWorks while the rest of it still runs.
+    """
+    shown = {"name": 1, "state": 1, "nodes": 1, "fw_states": 1}
+    found = list(launchpad.workflows.find({"metadata.campaign_id": campaign_id}, shown).sort("_id", 1))
+    for workflow in found:
+        states = set(workflow.pop("fw_states").values())
+        workflow["ended"] = workflow["state"] in ENDED and not states & {"READY", "RESERVED", "RUNNING"}
+    return found
+
+
+def relaxation_counts(launchpad: LaunchPad, campaign_id: str) -> tuple[int, int]:
+    """How many relaxations of a campaign have ended, and how many have not."""
+    query = {"spec.campaign_id": campaign_id, "spec._category": "relaxation"}
+    ended = launchpad.fireworks.count_documents({**query, "state": {"$in": ["COMPLETED", "FIZZLED", "ARCHIVED"]}})
+    return ended, launchpad.fireworks.count_documents({**query, "state": {"$nin": list(ENDED)}})
+
+
+def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
+    """Take back the relaxations of a campaign that nobody has begun, and return the ids of their structures.
+
+    Their Fireworks are DEFUSED and cut from their batch's closing one, which so runs, and records, as soon as those
+    that had begun are back; a batch of which nothing had begun is DEFUSED as a whole. May be repeated.
+    """
+    from fireworks.core.launchpad import WFLock
+
+    taken: list[str] = []
+    for found in workflows_of(launchpad, campaign_id):
+        if found["ended"]:
+            continue
+        with WFLock(launchpad, found["nodes"][0]):
+            workflow = launchpad.get_wf_by_fw_id_lzyfw(found["nodes"][0])
+            cut = {}
+            for fw_id in sorted(fw_id for fw_id, children in workflow.links.items() if children):
+                if (structure_id := _defuse(launchpad, fw_id)) is not None:
+                    taken.append(structure_id)
+                    cut[fw_id], workflow.links[fw_id] = workflow.links[fw_id], []
+                    workflow.fw_states[fw_id] = "DEFUSED"
+            updated: set[int] = set()
+            for fw_id in {child for children in cut.values() for child in children}:
+                if fw_id in workflow.links.parent_links:
+                    updated |= workflow.refresh(fw_id, updated)
+                else:
+                    launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "DEFUSED"}})
+                    workflow.fw_states[fw_id] = "DEFUSED"
+            if cut:
+                launchpad._update_wf(workflow, sorted(updated))  # noqa: SLF001 - as LaunchPad.append_wf does
+    return taken
+
+
+def _defuse(launchpad: LaunchPad, fw_id: int) -> str | None:
+    """Defuse a relaxation that nobody has begun, one that waits in a cluster's queue too; None where somebody has."""
+    unbegun = {"fw_id": fw_id, "state": {"$in": ["READY", "PAUSED", "DEFUSED"]}}
+    queued = {"fw_id": fw_id, "state": "RESERVED", "launches": {"$ne": []}}  # taken by a worker: no launch yet
+    document = launchpad.fireworks.find_one_and_update({"$or": [unbegun, queued]}, {"$set": {"state": "DEFUSED"}})
+    return None if document is None else str(document["spec"]["structure_id"])

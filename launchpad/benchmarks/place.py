@@ -1,0 +1,49 @@
+"""A MongoDB and a config folder for one measurement, gone after it; nobody's database is touched."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fireworks import LaunchPad
+
+from ccdcgan_al.settings import Settings
+from launchpad.configure import open_launchpad, write_config
+from launchpad.local import ensure_mongo, mongo_status, stop_local_mongo
+from launchpad.store import CampaignStore
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a measurement runs.
+
+    Attributes
+    ----------
+    uri : of its MongoDB
+    config : its config folder
+    launchpad, store : opened
+    mongod : process id of its MongoDB
+    """
+
+    uri: str
+    config: Path
+    launchpad: LaunchPad
+    store: CampaignStore
+    mongod: int
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """Start a MongoDB in a temporary folder; it is stopped, and the folder removed, afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ccdcgan-al-benchmark-", ignore_cleanup_errors=True) as home:
+        settings = Settings(home=Path(home), mongo_uri=None)
+        try:
+            uri = ensure_mongo(settings)
+            config = write_config(settings.home / "config", uri)
+            pid = mongo_status(settings).pid
+            yield Place(uri, config, open_launchpad(config), CampaignStore(uri), pid or 0)
+        finally:
+            stop_local_mongo(settings)

@@ -1,0 +1,101 @@
+"""`ccdcgan-al benchmark ablation`: runs what is missing of an ablation, writes result and plots, and returns its table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from ccdcgan_al.benchmarks.outcome import Outcome
+from ccdcgan_al.generate import Strategy
+
+if TYPE_CHECKING:
+    from workflows.ablation import Ablation
+
+
+def measure_ablation(
+    data: Path,
+    work: Path,
+    out: Path | None,
+    strategies: Sequence[str],
+    seeds: int,
+    training: int,
+    draws: int,
+    relaxations: int,
+) -> Outcome:
+    """Run an ablation, or the rest of one.
+
+    Parameters
+    ----------
+    data : file of `workflows.ablation.write_data`
+    work : folder of finished parts and of relaxations
+    out : JSON file of the result; two plots go beside it. None: neither
+    strategies : names
+    seeds : how many, from 0
+    training : structures to learn from
+    draws, relaxations : budget of a strategy and seed
+
+    Raises
+    ------
+    ValueError : an unknown strategy
+    OSError : no such data file
+    """
+    unknown = [name for name in strategies if name not in get_args(Strategy)]
+    if unknown:
+        raise ValueError(f"unknown strategy {', '.join(unknown)}: wanted some of {', '.join(get_args(Strategy))}")
+    from workflows.ablation import Ablation, read_data
+    from workflows.relaxed_cache import RelaxedCache
+
+    ablation = Ablation(
+        read_data(data, training), work, RelaxedCache(work / "relaxed"), draws=draws, relaxations=relaxations
+    )
+    chosen: Any = list(strategies)
+    result = ablation.result(list(ablation.run(chosen, range(seeds))))
+    if out is not None:
+        write_result(result, out)
+    return outcome_of(result, ablation)
+
+
+def write_result(result: dict[str, Any], out: Path) -> None:
+    """Write the JSON and, beside it, the figures of energies and compositions."""
+    from ccdcgan_al.ablation_report import plot_compositions, plot_energies
+    from launchpad.local import write_atomically
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, json.dumps(result) + "\n", 0o644)
+    for name, plot in (("energies", plot_energies), ("compositions", plot_compositions)):
+        plot(result).savefig(out.with_name(f"{out.stem}-{name}.png"), dpi=130)
+
+
+def outcome_of(result: dict[str, Any], ablation: Ablation) -> Outcome:
+    """Table by strategy; the ratio is how much lower `ccdcgan` ends than `dcgan` above the hull."""
+    from ccdcgan_al.ablation_report import COLUMNS, METASTABLE, NEAR, summarise
+
+    summary = summarise(result)
+    rows = [
+        {"strategy": name, **{COLUMNS[key]: round(values[0], 3) for key, values in figures.items()}}
+        for name, figures in summary.items()
+    ]
+    ratio = None
+    if {"ccdcgan", "dcgan"} <= summary.keys():
+        ratio = summary["dcgan"]["above"][0] / summary["ccdcgan"]["above"][0]
+    return Outcome(
+        benchmark="ablation",
+        rows=rows,
+        ratio=ratio,
+        ratio_of="mean energy above hull of what dcgan's candidates relax to, over ccdcgan's",
+        goal="> 1",
+        met=None if ratio is None else ratio > 1,
+        notes=[
+            (
+                f"means over {len({run['seed'] for run in result['runs']})} seeds; {result['relaxations']} relaxations each, "
+                f"{result['draws']} graphs drawn ({result['random_draws']} crystals by random), {len(ablation.data.training)} to learn from"
+            ),
+            (
+                f"energies in meV/atom, {result['method']['calculator']}, hull of {len(result['data'])} relaxed structures; shares within "
+                f"{1000 * NEAR:.0f} and {1000 * METASTABLE:.0f} meV/atom are of all that were given to the relaxer"
+            ),
+        ],
+        figures={"summary": summary},
+    )

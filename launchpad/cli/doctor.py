@@ -1,0 +1,39 @@
+"""`ccdcgan-al doctor`: prints what is there, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from launchpad.doctor import examine
+
+_COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
+_WIDTH = 118
+
+
+def doctor_command(config: Path | None, *, as_json: bool) -> int:
+    """Examine and print; returns the exit status, 1 where something is broken."""
+    findings = examine(config)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+    else:
+        table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        for name in ("what", "state", "found", "what to do"):
+            table.add_column(name, no_wrap=name in ("what", "state"), overflow="fold")
+        for finding in findings:
+            state = f"[{_COLOURS[finding.state]}]{finding.state}[/]"
+            table.add_row(finding.what, state, _plain(finding.found), _plain(finding.remedy))
+        console = Console()
+        Console(width=max(console.width, _WIDTH)).print(table)
+    return int(any(finding.state == "broken" for finding in findings))
+
+
+def _plain(text: str) -> str:
+    """Escape what rich would take for markup."""
+    return text.replace("[", "\\[")

@@ -1,0 +1,31 @@
+"""`ccdcgan-al harvest`: records finished relaxations that never reached the database, and says what it did with each file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+
+from launchpad.cli.submit import folder_of, told
+from launchpad.configure import address_of
+from launchpad.harvest import harvest
+from launchpad.store import CampaignStore
+
+
+def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int:
+    """Harvest a folder; returns the exit status."""
+
+    def gather() -> None:
+        console = Console(soft_wrap=True, highlight=False, markup=False)
+        findings = harvest(folder, CampaignStore(address_of(folder_of(config, mongo))))
+        for found in findings:
+            name = f" {found.structure_id}" if found.structure_id else ""
+            console.print(f"{found.outcome}{name}: {found.path.relative_to(folder)}: {found.reason}")
+        counts = Counter(found.outcome for found in findings)
+        console.print(
+            f"{len(findings)} results in {folder}: {counts['recorded']} recorded, {counts['left']} there already, "
+            f"{counts['refused']} refused"
+        )
+
+    return told(gather)

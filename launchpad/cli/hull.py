@@ -1,0 +1,126 @@
+"""`ccdcgan-al hull`: a campaign's convex hull as it is stored, and what rounds changed in it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ccdcgan_al.chemsys import parse_chemical_system
+from launchpad.cli.submit import open_store, told
+from launchpad.lookup import campaign_of, hull_rows
+from launchpad.queries import QUERIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WIDTH = 118  # characters; a narrower terminal wraps lines rather than cutting figures off
+UNITS = {
+    "formation_energy_per_atom": "formation_energy_ev_per_atom",
+    "energy_above_hull": "energy_above_hull_ev_per_atom",
+    "corrected_formation_energy_per_atom": "corrected_formation_energy_ev_per_atom",
+    "corrected_energy_above_hull": "corrected_energy_above_hull_ev_per_atom",
+    "confirmed_energy_above_hull": "confirmed_energy_above_hull_ev_per_atom",
+    "round_number": "round",
+}
+"""Names under which fields are printed as JSON and CSV."""
+
+
+def hull_command(
+    system: str,
+    within: float,
+    method: str | None,
+    round_number: int | None,
+    campaign_id: str | None,
+    config: Path | None,
+    mongo: str | None,
+    *,
+    changes: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> int:
+    """Print a hull; returns the exit status."""
+
+    def show() -> None:
+        if as_json and as_csv:
+            raise ValueError("--json and --csv: give one")
+        elements = "-".join(parse_chemical_system(system))
+        store = open_store(config, mongo)
+        name = campaign_of(store, elements, campaign_id, method)
+        if changes:
+            rows = _changes(QUERIES["hull_changes"].run(store.database, campaign_id=name))
+        else:
+            found = hull_rows(store, name, within, round_number)
+            rows = [{UNITS.get(key, key): value for key, value in row.items()} for row in found]
+        if as_json:
+            sys.stdout.write(json.dumps({"campaign_id": name, "rows": rows}, indent=2) + "\n")
+        elif as_csv:
+            writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [])
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            Console(width=max(Console().width, WIDTH)).print(
+                _changes_table(name, rows) if changes else _table(name, rows)
+            )
+
+    return told(show)
+
+
+def _table(campaign_id: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=f"{campaign_id} (meV/atom)")
+    for name in ("structure", "formula", "group", "origin", "round"):
+        table.add_column(name, no_wrap=True)
+    for name in ("formation", "above\nhull", "above hull,\nMP2020", "above hull,\nconfirmed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("flag", no_wrap=True)
+    figures = [
+        UNITS[name]
+        for name in (
+            "formation_energy_per_atom",
+            "energy_above_hull",
+            "corrected_energy_above_hull",
+            "confirmed_energy_above_hull",
+        )
+    ]
+    for row in rows:
+        flag = "correction only" if row["correction_driven"] else "new" if row["is_new_phase"] else ""
+        flag = "does not return" if row["problem"] else flag
+        names = (row["structure_id"], row["formula"], row["space_group"], row["origin"], str(row["round"]))
+        table.add_row(*names, *("-" if row[name] is None else f"{1000 * row[name]:.1f}" for name in figures), flag)
+    return table
+
+
+def _changes(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what each round changed, a flat row a round."""
+    rows = []
+    for document in documents:
+        changed = document["changes"]
+        rows.append(
+            {
+                "round": document["round"],
+                **{
+                    kind: " ".join(f"{formula}({name})" for name, formula in sorted(changed[kind].items()))
+                    for kind in ("entered", "pushed_off")
+                },
+                "largest_lowering_ev_per_atom": changed["largest_lowering"],
+                "mean_lowering_ev_per_atom": changed["mean_lowering"],
+            }
+        )
+    return rows
+
+
+def _changes_table(campaign_id: str, rows: list[dict[str, Any]]) -> Table:
+    title = f"{campaign_id}: what each round changed in the hull; how far it came down, meV/atom"
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
+    for name in ("round", "entered", "pushed off", "most", "mean"):
+        table.add_column(name, justify="right" if name in ("round", "most", "mean") else "left")
+    for row in rows:
+        fallen = (row["largest_lowering_ev_per_atom"], row["mean_lowering_ev_per_atom"])
+        figures = ("-" if value is None else f"{1000 * value:.1f}" for value in fallen)
+        table.add_row(str(row["round"]), row["entered"] or "-", row["pushed_off"] or "-", *figures)
+    return table

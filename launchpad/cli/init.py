@@ -1,0 +1,54 @@
+"""`ccdcgan-al init`: writes the config folder that FireWorks' own commands need, and checks that it connects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import SecretStr
+from rich.console import Console
+
+from ccdcgan_al.errors import CcdcganError
+from ccdcgan_al.settings import Settings
+from launchpad.configure import TEMPLATES, Queue, check_config, edited_files, write_config
+from launchpad.local import ensure_mongo, redact
+from launchpad.migrations import repair
+from launchpad.store import CampaignStore
+
+
+def _queue(name: str | None) -> Queue | None:
+    """Return the name of a queue, checked."""
+    known: Any = name
+    checked: Queue | None = known
+    if checked is not None and checked not in get_args(Queue):
+        raise ValueError(f"unknown queue {name!r}: wanted one of {', '.join(get_args(Queue))}")
+    return checked
+
+
+def init_command(folder: Path, mongo: str | None, queue: str | None, *, force: bool) -> int:
+    """Write and check a config folder; returns the exit status."""
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        checked = _queue(queue)
+        settings = Settings(mongo_uri=SecretStr(mongo)) if mongo else Settings()
+        uri = ensure_mongo(settings)
+        edited = edited_files(folder.expanduser())
+        folder = write_config(folder, uri, queue=checked, force=force)
+        kept = edited_files(folder)
+        for name in TEMPLATES:
+            how = "kept as you edited it (--force writes it anew)" if name in kept else "written"
+            if name in edited and name not in kept and (folder / f"{name}.bak").exists():
+                how = f"written anew; the edited one is {name}.bak"
+            console.print(f"{folder / name}: {how}")
+        for line in check_config(folder):
+            console.print(line)
+        console.print(f"schema version {repair(CampaignStore(uri).database)}: validators and indexes are there")
+    except (CcdcganError, ValueError, OSError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {redact(error)}", highlight=False, soft_wrap=True)
+        return 1
+    if settings.mongo_uri is None:
+        console.print(
+            "This MongoDB is this machine's own and answers this machine alone; for workers elsewhere give --mongo."
+        )
+    console.print(f"Next: ccdcgan-al submit Bi-Se -c {folder}, then qlaunch or rlaunch -c {folder} rapidfire")
+    return 0

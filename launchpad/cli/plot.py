@@ -1,0 +1,106 @@
+"""`ccdcgan-al plot`: a hull, discovery curves or the constraint's parity, as PNG or as an interactive page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ccdcgan_al.chemsys import parse_chemical_system
+from launchpad.cli.submit import open_store, told
+from launchpad.local import write_atomically
+from launchpad.lookup import campaign_of, campaigns_of, discovery_counts
+from launchpad.queries import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
+    from launchpad.store import CampaignStore
+
+KINDS = ("hull", "discovery", "parity")
+DPI = 150
+
+
+def plot_command(
+    what: str,
+    system: str,
+    out: Path | None,
+    within: float,
+    campaign_id: str | None,
+    method: str | None,
+    round_number: int | None,
+    config: Path | None,
+    mongo: str | None,
+) -> int:
+    """Draw into a file; returns the exit status."""
+
+    def draw() -> None:
+        if what not in KINDS:
+            raise ValueError(f"unknown plot {what!r}: wanted one of {', '.join(KINDS)}")
+        elements = "-".join(parse_chemical_system(system))
+        place = out or Path(f"{what}-{elements}.png")
+        if place.suffix not in (".png", ".html"):
+            raise ValueError(f"{place}: wanted a file name that ends in .png or .html")
+        store = open_store(config, mongo)
+        if what == "discovery":
+            figure, page = _discovery(store, elements, within, campaign_id, method)
+        else:
+            name = campaign_of(store, elements, campaign_id, method)
+            figure, page = _parity(store, name) if what == "parity" else _hull(store, name, round_number)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.suffix == ".html":
+            write_atomically(place, page(), mode=0o644)
+        else:
+            figure().savefig(place, dpi=DPI, bbox_inches="tight")
+        typer.echo(str(place))
+
+    return told(draw)
+
+
+def _hull(
+    store: CampaignStore, campaign_id: str, round_number: int | None
+) -> tuple[Callable[[], Figure], Callable[[], str]]:
+    from ccdcgan_al.hull import build_hull
+    from ccdcgan_al.plots import hull_figure, hull_page
+    from launchpad.references import campaign_phases
+
+    campaign = store.campaign(campaign_id)
+    last = campaign.rounds if round_number is None else round_number
+    hull = build_hull(campaign_phases(store, campaign, last), campaign.elements)
+    return lambda: hull_figure(hull), lambda: hull_page(hull)
+
+
+def _parity(store: CampaignStore, campaign_id: str) -> tuple[Callable[[], Figure], Callable[[], str]]:
+    from ccdcgan_al.campaign_plots import parity_figure, parity_page
+
+    found = QUERIES["parity"].run(store.database, campaign_id=campaign_id)
+    given = ("predicted_energy", "formation_energy_per_atom")
+    points = [item for item in found if all(item.get(name) is not None for name in given)]
+    title = f"Constraint of {campaign_id}"
+    return lambda: parity_figure(points, title), lambda: parity_page(points, title)
+
+
+def _discovery(
+    store: CampaignStore, system: str, within: float, campaign_id: str | None, method: str | None
+) -> tuple[Callable[[], Figure], Callable[[], str]]:
+    """Draw all campaigns on the system by one method, a line a strategy, or one campaign's."""
+    from ccdcgan_al.campaign_plots import discovery_page
+    from ccdcgan_al.plots import discovery_curve_figure
+
+    chosen = campaign_of(store, system, campaign_id, method)
+    campaigns = campaigns_of(store, system, method)
+    by = next(document["method"] for document in campaigns if document["_id"] == chosen)
+    runs: dict[str, list[list[int]]] = defaultdict(list)
+    for document in campaigns:
+        if document["method"] != by or campaign_id not in (None, document["_id"]):
+            continue
+        campaign = store.campaign(document["_id"])
+        if counts := discovery_counts(store, document["_id"], within):
+            runs[campaign.strategy].append(counts)
+    controls = [name for name in runs if name in ("random", "substitution")]
+    title = f"Discovery curves of {system}, {by}"
+    return lambda: discovery_curve_figure(runs, within, controls), lambda: discovery_page(runs, within, title)

@@ -1,0 +1,129 @@
+"""`ccdcgan-al references` and `ccdcgan-al seeds`: what the Materials Project knows, fetched once and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from launchpad.cli import options
+
+references = typer.Typer(
+    help="Reference entries, stored once: the hull of a `vasp` campaign contains those of its functional.",
+    no_args_is_help=True,
+)
+seeds = typer.Typer(help="Starting structures for `run --seeds`.", no_args_is_help=True)
+
+
+@references.command("fetch")
+def fetch_references(
+    chemical_system: options.System,
+    thermo_type: Annotated[str, typer.Option(help="energy scale: GGA_GGA+U or R2SCAN")] = "GGA_GGA+U",
+    config: options.Config = None,
+    mongo: options.Mongo = None,
+) -> None:
+    """Store the Materials Project's entries of a system and its subsystems; needs a key (MP_API_KEY)."""
+    from launchpad.cli.submit import told
+
+    def fetch() -> None:
+        from ccdcgan_al.chemsys import parse_chemical_system
+        from ccdcgan_al.materials_project import fetch_entries, subsystems
+        from launchpad.cli.submit import open_store
+        from launchpad.references import MATERIALS_PROJECT, save_entries
+
+        elements = parse_chemical_system(chemical_system)
+        fetched = fetch_entries(elements, thermo_type)
+        version = fetched.database_version
+        new = save_entries(
+            open_store(config, mongo),
+            fetched.entries,
+            MATERIALS_PROJECT,
+            thermo_type=thermo_type,
+            database_version=version,
+            systems=subsystems(elements),
+        )
+        typer.echo(
+            f"{'-'.join(elements)}: {len(fetched.entries)} entries of {thermo_type}, version {version}, {new} new; "
+            "the hull of a VASP campaign of this functional has them, a potential's hull takes none"
+        )
+
+    raise typer.Exit(told(fetch))
+
+
+@references.command("import")
+def import_references(
+    file: Annotated[Path, typer.Argument(help="JSON list of pymatgen ComputedStructureEntry dictionaries")],
+    config: options.Config = None,
+    mongo: options.Mongo = None,
+) -> None:
+    """Store entries from a file."""
+    from launchpad.cli.submit import told
+
+    def read() -> None:
+        from launchpad.cli.submit import open_store
+        from launchpad.references import FILE, read_entries, save_entries
+
+        entries = read_entries(file)
+        new = save_entries(open_store(config, mongo), entries, FILE)
+        typer.echo(f"{file}: {len(entries)} entries, {new} new")
+
+    raise typer.Exit(told(read))
+
+
+@references.command("list")
+def list_references(config: options.Config = None, mongo: options.Mongo = None) -> None:
+    """Say which references are stored, from where and when."""
+    from launchpad.cli.submit import told
+
+    def show() -> None:
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+
+        from launchpad.cli.submit import open_store
+        from launchpad.references import reference_counts
+
+        table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        for name in ("system", "functional", "source", "thermo type", "version", "fetched", "entries"):
+            table.add_column(name, justify="right" if name == "entries" else "left", no_wrap=True)
+        for row in reference_counts(open_store(config, mongo)):
+            named = (row["thermo_type"] or "-", row["database_version"] or "-", f"{row['fetched']:%Y-%m-%d}")
+            table.add_row(row["chemical_system"], row["functional"], row["source"], *named, str(row["entries"]))
+        Console(width=max(Console().width, 100)).print(table)
+
+    raise typer.Exit(told(show))
+
+
+@seeds.command("fetch")
+def fetch_seeds(
+    chemical_system: options.System,
+    out: Annotated[Path | None, typer.Option(help="folder for a CIF each; default ./seeds-<system>")] = None,
+) -> None:
+    """Write the Materials Project's relaxed structures of a system as CIF files; needs a key (MP_API_KEY)."""
+    from launchpad.cli.submit import told
+
+    def fetch() -> None:
+        from pymatgen.io.cif import CifWriter
+
+        from ccdcgan_al.chemsys import parse_chemical_system
+        from ccdcgan_al.materials_project import fetch_structures
+        from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES, reduced_primitive, within
+        from launchpad.local import write_atomically
+
+        elements = parse_chemical_system(chemical_system)
+        fetched = fetch_structures(elements)
+        folder = out or Path(f"seeds-{'-'.join(elements)}")
+        folder.mkdir(parents=True, exist_ok=True)
+        small = [(name, reduced_primitive(structure)) for name, structure in fetched.structures if structure.is_ordered]
+        small = [(name, structure) for name, structure in small if within(structure, MAX_SITES, MAX_LENGTH)]
+        for name, structure in small:
+            write_atomically(folder / f"{name}.cif", str(CifWriter(structure)), mode=0o644)
+        left = len(fetched.structures) - len(small)
+        typer.echo(
+            f"{folder}: {len(small)} structures, version {fetched.database_version}"
+            + (f"; {left} left out, larger than {MAX_SITES} sites or {MAX_LENGTH:g} Å, or disordered" if left else "")
+        )
+        typer.echo(f"ccdcgan-al run {'-'.join(elements)} --seeds {folder}")
+
+    raise typer.Exit(told(fetch))

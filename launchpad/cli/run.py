@@ -1,0 +1,191 @@
+"""`ccdcgan-al run`: reads what the user gave, runs the campaign, prints what it found."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+from pymongo.errors import PyMongoError
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.errors import CcdcganError
+from ccdcgan_al.generate import Strategy
+from ccdcgan_al.settings import Settings
+from launchpad.driver import InterruptedCampaignError, run_campaign
+from launchpad.local import redact
+
+if TYPE_CHECKING:
+    from launchpad.report import CampaignReport
+
+INTERRUPTED = 130  # exit status of a command ended by Ctrl-C
+TABLE_WIDTH = 118  # characters; a narrower terminal wraps lines rather than cutting figures off
+SHOWN = 12  # rows of the table of near-hull structures
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chose on the command line, unchecked."""
+
+    chemical_system: str
+    method: str
+    strategy: str
+    seed: int
+    rounds: int
+    per_round: int
+    seed_count: int
+    generated: int
+    budget: int | None
+    patience: int | None
+    seeds: Path | None
+    withhold: tuple[Path, ...]
+
+    def campaign(self, *, runs_here: bool = True) -> Campaign:
+        """Return the campaign that they make.
+
+        Raises
+        ------
+        CcdcganError, ValueError : with one line that says what is wrong
+        """
+        from ccdcgan_al.seeds import read_structures
+        from workflows.methods import check_method
+
+        elements = parse_chemical_system(self.chemical_system)
+        check_method(self.method, runs_here=runs_here)
+        own = {} if self.seeds is None else {s.label: s.structure for s in read_structures(self.seeds, elements)}
+        withheld = [] if not self.withhold else [s.structure for s in read_structures(list(self.withhold), elements)]
+        strategy: Any = self.strategy
+        checked: Strategy = strategy  # Campaign refuses what is not one
+        return Campaign(
+            chemical_system="-".join(elements),
+            method=self.method,
+            strategy=checked,
+            seed=self.seed,
+            rounds=self.rounds,
+            per_round=self.per_round,
+            seed_count=self.seed_count,
+            generated_per_round=self.generated,
+            budget=self.budget,
+            patience=self.patience,
+            own_seeds={name: structure.to_json() for name, structure in sorted(own.items())},
+            withheld=tuple(structure.to_json() for structure in withheld),
+        )
+
+
+def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: int | None, *, as_json: bool) -> int:
+    """Run a campaign and print its results; returns the exit status."""
+    console = Console(stderr=True)
+    given: dict[str, Any] = {"mongo_uri": SecretStr(mongo) if mongo else None, "workers": workers}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        campaign = choices.campaign()
+        folder = (out or Path(f"ccdcgan-al-{campaign.chemical_system}")).resolve()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        report, config = run_campaign(campaign, settings, console)
+        files = report.write(folder)
+    except (KeyboardInterrupt, InterruptedCampaignError):
+        console.print("[yellow]Stopped.[/] Nothing that was finished is lost; the same command goes on from here.")
+        return INTERRUPTED
+    except (CcdcganError, ValueError, OSError, PyMongoError) as error:
+        console.print(f"[red]error:[/] {redact(error)}", highlight=False, soft_wrap=True)
+        return 1
+    if as_json:
+        sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
+    else:
+        print_report(report, Console(width=max(Console().width, TABLE_WIDTH)))
+        listing = Console(soft_wrap=True, highlight=False)
+        for name, path in files.items():
+            listing.print(f"{name}: {path}")
+        listing.print(f"LaunchPad: lpad -c {config} get_wflows")
+        listing.print("The local MongoDB stays up for such questions; ccdcgan-al database stop ends it.")
+    if report.state == "stopped":
+        console.print(f"[red]The campaign stopped:[/] {report.reason}", highlight=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+def print_report(report: CampaignReport, console: Console) -> None:
+    """Print the rounds, the hull and the new phases as tables."""
+    document = report.as_dict()
+    rounds = Table(
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        title=f"{document['chemical_system']}, strategy {document['strategy']}, seed {document['seed']}",
+    )
+    columns = {
+        "round": "round",
+        "generated": "generated",
+        "decoded": "decoded",
+        "novel": "novel",
+        "relaxed": "relaxed",
+        "failed": "failed",
+        "stable": "new, on\nthe hull",
+        "within_50_mev": "new, within\n50 meV",
+        "within_100_mev": "new, within\n100 meV",
+    }
+    for name in (*columns.values(), "constraint\nMAE, meV", "seconds"):
+        rounds.add_column(name, justify="right", no_wrap=True)
+    for item in document["rounds"]:
+        error, seconds = item["constraint_mae_ev_per_atom"], item["seconds"]
+        rounds.add_row(
+            *("-" if item[name] is None else str(item[name]) for name in columns),
+            "-" if error is None else f"{1000 * error:.0f}",
+            "-" if seconds is None else f"{seconds:.0f}",
+        )
+    console.print(rounds)
+    console.print(_phases("Convex hull, and what lies within 5 meV/atom of it (meV/atom)", document["hull"]))
+    if document["new_phases"]:
+        console.print(_phases("New phases (meV/atom)", document["new_phases"]))
+    else:
+        console.print("New phases: none lies on the hull.")
+    near = sorted(document["candidates"], key=lambda entry: entry["energy_above_hull_ev_per_atom"])
+    if near:
+        title = f"Generated, within 50 meV/atom of the hull (meV/atom): {len(near)}"
+        console.print(_phases(title if len(near) <= SHOWN else f"{title}, the lowest {SHOWN}", near[:SHOWN]))
+    for entry in document["refuted"]:
+        console.print(f"Refuted: {entry['structure_id']} ({entry['formula']}): {entry['problem']}")
+    console.print(
+        f"Energies: {report.hull.method}. A phase on the corrected hull only is flagged and is no discovery. "
+        "Confirm a candidate with DFT before it costs you anything."
+    )
+
+
+def _phases(title: str, entries: list[dict[str, Any]]) -> Table:
+    """Return a table of phases, energies in meV/atom."""
+    from ccdcgan_al.hull import ON_HULL
+
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
+    for name in ("structure", "formula", "group", "sites", "origin"):
+        table.add_column(name, no_wrap=True)
+    for name in ("formation", "above\nhull", "above hull,\nMP2020", "above hull,\nconfirmed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("flag", no_wrap=True)
+    for entry in sorted(
+        entries, key=lambda entry: (entry["energy_above_hull_ev_per_atom"] > ON_HULL, entry["formula"])
+    ):
+        confirmed = entry["confirmed"]
+        figures = [
+            entry["formation_energy_ev_per_atom"],
+            entry["energy_above_hull_ev_per_atom"],
+            entry["corrected"]["energy_above_hull_ev_per_atom"],
+            confirmed["energy_above_hull_ev_per_atom"] if confirmed else None,
+        ]
+        table.add_row(
+            entry["structure_id"],
+            entry["formula"],
+            entry["space_group"],
+            str(entry["n_sites"]),
+            entry["origin"],
+            *("-" if value is None else f"{1000 * value:.0f}" for value in figures),
+            "correction only" if entry["correction_driven"] else "",
+        )
+    return table

@@ -1,0 +1,188 @@
+"""`ccdcgan-al structures`: find structures, and tell where one comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from launchpad.cli import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+structures = typer.Typer(help="Find structures, and show where one comes from.", no_args_is_help=True)
+
+
+@structures.command("find")
+def find(
+    chemical_system: Annotated[str | None, typer.Argument(help="of campaigns on this system, e.g. Bi-Se")] = None,
+    formula: Annotated[str | None, typer.Option(help="formula, e.g. Bi2Se3")] = None,
+    within: Annotated[float | None, typer.Option(min=0, help="most energy above the hull (eV/atom)")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="submitted, relaxed, failed, withheld, withdrawn or generated")
+    ] = None,
+    origin: Annotated[str | None, typer.Option(help="reference, seed or generated")] = None,
+    round_number: Annotated[int | None, typer.Option("--round", min=0, help="round; 0 for the seeds")] = None,
+    failed_reason: Annotated[str | None, typer.Option(help="unphysical, not_converged, ...")] = None,
+    new: Annotated[bool, typer.Option("--new", help="new phases alone")] = False,
+    campaign: Annotated[str | None, typer.Option(help="of one campaign")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="most structures listed")] = 50,
+    as_json: options.AsJson = False,
+    config: options.Config = None,
+    mongo: options.Mongo = None,
+) -> None:
+    """List structures, lowest energy above hull first."""
+    from launchpad.cli.submit import open_store, told
+
+    def show() -> None:
+        from rich.console import Console
+
+        from ccdcgan_al.chemsys import parse_chemical_system
+        from launchpad.lookup import campaigns_of, find_structures
+        from launchpad.queries import structure_filter
+        from launchpad.schema import STRUCTURE_STATES
+
+        for name, value, known in (
+            ("state", state, STRUCTURE_STATES),
+            ("origin", origin, ("reference", "seed", "generated")),
+        ):
+            if value is not None and value not in known:
+                raise ValueError(f"unknown {name} {value!r}: wanted one of {', '.join(known)}")
+        store = open_store(config, mongo)
+        ids = store.campaign_ids()
+        if chemical_system is not None:
+            elements = "-".join(parse_chemical_system(chemical_system))
+            ids = [document["_id"] for document in campaigns_of(store, elements)]
+        if campaign is not None and campaign not in ids:
+            raise ValueError(f"no campaign {campaign!r}; `ccdcgan-al campaigns` lists them")
+        chosen = structure_filter(
+            ids if campaign is None else [campaign],
+            formula=formula,
+            within=within,
+            state=state,
+            origin=origin,
+            round_number=round_number,
+            reason=failed_reason,
+            new=new,
+        )
+        found = find_structures(store, chosen, limit)
+        if as_json:
+            typer.echo(_json(found))
+            return
+        Console(width=max(Console().width, 118)).print(_table(found))
+        if len(found) == limit:
+            typer.echo(f"the first {limit}; --limit shows more")
+
+    raise typer.Exit(told(show))
+
+
+@structures.command("show")
+def show_structure(
+    structure_id: Annotated[str, typer.Argument(help="its name, e.g. Bi-Se-r1-0007")],
+    campaign: Annotated[str | None, typer.Option(help="its campaign, where several have one of this name")] = None,
+    as_json: options.AsJson = False,
+    config: options.Config = None,
+    mongo: options.Mongo = None,
+) -> None:
+    """Show a structure: where it comes from (seed, model, round, jobs), its figures, and what was tried."""
+    from launchpad.cli.submit import open_store, told
+
+    def show() -> None:
+        from launchpad.lookup import lineage
+
+        found = lineage(open_store(config, mongo), structure_id, campaign)
+        typer.echo(_json(found) if as_json else "\n".join(_lines(found)))
+
+    raise typer.Exit(told(show))
+
+
+def _json(found: Any) -> str:
+    import json
+
+    return json.dumps(found, indent=2, default=str)
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = f"{len(found)} structures (meV/atom)"
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
+    for name in ("structure", "campaign", "formula", "group", "state", "origin", "from"):
+        table.add_column(name, no_wrap=name != "from")
+    for name in ("formation", "above\nhull"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for document in found:
+        state = f"failed: {document['reason']}" if document["state"] == "failed" else document["state"]
+        state = "new phase" if document.get("is_new_phase") else state
+        figures = (document.get("formation_energy_per_atom"), document.get("energy_above_hull"))
+        table.add_row(
+            document["structure_id"],
+            document["campaign_id"],
+            document["formula"],
+            document.get("space_group") or "-",
+            state,
+            document["origin"],
+            document["source"],
+            *("-" if value is None else f"{1000 * value:.1f}" for value in figures),
+        )
+    return table
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    """Return a structure's lineage as lines of text."""
+    lines = [
+        f"{found['structure_id']}: {found['formula']}, {found['n_sites']} sites before relaxation, {found['state']}"
+        + (f" ({found['reason']}: {found.get('message')})" if found.get("reason") else ""),
+        f"  campaign    {found['campaign_id']}, round {found['round']}",
+        f"  origin      {found['origin']}: {found['source']}",
+    ]
+    if found.get("predicted_energy") is not None:
+        error = f" ± {1000 * found['uncertainty']:.0f}" if found.get("uncertainty") is not None else ""
+        lines.append(f"  predicted   formation energy {_mev(found, 'predicted_energy')}{error} meV/atom")
+    lines += [f"  model       {item['name']} {item['sha256']}" for item in found["models"]]
+    if found["models"]:
+        lines.append(f"  learnt from {found['learnt_from']} relaxed structures of earlier rounds")
+    lines += [f"  job         {kind}: lpad get_fws -i {fw_id}" for kind, fw_id in (found.get("fw_ids") or {}).items()]
+    lines += _placed(found)
+    if confirmed := found.get("confirmed"):
+        lines.append(
+            f"  confirmed   {1000 * confirmed['energy_above_hull']:.1f} meV/atom above the hull of {confirmed['method']}"
+        )
+    if found["problem"]:
+        lines.append(f"  no phase    {found['problem']}")
+    if found.get("is_new_phase"):
+        lines.append("  new phase   yes")
+    if found.get("duplicate_of"):
+        lines.append(f"  copy of     {found['duplicate_of']}")
+    if found["copies"]:
+        lines.append(f"  copies      {', '.join(found['copies'])}")
+    for attempt in found["attempts"]:
+        ended = ", ".join(filter(None, (attempt["state"], attempt["reason"])))
+        energy = "" if attempt["energy_per_atom"] is None else f", {attempt['energy_per_atom']:.4f} eV/atom"
+        seconds = "" if attempt["seconds"] is None else f", {attempt['seconds']:.0f} s"
+        lines.append(f"  attempt     {attempt['kind']}: {ended}{energy}{seconds}")
+    return lines
+
+
+def _placed(found: dict[str, Any]) -> list[str]:
+    """Return a structure's place against the hull, on both scales; nothing where it has none."""
+    if found.get("energy_above_hull") is None:
+        return []
+    lines = []
+    only = " (on the hull through the corrections only)" if found.get("correction_driven") else ""
+    kind = f", by {found['method']}, {found['space_group']}"
+    scales = {"relaxed": "", "MP2020": "corrected_"}
+    for name, scale in scales.items():
+        figures = (_mev(found, f"{scale}formation_energy_per_atom"), _mev(found, f"{scale}energy_above_hull"))
+        lines.append(
+            f"  {name:11} formation energy {figures[0]} meV/atom, {figures[1]} above the hull after round "
+            f"{found['hull_round']}{only if scale else kind}"
+        )
+    return lines
+
+
+def _mev(found: dict[str, Any], name: str) -> str:
+    value = found.get(name)
+    return "-" if value is None else f"{1000 * value:.1f}"

@@ -1,0 +1,31 @@
+"""`ccdcgan-al train-codec`: makes the weights of the codec `paper` again, from a seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def train_codec_command(out: Path, seed: int, arrangements: int, cells: int) -> int:
+    """Train, write `paper.npz` and `paper.json` into `out`, and say what they are; returns the exit status."""
+    from ccdcgan_al.paper.train import train
+    from ccdcgan_al.paper.weights import WEIGHTS, write
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        with console.status(f"training on {arrangements} arrangements and {cells} cells"):
+            weights, card = train(seed, arrangements, cells)
+        sha256 = write(weights, card, out)
+    except (ValueError, OSError) as error:
+        console.print(f"[red]error:[/] {error}")
+        return 1
+    explained = card["variance_explained"]
+    Console(highlight=False, soft_wrap=True).print(
+        f"{out / WEIGHTS}: sha256 {sha256}\n"
+        f"variance explained: sites {explained['sites']:.1%}, lattice {explained['lattice']:.1%}; {card['seconds']} s"
+    )
+    return 0

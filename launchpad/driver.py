@@ -1,0 +1,226 @@
+"""Drives a campaign on this machine: database, LaunchPad, workers, progress. The loop itself is in `rounds` and runs in the workers."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.errors import CcdcganError, HullError, MongoError, MongoUnreachableError
+from ccdcgan_al.settings import Settings
+from launchpad.batches import relaxation_counts, withdraw, workflows_of
+from launchpad.configure import open_launchpad, write_config
+from launchpad.local import ensure_mongo, redact
+from launchpad.report import CampaignReport
+from launchpad.store import ASKED_TO_STOP, CampaignStore
+from launchpad.workers import LocalWorkers
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+POLL_SECONDS = 1.0
+FIRST_RELAXATION_GUESS = 5.0  # s on one core, before any has been timed (measured: 4 for 5 to 14 atoms)
+FIRST_CLOSE_GUESS = 90.0  # s from the last relaxation of a round to the first of the next
+CONFIRMATIONS_GUESS = 15
+DATABASE_PATIENCE = 3600.0  # s to wait for a named server that does not answer
+
+
+class InterruptedCampaignError(CcdcganError, RuntimeError):
+    """A workflow of the campaign was paused, or all were removed, by somebody else."""
+
+
+def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tuple[CampaignReport, Path]:
+    """Run a campaign until it ends, or go on with one that was interrupted.
+
+    Parameters
+    ----------
+    campaign : what to run
+    settings : this machine
+    console : where progress is shown
+
+    Returns
+    -------
+    the report, and the folder of FireWorks config files
+
+    Raises
+    ------
+    MongoError : the database cannot be had
+    WorkerError : the workers die again and again
+    CcdcganError : a closing Firework fizzled, or the campaign stopped before there was a hull; the message holds its reason
+    """
+    uri = ensure_mongo(settings)
+    config = write_config(settings.home / "config", uri)
+    store = CampaignStore(uri)
+    launchpad = open_launchpad(config)
+    console.print(
+        f"campaign {campaign.campaign_id}; LaunchPad: lpad -c {config} get_wflows", soft_wrap=True, highlight=False
+    )
+    submit(campaign, store)
+    if store.state(campaign.campaign_id)[0] == "running":
+        with LocalWorkers(config, uri, settings.workers) as workers:
+            _watch(campaign, store, launchpad, workers, settings, console)
+    try:
+        return CampaignReport(store, campaign.campaign_id), config
+    except HullError:
+        state, reason = store.state(campaign.campaign_id)
+        if state == "stopped":
+            raise CcdcganError(f"campaign {campaign.campaign_id} stopped: {reason}") from None
+        raise
+
+
+def submit(campaign: Campaign, store: CampaignStore) -> bool:
+    """Put a campaign on the LaunchPad; False where it is there already.
+
+    Two commands that submit the same campaign at the same moment make one campaign, and each of its workflows once.
+    """
+    added = store.add_campaign(campaign)
+    if store.state(campaign.campaign_id)[0] != "running" or store.is_open(campaign.campaign_id, 1):
+        return False
+    from launchpad.rounds import begin
+
+    begin(campaign, store)
+    return added
+
+
+def stop_campaign(store: CampaignStore, launchpad: LaunchPad, campaign_id: str) -> list[str]:
+    """Stop a campaign and return the structures that are withdrawn because nobody had begun to relax them.
+
+    What runs goes on, and is recorded by its batch's closing Firework; no round is opened any more, and nothing is
+    confirmed. A close that is training ends first. May be repeated.
+
+    Raises
+    ------
+    KeyError : no such campaign
+    """
+    store.campaign(campaign_id)
+    store.set_state(campaign_id, *ASKED_TO_STOP)
+    if store.state(campaign_id) != ASKED_TO_STOP:
+        return []
+    taken = withdraw(launchpad, campaign_id)
+    store.mark_withdrawn(campaign_id, taken)
+    return taken
+
+
+def _watch(
+    campaign: Campaign,
+    store: CampaignStore,
+    launchpad: LaunchPad,
+    workers: LocalWorkers,
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Show progress until the campaign's workflow has ended; keep database and workers alive."""
+    planned = campaign.seed_count + campaign.rounds * campaign.per_round + CONFIRMATIONS_GUESS
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("relaxations"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("seeds", total=planned, left="")
+        while True:
+            try:
+                for name in workers.check():
+                    console.print(f"[yellow]worker {name} died and was started again[/]")
+                workflows = workflows_of(launchpad, campaign.campaign_id)
+                done, relaxing = relaxation_counts(launchpad, campaign.campaign_id)
+                rounds = store.round_documents(campaign.campaign_id)
+                last_known = sum(item.get("submitted", 0) for item in rounds)
+                later = (campaign.rounds + 1 - len(rounds)) * campaign.per_round + CONFIRMATIONS_GUESS
+                total = max(done + relaxing, last_known + later)
+                left = _seconds_left(store, campaign, settings.workers, total - done, len(rounds))
+            except (MongoError, PyMongoError):
+                _await_database(settings, store.uri, console)
+                continue
+            stage = _stage(rounds, relaxing, campaign)
+            progress.update(bar, completed=done, total=total, description=stage, left=f"about {left / 60:.0f} min left")
+            if not workflows:
+                raise InterruptedCampaignError(
+                    f"the workflows of {campaign.campaign_id} are no longer on the LaunchPad"
+                )
+            if all(workflow["ended"] for workflow in workflows):
+                progress.update(bar, total=done, left="")
+                break
+            if paused := [workflow["name"] for workflow in workflows if workflow["state"] == "PAUSED"]:
+                raise InterruptedCampaignError(f"the workflow {paused[0]!r} is paused; lpad resume_wflows wakes it")
+            time.sleep(POLL_SECONDS)
+    if store.state(campaign.campaign_id)[0] == "running":
+        raise CcdcganError(_fizzled(launchpad, [fw_id for workflow in workflows for fw_id in workflow["nodes"]]))
+
+
+def _await_database(settings: Settings, uri: str, console: Console) -> None:
+    """Start the local server again where it is gone, or wait for the named one until it answers.
+
+    Raises
+    ------
+    MongoError : it refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds
+    """
+    console.print("[yellow]the database does not answer; the workers hold on until it does[/]")
+    deadline = time.monotonic() + DATABASE_PATIENCE
+    while True:
+        try:
+            found = ensure_mongo(settings)
+        except MongoUnreachableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            break
+    if found != uri:
+        raise MongoError(
+            f"the local mongod is back as {redact(found)} and was {redact(uri)}: give the same command again, it goes on"
+        )
+
+
+def _stage(rounds: list[dict[str, Any]], relaxing: int, campaign: Campaign) -> str:
+    """Say what the campaign is doing, in a few words."""
+    if not rounds:
+        return "seeds"
+    current = rounds[-1]
+    name = "seeds" if current["round"] == 0 else f"round {current['round']}"
+    if current.get("state") == "closed":
+        return "confirming" if current["round"] >= campaign.rounds else f"{name}: learning"
+    return name if relaxing else f"{name}: closing"
+
+
+def _seconds_left(store: CampaignStore, campaign: Campaign, workers: int, relaxations: int, opened: int) -> float:
+    """Estimate from the mean of this campaign's own relaxations and closes; guesses only before there are any."""
+    timed = store.database["jobflow_outputs"].aggregate(
+        [
+            {"$match": {"metadata.campaign_id": campaign.campaign_id, "output.seconds": {"$gt": 0}}},
+            {"$group": {"_id": None, "mean": {"$avg": "$output.seconds"}}},
+        ]
+    )
+    mean = next((item["mean"] for item in timed), FIRST_RELAXATION_GUESS)
+    gaps = [
+        (later["opened"] - earlier["closed"]).total_seconds()
+        for earlier, later in _pairs(store.round_documents(campaign.campaign_id))
+    ]
+    close = sum(gaps) / len(gaps) if gaps else FIRST_CLOSE_GUESS
+    return mean * max(relaxations, 0) / workers + close * max(campaign.rounds + 1 - opened, 0)
+
+
+def _pairs(rounds: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Neighbouring rounds of which the first is closed."""
+    return [(a, b) for a, b in pairwise(rounds) if "closed" in a]
+
+
+def _fizzled(launchpad: LaunchPad, nodes: list[int]) -> str:
+    """Why a workflow ended without ending its campaign: the last lines of the first Firework that fizzled."""
+    for document in launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "FIZZLED"}).sort("fw_id", -1):
+        for launch_id in reversed(document["launches"]):
+            launch = launchpad.launches.find_one({"launch_id": launch_id}) or {}
+            stored = ((launch.get("action") or {}).get("stored_data") or {}).get("_exception") or {}
+            lines = str(stored.get("_stacktrace", "")).strip().splitlines()
+            if lines:
+                return f"Firework {document['fw_id']} ({document['name']}) fizzled: {lines[-1]}; lpad rerun_fws -i {document['fw_id']}"
+    return "the workflow ended before its campaign did, and no Firework says why"

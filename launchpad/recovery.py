@@ -1,0 +1,167 @@
+"""Fireworks that dead workers left behind, and how they are made ready again. It starts and ends no process.
+
+Dead is a local worker that no longer holds the lock of its folder, or one, wherever it is, that has given no sign of life
+for half an hour. What a worker that was killed within a write leaves torn is repaired beside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fireworks import LaunchPad
+
+MAX_LOSSES = (
+    3  # a Firework that took so many workers down with it (memory, a crash in native code) is a failure of its own
+)
+TORN_SECONDS = 60.0  # a checkout takes milliseconds: RESERVED for longer without a launch, its worker died in it
+SILENT_SECONDS = 1800.0  # a worker gives a sign of life every 300 s (PING_TIME_SECS in FW_config.yaml)
+LOCK_SECONDS = 20.0  # FireWorks holds a workflow's lock for well under a second
+UNFINISHED: dict[str, object] = {
+    "metadata.campaign_id": {"$exists": True},
+    "state": {"$in": ["READY", "RESERVED", "RUNNING"]},
+    "locked": {"$exists": False},
+}
+LOCK_FILE = "worker.lock"
+
+logger = logging.getLogger("ccdcgan_al.workers")  # a logger named `launchpad` is FireWorks' own, and prints
+
+
+def recover_lost_runs(launchpad: LaunchPad, launches: Path, *, reason: str, count: bool = False) -> list[int]:
+    """Make Fireworks that dead local workers left RUNNING ready again, at once, and return their ids.
+
+    Dead is who no longer holds the lock of its folder: nothing is concluded from times or process ids, and workers
+    of other commands and machines are left alone. It also repairs what a worker killed within a write leaves behind:
+    locked workflows, checkouts without a launch, launches that ended but whose Firework does not know.
+
+    Parameters
+    ----------
+    launches : the folder of the local workers' folders
+    reason : stored with the lost launch
+    count : whether a loss counts against the Firework; after `MAX_LOSSES` of these it is FIZZLED with the reason
+    """
+    ready: list[int] = []
+    with contextlib.ExitStack() as stack:
+        folders = [path.parent for path in sorted(launches.glob(f"*/{LOCK_FILE}"))]
+        dead = [folder for folder in folders if stack.enter_context(claimed(folder)) is not None]
+        _break_stale_locks(launchpad)
+        release_torn_checkouts(launchpad)
+        if not dead:
+            return ready
+        within = {"$regex": f"^({'|'.join(re.escape(str(folder.resolve())) for folder in dead)})/"}
+        lost = list(
+            launchpad.launches.find(
+                {"state": {"$in": ["RUNNING", "RESERVED"]}, "launch_dir": within}, {"launch_id": 1, "fw_id": 1}
+            )
+        )
+        for launch in lost:
+            ready += _give_back(launchpad, launch["launch_id"], launch["fw_id"], reason, count=count)
+        running = [firework["fw_id"] for firework in launchpad.fireworks.find({"state": "RUNNING"}, {"fw_id": 1})]
+        if running:
+            launchpad.detect_lostruns(expiration_secs=10**9, refresh=True, query={"fw_id": {"$in": running}})
+    return sorted(set(ready))
+
+
+def recover_silent_runs(launchpad: LaunchPad, silent: float = SILENT_SECONDS) -> list[int]:
+    """Make Fireworks ready again whose worker, wherever it is, has given no sign of life for so long; return their ids.
+
+    As `lpad detect_lostruns --rerun --refresh`, but for campaigns alone, and no Firework is FIZZLED for a moment, in which
+    the closing of its round could start without it. The refresh tells a Firework of a launch that ended while its worker
+    was killed before it could.
+    """
+    ours = {"spec.campaign_id": {"$exists": True}, "state": "RUNNING"}
+    launch_ids, fw_ids, _ = launchpad.detect_lostruns(expiration_secs=silent, query=ours, refresh=True)
+    launches = launchpad.launches.find({"launch_id": {"$in": launch_ids}, "fw_id": {"$in": fw_ids}})
+    reason = f"its worker has given no sign of life for {silent:.0f} s"
+    ready = [_give_back(launchpad, launch["launch_id"], launch["fw_id"], reason) for launch in launches]
+    return sorted({fw_id for given in ready for fw_id in given})
+
+
+def _give_back(launchpad: LaunchPad, launch_id: int, fw_id: int, reason: str, *, count: bool = False) -> list[int]:
+    """Make the Firework of a lost launch ready, unless it was lost too often, and mark the launch; return what is ready."""
+    from fireworks import FWAction
+
+    ready: list[int] = []
+    firework = launchpad.fireworks.find_one({"fw_id": fw_id}, {"state": 1, "launches": 1, "archived_launches": 1})
+    verdict = reason
+    current = firework and (not firework["launches"] or launch_id in firework["launches"])
+    if current and firework["state"] in ("RUNNING", "RESERVED"):
+        if not (count and _losses(launchpad, firework) + 1 >= MAX_LOSSES):
+            # before the launch is marked: a Firework that is FIZZLED for a moment would start its children
+            ready += launchpad.rerun_fw(fw_id)
+        else:
+            verdict = f"gave up after {MAX_LOSSES} lost workers: {reason}"
+    stored = {"_message": verdict, "_lost": count, "_exception": {"_stacktrace": verdict, "_details": None}}
+    launchpad.complete_launch(launch_id, FWAction(stored_data=stored, exit=True), "FIZZLED")
+    return ready
+
+
+def _losses(launchpad: LaunchPad, firework: dict) -> int:
+    """Return how many workers died while they ran this Firework."""
+    earlier = {"launch_id": {"$in": firework.get("archived_launches", [])}, "action.stored_data._lost": True}
+    return int(launchpad.launches.count_documents(earlier))
+
+
+def release_torn_checkouts(launchpad: LaunchPad) -> None:
+    """Make Fireworks ready whose worker died between reserving them and writing the launch."""
+    before = datetime.now(UTC) - timedelta(seconds=TORN_SECONDS)
+    for firework in launchpad.fireworks.find(
+        {"state": "RESERVED", "launches": [], "updated_on": {"$lt": before}}, {"fw_id": 1}
+    ):
+        if not launchpad.launches.find_one({"fw_id": firework["fw_id"], "state": {"$in": ["RESERVED", "RUNNING"]}}):
+            launchpad.rerun_fw(firework["fw_id"])
+
+
+def _break_stale_locks(launchpad: LaunchPad) -> None:
+    """Unlock and refresh workflows that stay locked, and unchanged, for `LOCK_SECONDS`; FireWorks itself never does."""
+
+    def locked() -> dict[object, object]:
+        return {wf["_id"]: wf.get("updated_on") for wf in launchpad.workflows.find({"locked": True}, {"updated_on": 1})}
+
+    stale, deadline = locked(), time.monotonic() + LOCK_SECONDS
+    while stale and time.monotonic() < deadline:
+        time.sleep(0.5)
+        now = locked()
+        stale = {key: updated for key, updated in stale.items() if now.get(key, key) == updated}
+    for key in stale:
+        logger.warning("a workflow was left locked by a worker that died; unlocked")
+        launchpad.workflows.update_one({"_id": key}, {"$unset": {"locked": True}})
+        repair(launchpad, {"_id": key})
+
+
+def repair(launchpad: LaunchPad, which: dict[str, object]) -> None:
+    """Refresh workflows that say other than their Fireworks: a worker died between the two writes, or a write was overtaken.
+
+    A refresh tells a Firework's children only where it changes the Firework itself, so those that wait are asked too.
+    """
+    for workflow in launchpad.workflows.find(which, {"fw_states": 1}):
+        known = workflow["fw_states"]
+        ids = {"$in": [int(fw_id) for fw_id in known]}
+        states = {
+            item["fw_id"]: item["state"] for item in launchpad.fireworks.find({"fw_id": ids}, {"fw_id": 1, "state": 1})
+        }
+        wrong = [fw_id for fw_id, state in states.items() if state != known[str(fw_id)]]
+        waiting = [fw_id for fw_id, state in states.items() if state == "WAITING"]
+        for fw_id in [*wrong, *(waiting if wrong else [])]:
+            launchpad._refresh_wf(fw_id)  # noqa: SLF001 - as `lpad admin refresh` does
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[IO[str] | None]:
+    """Yield the locked lock file of a worker's folder, or None where a live worker holds it."""
+    with (folder / LOCK_FILE).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file

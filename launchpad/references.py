@@ -1,0 +1,187 @@
+"""Reference entries in MongoDB: stored once, read as phases for the hull of a VASP campaign. It asks no server and computes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pymongo import UpdateOne
+
+from ccdcgan_al.campaign import DFT, Campaign
+from ccdcgan_al.errors import MixedMethodsError, StructureInputError
+from ccdcgan_al.materials_project import subsystems
+from ccdcgan_al.types import Method, Phase
+
+if TYPE_CHECKING:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    from launchpad.store import CampaignStore
+
+MATERIALS_PROJECT, FILE = "materials_project", "file"
+MOST_BYTES = 500_000_000  # of a file of entries
+_FUNCTIONALS = {"GGA": "PBE", "PBE": "PBE", "GGA+U": "PBE+U", "PBE+U": "PBE+U", "R2SCAN": "r2SCAN"}
+_FAMILIES = {"PBE": ("PBE", "PBE+U"), "r2SCAN": ("r2SCAN",)}  # functional of a method -> those of its references
+
+
+def save_entries(
+    store: CampaignStore,
+    entries: Sequence[ComputedStructureEntry],
+    source: str,
+    *,
+    thermo_type: str | None = None,
+    database_version: str | None = None,
+    systems: Sequence[str] = (),
+) -> int:
+    """Store entries, each once, and return how many were not there before.
+
+    Parameters
+    ----------
+    store : the database
+    entries : with structures, an entry_id and a run type
+    source : `MATERIALS_PROJECT` or `FILE`
+    thermo_type, database_version : of the Materials Project
+    systems : chemical systems that were asked for; what an earlier version gave for them and this one does not is
+        `superseded`
+
+    Raises
+    ------
+    StructureInputError
+        an entry without id or run type, or of a functional that no hull here takes
+    """
+    now, writes, keys = datetime.now(UTC), [], []
+    for entry in entries:
+        functional, name = functional_of(entry), str(entry.entry_id)
+        keys.append(f"{source}/{functional}/{name}")
+        document = {
+            "state": "current",
+            "chemical_system": entry.composition.chemical_system,
+            "formula": entry.composition.reduced_formula,
+            "source": source,
+            "thermo_type": thermo_type,
+            "functional": functional,
+            "entry_id": name,
+            "entry": plain(entry),
+            "database_version": database_version,
+            "fetched": now,
+            "last_updated": now,
+        }
+        writes.append(UpdateOne({"key": keys[-1]}, {"$set": document}, upsert=True))
+    if not writes:
+        return 0
+    new = store.references.bulk_write(writes).upserted_count
+    earlier = {"source": source, "thermo_type": thermo_type, "chemical_system": {"$in": list(systems)}}
+    store.references.update_many(
+        {**earlier, "state": "current", "key": {"$nin": keys}}, {"$set": {"state": "superseded", "last_updated": now}}
+    )
+    return new
+
+
+def functional_of(entry: ComputedStructureEntry) -> str:
+    """Return the functional of an entry, by its run type: PBE, PBE+U or r2SCAN."""
+    run_type = str(getattr(entry.parameters.get("run_type"), "value", entry.parameters.get("run_type")))
+    if entry.entry_id is None or run_type.upper() not in _FUNCTIONALS:
+        raise StructureInputError(
+            f"entry {entry.entry_id} ({entry.composition.reduced_formula}) has the run type {run_type}; wanted an entry_id "
+            "and parameters['run_type'] of GGA, GGA+U or r2SCAN"
+        )
+    return _FUNCTIONALS[run_type.upper()]
+
+
+def plain(entry: ComputedStructureEntry) -> dict[str, Any]:
+    """Return an entry as plain JSON, with its correction and parameters."""
+    from monty.json import MontyEncoder
+
+    document: dict[str, Any] = json.loads(json.dumps(entry.as_dict(), cls=MontyEncoder))
+    return document
+
+
+def read_entries(path: Path) -> list[ComputedStructureEntry]:
+    """Read pymatgen's `ComputedStructureEntry` dictionaries from a JSON file, a list or one under the key `entries`.
+
+    Raises
+    ------
+    StructureInputError
+        a file that is missing, too large, no JSON, or holds something else; the message says which entry
+    """
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    if not path.is_file():
+        raise StructureInputError(f"{path}: no such file; give a JSON file of pymatgen ComputedStructureEntry objects")
+    if path.stat().st_size > MOST_BYTES:
+        raise StructureInputError(f"{path}: {path.stat().st_size} bytes; at most {MOST_BYTES} are read")
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise StructureInputError(f"{path}: no JSON ({str(error)[:100]})") from None
+    items = found.get("entries") if isinstance(found, dict) else found
+    if not isinstance(items, list) or not items:
+        raise StructureInputError(f"{path}: wanted a list of entries, got {type(items).__name__}, empty or none")
+    entries = []
+    for number, item in enumerate(items):
+        try:
+            entry = ComputedStructureEntry.from_dict(item)
+            functional_of(entry)
+        except StructureInputError as error:
+            raise StructureInputError(f"{path}: {error}") from None
+        except Exception as error:  # noqa: BLE001 - readers of free dictionaries fail in many ways
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            raise StructureInputError(f"{path}: entry {number} is no ComputedStructureEntry ({reason})") from None
+        entries.append(entry)
+    return entries
+
+
+def reference_phases(store: CampaignStore, elements: Sequence[str], method: Method) -> list[Phase]:
+    """Return the stored references of a chemical system as phases of a VASP method, uncorrected.
+
+    The Materials Project's entries count as of the campaign's method, whose input sets, POTCARs and U values are the
+    Materials Project's and checked run by run (`workflows.vasp`). Their functional has to be the method's.
+
+    Raises
+    ------
+    MixedMethodsError
+        the method is none of VASP: a potential's energies do not share a hull with these
+    """
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    if method.name != DFT:
+        raise MixedMethodsError(
+            f"the stored references are VASP energies, the hull's method is {method}: they do not share a hull; "
+            f"a campaign by {method.name} relaxes its references itself"
+        )
+    families = list(_FAMILIES.get(method.functional, (method.functional,)))
+    query = {"chemical_system": {"$in": subsystems(elements)}, "state": "current", "functional": {"$in": families}}
+    phases: dict[str, Phase] = {}
+    for document in store.references.find(query).sort("key", 1):  # a file's entry comes before the same one fetched
+        entry = ComputedStructureEntry.from_dict(document["entry"])
+        energy = entry.uncorrected_energy / len(entry.structure)
+        name = document["entry_id"]
+        phases.setdefault(name, Phase(name, entry.structure, energy, method, "reference"))
+    return list(phases.values())
+
+
+def reference_counts(store: CampaignStore) -> list[dict[str, Any]]:
+    """Return what is stored: chemical system, functional, source, thermo type, version, newest date and number of entries."""
+    kind = ("chemical_system", "functional", "source", "thermo_type", "database_version")
+    stages: list[dict[str, Any]] = [
+        {"$match": {"state": "current"}},
+        {
+            "$group": {
+                "_id": {name: f"${name}" for name in kind},
+                "fetched": {"$max": "$fetched"},
+                "entries": {"$sum": 1},
+            }
+        },
+        {"$sort": {"_id.chemical_system": 1, "_id.functional": 1, "_id.source": 1}},
+    ]
+    return [{**row.pop("_id"), **row} for row in store.references.aggregate(stages)]
+
+
+def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) -> list[Phase]:
+    """Return the phases of a campaign's hull: what it relaxed and, for a VASP campaign, the stored references."""
+    own = store.phases(campaign.campaign_id, up_to_round)
+    if campaign.method != DFT or not own:
+        return own
+    return [*own, *reference_phases(store, campaign.elements, own[0].method)]

@@ -1,0 +1,308 @@
+"""The loop, on one page: closing a round records it, rebuilds the hull, learns, and opens the next.
+
+It holds no science (`ccdcgan_al`), no relaxation (`workflows`), no query (`store`) and no Firework (`batches`). Every step can be repeated: a
+worker that dies anywhere in a close leaves nothing that the rerun would not write again, the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from jobflow import Job, Response, job
+from pymatgen.core import Structure
+
+from ccdcgan_al import __version__
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.errors import CcdcganError, HullError
+from ccdcgan_al.generate import Proposals
+from ccdcgan_al.hull import Hull, build_hull
+from ccdcgan_al.hull_changes import hull_changes
+from ccdcgan_al.round_step import (
+    ask,
+    became_withheld,
+    candidates,
+    distorted_candidates,
+    generation_counts,
+    hull_counts,
+    not_chosen,
+    starting_candidates,
+)
+from ccdcgan_al.selection import Selection
+from ccdcgan_al.settings import Settings
+from ccdcgan_al.types import Candidate
+from launchpad.batches import BATCH_SIZE, put, split, withdraw
+from launchpad.configure import launchpad_at
+from launchpad.references import campaign_phases
+from launchpad.standing import confirmed_figures, figures, hull_documents, unstable_phases
+from launchpad.store import ASKED_TO_STOP, CampaignStore
+from workflows.documents import failure_document
+from workflows.flows import relaxations_then
+from workflows.methods import relaxer
+from workflows.relax import Relaxer
+
+CONFIRM_WITHIN = {"generated": 0.05, "seed": 0.005, "reference": 0.05}  # eV/atom above hull, by origin
+MOST_CONFIRMED = MOST_DISTORTED = min(40, BATCH_SIZE)  # one batch
+
+
+def begin(campaign: Campaign, store: CampaignStore) -> None:
+    """Choose and store the seeds of a campaign, and put their relaxations on the LaunchPad; may be repeated."""
+    if not store.is_open(campaign.campaign_id, 0):
+        chosen = starting_candidates(campaign)
+        seeds = len(chosen)
+        counts = {"generated": seeds, "decoded": seeds, "valid": seeds, "unique": seeds}
+        _open_round(campaign, store, 0, chosen, {**counts, "novel": seeds, "models": {}})
+    _put_round(campaign, store, 0)
+
+
+@job
+def close_round(
+    campaign_id: str, round_number: int, batch: int, relaxations: dict[str, dict[str, Any] | None]
+) -> Response:
+    """Record a batch of a round. The last batch to come back closes the round: hull, and what comes next.
+
+    Next is another round or, where the campaign ends, the relaxations of what was distorted, and the confirmation. After
+    `ccdcgan-al stop` nothing is.
+    """
+    store = CampaignStore.of_worker()
+    campaign = store.campaign(campaign_id)
+    try:
+        _record(store, campaign, relaxations)
+        if store.state(campaign_id) == ASKED_TO_STOP:
+            with contextlib.suppress(HullError):  # stopped before an element was relaxed
+                _close(store, campaign, round_number)
+            return Response(stored_data={"stopped": ASKED_TO_STOP[1]})
+        if not store.returned(campaign_id, round_number, batch):
+            return Response(stored_data={"closed": f"batch {batch + 1} of round {round_number}, which others close"})
+        failures = _all_failed(store, campaign, round_number)
+        if failures:
+            store.set_state(campaign_id, "stopped", f"round {round_number}: every relaxation failed ({failures})")
+        hull = _close(store, campaign, round_number)
+        if (
+            failures
+            or _ending(store, campaign, round_number)
+            or not _next_round(store, campaign, round_number + 1, hull)
+        ):
+            _put_distortion(store, campaign, hull)
+    except CcdcganError as error:
+        store.set_state(campaign_id, "stopped", f"round {round_number}: {error}")
+        return Response(stored_data={"stopped": str(error)})
+    return Response(stored_data={"closed": f"round {round_number}"})
+
+
+@job
+def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+    """Record which phases near the hull their own method gave back after a small distortion, and go on to the confirmation."""
+    store = CampaignStore.of_worker()
+    campaign = store.campaign(campaign_id)
+    store.record(campaign_id, [document for document in relaxations.values() if document], as_field="distortion")
+    hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
+    unstable, known = unstable_phases(store.distorted(campaign_id)), store.starting_structures(campaign_id)
+    store.save_figures(campaign_id, figures(hull, round_number, unstable, known))
+    if store.state(campaign_id) != ASKED_TO_STOP:
+        _put_confirmation(store, campaign, hull)
+    return Response()
+
+
+@job
+def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+    """Record the confirming relaxations and end the campaign, whose last round was `round_number`."""
+    store = CampaignStore.of_worker()
+    store.record(campaign_id, [document for document in relaxations.values() if document], as_field="confirmation")
+    campaign = store.campaign(campaign_id)
+    with contextlib.suppress(CcdcganError):  # an element that the confirming method did not relax
+        hull = build_hull(store.phases(campaign_id, round_number, field="confirmation"), campaign.elements)
+        store.save_figures(campaign_id, confirmed_figures(hull))
+    store.set_state(campaign_id, "completed", _ending(store, campaign, round_number))
+    return Response()
+
+
+def _next_round(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> bool:
+    """Learn, propose, and open a round; False where nothing new was proposed. What was opened before stands."""
+    if not store.is_open(campaign.campaign_id, round_number):
+        proposals, selection = _ask(store, campaign, round_number, hull)
+        chosen = candidates(campaign, round_number, proposals, selection)
+        if not chosen:
+            reason = f"round {round_number}: no novel valid structure was generated"
+            store.set_state(campaign.campaign_id, "stopped", reason)
+            return False
+        models = {
+            name: store.save_model(campaign.campaign_id, round_number, name, blob, {"code_version": __version__})
+            for name, blob in proposals.models.items()
+        }
+        counts = generation_counts(proposals, selection)
+        left = not_chosen(campaign, round_number, proposals, selection)
+        _open_round(campaign, store, round_number, chosen, {**counts, "models": models}, left)
+    _put_round(campaign, store, round_number)
+    return True
+
+
+def _open_round(
+    campaign: Campaign,
+    store: CampaignStore,
+    round_number: int,
+    candidates: list[Candidate],
+    counts: dict[str, Any],
+    left: Sequence[Candidate] = (),
+) -> None:
+    """Store a round's structures, also those `left` that are not relaxed, and then its counts, which say that it is open."""
+    provenance = {
+        "strategy": campaign.strategy if round_number else "seeds",
+        "round": round_number,
+        "seed": campaign.seed,
+        "models": counts["models"],
+        "code_version": __version__,
+    }
+    store.submit(campaign.campaign_id, candidates, provenance)
+    store.add_generated(campaign.campaign_id, left, provenance)
+    submitted = len(store.candidates(campaign.campaign_id, round_number))
+    counts = {**counts, "submitted": submitted, "batches": len(split(range(submitted)))}
+    store.open_round(campaign.campaign_id, round_number, counts)
+
+
+def _put_round(campaign: Campaign, store: CampaignStore, round_number: int) -> None:
+    """Put a round's relaxations, as they were stored, on the LaunchPad."""
+    _put(
+        campaign,
+        store,
+        f"round {round_number}",
+        store.candidates(campaign.campaign_id, round_number),
+        relaxer(campaign.method),
+        lambda batch, outputs: close_round(campaign.campaign_id, round_number, batch, outputs),
+    )
+
+
+def _put(
+    campaign: Campaign,
+    store: CampaignStore,
+    stage: str,
+    candidates: list[Candidate],
+    relax: Relaxer,
+    close: Callable[[int, dict[str, Any]], Job],
+) -> None:
+    """Put a stage of a campaign on the LaunchPad in batches, unless the campaign was stopped meanwhile."""
+    launchpad = launchpad_at(store.uri)
+    described = {"campaign_id": campaign.campaign_id, "stage": stage}
+    parts = split(candidates)
+    for batch, part in enumerate(parts):
+        name = f"{campaign.campaign_id} {stage}" + (f", batch {batch + 1} of {len(parts)}" if len(parts) > 1 else "")
+        make = partial(relaxations_then, name, part, relax, partial(close, batch), described)
+        put(launchpad, name, make, {**described, "chemical_system": campaign.chemical_system})
+    if store.state(campaign.campaign_id) == ASKED_TO_STOP:
+        store.mark_withdrawn(campaign.campaign_id, withdraw(launchpad, campaign.campaign_id))
+    launchpad.connection.close()
+
+
+def _record(store: CampaignStore, campaign: Campaign, relaxations: dict[str, dict[str, Any] | None]) -> None:
+    """Store what came back; what did not, and was not recorded otherwise, is a failure."""
+    store.record(campaign.campaign_id, [document for document in relaxations.values() if document])
+    missing = [structure_id for structure_id, document in relaxations.items() if not document]
+    still = store.documents(campaign.campaign_id, state="submitted", structure_id={"$in": missing}) if missing else []
+    store.record(
+        campaign.campaign_id,
+        [
+            failure_document(document["structure_id"], "lost", "its Firework fizzled or was defused", campaign.method)
+            for document in still
+        ],
+    )
+
+
+def _set_aside_withheld(store: CampaignStore, campaign: Campaign) -> None:
+    """Take seeds that relaxed into a withheld structure out of the campaign."""
+    if campaign.withheld:
+        store.mark_withheld(campaign.campaign_id, became_withheld(campaign, store.phases(campaign.campaign_id, 0)))
+
+
+def _ending(store: CampaignStore, campaign: Campaign, round_number: int) -> str | None:
+    """Why a campaign ends after a round; None where another follows."""
+    rounds = [document for document in store.round_documents(campaign.campaign_id) if document["round"] <= round_number]
+    return campaign.ending([item["submitted"] for item in rounds], [item.get("stable", 0) for item in rounds])
+
+
+def _all_failed(store: CampaignStore, campaign: Campaign, round_number: int) -> str | None:
+    """Return the failures of a round of which nothing was relaxed, by reason; None where something was."""
+    reasons = Counter(
+        document["reason"] if document["state"] == "failed" else None
+        for document in store.documents(campaign.campaign_id, round=round_number)
+    )
+    return None if None in reasons else ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+
+
+def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
+    """Store the counts of a round, build the hull, store it, and return it."""
+    if round_number == 0:
+        _set_aside_withheld(store, campaign)
+    documents = store.documents(campaign.campaign_id, round=round_number)
+    states = Counter(document["state"] for document in documents)
+    counts = {
+        "relaxed": states["relaxed"],
+        "failed": states["failed"],
+        "failures": dict(sorted(Counter(d["reason"] for d in documents if d["state"] == "failed").items())),
+    }
+    store.close_round(campaign.campaign_id, round_number, counts)  # also where no hull can be built
+    hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
+    unstable, known = (
+        unstable_phases(store.distorted(campaign.campaign_id)),
+        store.starting_structures(campaign.campaign_id),
+    )
+    counts |= hull_counts(hull, round_number, known)
+    store.save_figures(campaign.campaign_id, figures(hull, round_number, unstable, known))
+    store.save_hull(campaign.campaign_id, round_number, hull_documents(hull, hull_changes(hull, round_number)))
+    store.close_round(campaign.campaign_id, round_number, counts)
+    return hull
+
+
+def _ask(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> tuple[Proposals, Selection]:
+    """Learn from everything relaxed, propose, and select."""
+    documents = store.documents(campaign.campaign_id, up_to_round=round_number - 1)
+    starts = {document["structure_id"]: Structure.from_dict(document["start"]) for document in documents}
+    return ask(campaign, round_number, starts, hull, Settings().training_folder)
+
+
+def _put_distortion(store: CampaignStore, campaign: Campaign, hull: Hull) -> None:
+    """Relax the new phases near the hull again, by the campaign's own method, each from a small distortion of itself."""
+    last = max(document["round"] for document in store.round_documents(campaign.campaign_id))
+    known = store.starting_structures(campaign.campaign_id)
+    distorted = distorted_candidates(campaign, last, hull, known)[:MOST_DISTORTED]
+    if not distorted:
+        _put_confirmation(store, campaign, hull)
+        return
+    _put(
+        campaign,
+        store,
+        "distortion",
+        distorted,
+        relaxer(campaign.method, pre_relax=None, rattle=0.0),
+        lambda _, outputs: close_distortion(campaign.campaign_id, last, outputs),
+    )
+
+
+def _put_confirmation(store: CampaignStore, campaign: Campaign, hull: Hull) -> None:
+    """Relax by the confirming method, where there is one, what is on the hull, and near it elements and generated."""
+    last = max(document["round"] for document in store.round_documents(campaign.campaign_id))
+    if campaign.confirming_method is None:
+        store.set_state(campaign.campaign_id, "completed", _ending(store, campaign, last))
+        return
+    near = sorted(
+        hull.unique_entries(max(CONFIRM_WITHIN.values())),
+        key=lambda entry: (entry.energy_above_hull, entry.structure_id),
+    )
+    wanted = [entry.structure_id for entry in near if entry.energy_above_hull <= CONFIRM_WITHIN[entry.origin]][
+        :MOST_CONFIRMED
+    ]
+    phases = {phase.structure_id: phase for phase in hull.phases}
+    candidates = [
+        Candidate(name, phases[name].structure, phases[name].origin, phases[name].round_number, "confirmation")
+        for name in sorted(wanted)
+    ]
+    _put(
+        campaign,
+        store,
+        "confirmation",
+        candidates,
+        relaxer(campaign.confirming_method, pre_relax=None),
+        lambda _, outputs: close_confirmation(campaign.campaign_id, last, outputs),
+    )

@@ -1,0 +1,124 @@
+"""How structures stand after a hull was rebuilt: what goes into `structures` and `hulls`, as plain documents. It writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al import __version__
+from ccdcgan_al.hull import METASTABLE, ON_HULL, new_phases
+from ccdcgan_al.sanity import does_not_return
+from workflows.documents import Failure, read_relaxation
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from ccdcgan_al.hull import Hull
+    from ccdcgan_al.hull_changes import HullChanges
+
+MOST_ENTRIES = 5000
+"""Entries of a hull document, the lowest; one has some 400 bytes, so that the document stays far below MongoDB's 16 MB."""
+
+_SCHEMES = {"uncorrected": "energy_above_hull", "MP2020": "corrected_energy_above_hull"}
+
+
+def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
+    """Return a hull as a document a scheme of energies: what spans it, and what is near it, lowest first.
+
+    Parameters
+    ----------
+    hull : of the campaign's own method
+    changes : what the round changed in the uncorrected hull
+    """
+    documents = []
+    for scheme, above in _SCHEMES.items():
+        near = [entry for entry in hull.entries if getattr(entry, above) <= METASTABLE]
+        near.sort(key=lambda entry: (getattr(entry, above), entry.structure_id))
+        documents.append(
+            {
+                "chemical_system": "-".join(sorted(hull.elements)),
+                "method": asdict(hull.method),
+                "scheme": scheme,
+                "vertices": [entry.structure_id for entry in near if getattr(entry, above) <= ON_HULL][:MOST_ENTRIES],
+                "entries": [asdict(entry) for entry in near[:MOST_ENTRIES]],
+                "within": METASTABLE,
+                "total": len(hull.entries),
+                "code_version": __version__,
+            }
+        )
+    documents[0]["changes"] = asdict(changes)
+    return documents
+
+
+def figures(
+    hull: Hull,
+    round_number: int,
+    unstable: Mapping[str, str | None] | None = None,
+    known: Sequence[Structure] = (),
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of each structure of the campaign's hull, by structure_id.
+
+    Parameters
+    ----------
+    hull : of the campaign's own method
+    round_number : the round after which it was built
+    unstable : phases relaxed again from a small distortion -> why they did not come back, None where they did
+    known : starting structures, unrelaxed: what matches one is not new; nor is what matches a relaxed one
+    """
+    refuted = {name: reason for name, reason in (unstable or {}).items() if reason}
+    new = {entry.structure_id for entry in new_phases(hull, known, METASTABLE, refuted)}
+    duplicates = hull.duplicates()
+    energies = {phase.structure_id: phase.energy_per_atom for phase in hull.phases}
+    return {
+        entry.structure_id: {
+            "method": hull.method.name,
+            "functional": hull.method.functional,
+            "energy_per_atom": energies[entry.structure_id],
+            "formation_energy_per_atom": entry.formation_energy_per_atom,
+            "energy_above_hull": entry.energy_above_hull,
+            "corrected_formation_energy_per_atom": entry.corrected_formation_energy_per_atom,
+            "corrected_energy_above_hull": entry.corrected_energy_above_hull,
+            "correction_driven": entry.correction_driven,
+            "space_group": entry.space_group,
+            "hull_round": round_number,
+            "is_new_phase": entry.structure_id in new,
+            "duplicate_of": duplicates.get(entry.structure_id),
+        }
+        for entry in hull.entries
+    }
+
+
+def confirmed_figures(hull: Hull) -> dict[str, dict[str, Any]]:
+    """Return the figures of each structure of the confirming method's hull, by structure_id."""
+    energies = {phase.structure_id: phase.energy_per_atom for phase in hull.phases}
+    return {
+        entry.structure_id: {
+            "confirmed": {
+                "method": hull.method.name,
+                "energy_per_atom": energies[entry.structure_id],
+                "formation_energy_per_atom": entry.formation_energy_per_atom,
+                "energy_above_hull": entry.energy_above_hull,
+            }
+        }
+        for entry in hull.entries
+    }
+
+
+def unstable_phases(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:
+    """Return, for phases relaxed again from a small distortion, why they did not come back, None for those that did.
+
+    Parameters
+    ----------
+    distorted : their documents (`CampaignStore.distorted`)
+    """
+    reasons: dict[str, str | None] = {}
+    for document in distorted:
+        first, again = read_relaxation(document["relaxation"]), read_relaxation(document["distortion"])
+        if isinstance(again, Failure):
+            reasons[document["structure_id"]] = f"slightly distorted it does not relax: {again.reason}"
+        elif not isinstance(first, Failure):
+            reasons[document["structure_id"]] = does_not_return(
+                first.structure, first.energy_per_atom, again.structure, again.energy_per_atom
+            )
+    return reasons

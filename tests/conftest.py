@@ -1,0 +1,70 @@
+"""Fixtures that several test modules share: one real mongod a test session, and a database of its own for each test."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccdcgan_al.settings import Settings
+from launchpad.local import ensure_mongo, stop_local_mongo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.small_campaign import SmallCampaign
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings with a home of their own and the local mongod, whatever the environment says."""
+    return Settings(home=tmp_path_factory.mktemp("home"), mongo_uri=None, workers=1)
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(settings: Settings) -> Iterator[str]:
+    """URI of the session's mongod; the database is shared by the tests that use it."""
+    yield ensure_mongo(settings)
+    stop_local_mongo(settings)
+
+
+@pytest.fixture
+def fresh_mongo_uri(mongo_uri: str) -> Iterator[str]:
+    """URI of an empty database on the session's mongod, dropped after the test."""
+    import pymongo
+
+    client: pymongo.MongoClient[dict[str, object]]
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield f"{mongo_uri.rsplit('/', 1)[0]}/{name}"
+    with pymongo.MongoClient(mongo_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def small_campaign(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCampaign]:
+    """Database of a completed campaign, to be read by any test."""
+    import pymongo
+
+    from tests.small_campaign import small_campaign as run
+
+    client: pymongo.MongoClient[dict[str, object]]
+    name = f"small_{uuid.uuid4().hex[:12]}"
+    folder = tmp_path_factory.mktemp("small") / "config"
+    with run(f"{mongo_uri.rsplit('/', 1)[0]}/{name}", folder) as campaign:
+        yield campaign
+    with pymongo.MongoClient(mongo_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def config_folder(tmp_path: Path, fresh_mongo_uri: str) -> Path:
+    """Config folder of an empty database."""
+    from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
+
+    from launchpad.configure import write_config
+
+    # else FireWorks imports every module it has to find these, its own tests with marks of their own included
+    SAVED_FW_MODULES.update(dict.fromkeys(("PyTask", "ScriptTask"), "fireworks.user_objects.firetasks.script_task"))
+    return write_config(tmp_path / "config", fresh_mongo_uri)

@@ -1,0 +1,48 @@
+"""A training worker that dies in training: the rerun trains the same networks and draws the same structures."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scene import SMALL, Scene, drop
+
+pytestmark = pytest.mark.slow
+
+TRAINED = replace(SMALL, strategy="dcgan", rounds=1, generated_per_round=300)  # of which two are new and valid
+
+
+def test_training_worker_killed_in_training(mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULTS_GAN_STEPS", "1000")
+    choose = random.Random(300)
+    found = []
+    for name in ("undisturbed", "killed"):
+        uri = f"{mongo_uri.rsplit('/', 1)[0]}/faults_{uuid.uuid4().hex[:12]}"
+        (tmp_path / name).mkdir()
+        scene = Scene(tmp_path / name, uri, monkeypatch, TRAINED)
+
+        def kill(scene: Scene = scene) -> None:
+            scene.wait_for(
+                lambda: any(item.get("state") == "closed" for item in scene.counts())
+            )  # what follows is the training
+            time.sleep(choose.uniform(0, 8))
+            scene.kill_worker("training", choose)
+
+        if name == "killed":
+            marks = scene.die_at("training|ccdcgan_al.models.gan:GraphGenerator.fit:after:1")
+            scene.run(kill)
+            assert len(list(marks.iterdir())) == 1
+        else:
+            scene.run()
+        models = scene.store.model_hashes(TRAINED.campaign_id)
+        found.append((scene.recorded(), scene.counts(), sorted(models)))
+        for model in scene.store.models.find():
+            assert len(scene.store.files.get(model["sha256"]).read()) == model["bytes"]
+        drop(uri)
+    assert found[0] == found[1]
+    assert len(found[0][0]) > TRAINED.seed_count  # something was generated

@@ -1,0 +1,130 @@
+"""The ablation's machinery on a stand-in relaxer, and its report on figures that can be checked by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+
+from ccdcgan_al.ablation_report import COLUMNS, figures_of, plot_compositions, plot_energies, summarise, table
+from ccdcgan_al.random_search import random_structures
+from ccdcgan_al.types import Method, Relaxed
+from launchpad.cli.benchmark_ablation import outcome_of, write_result
+from workflows.ablation import Ablation, read_data, write_data
+from workflows.relaxed_cache import RelaxedCache
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+RESULT = DOCS / "results" / "ablation.json"
+
+
+@dataclass
+class StandInRelaxer:
+    """Stands in for `RelaxMaker`: nothing moves, and the energy is the deviation from a volume of 25 Å^3 an atom."""
+
+    method: str = "sevennet"
+    calls: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"method": self.method, "name": "stand-in"}
+
+    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
+        self.calls.append(structure_id)
+        energy = -3 + 0.01 * abs(structure.volume / len(structure) - 25)
+        return Relaxed(structure, energy, Method("sevennet", "stand-in", "1", "PBE"), 1, 0.01, converged=True)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> RelaxedCache:
+    cache = RelaxedCache(tmp_path / "data")
+    elements = [Structure(np.eye(3) * 3, [symbol], [[0, 0, 0]]) for symbol in ("Bi", "Se")]
+    for structure in [*elements, *random_structures(("Bi", "Se"), 4, seed=0, max_sites=6)]:
+        cache.relax(structure, StandInRelaxer())  # type: ignore[arg-type]
+    return cache
+
+
+def test_data_is_frozen_and_read_back(cache: RelaxedCache, tmp_path: Path) -> None:
+    file = tmp_path / "data.json.gz"
+    assert write_data(cache, ("Bi", "Se"), file) == 6
+    data = read_data(file, training=3)
+    assert len(data.training) == len(data.examples) == 3
+    assert data.training == read_data(file, training=3).training != read_data(file, training=3, seed=1).training
+    assert len(data.seen) == 12
+    with pytest.raises(ValueError, match="wants relaxations of one method, got 0"):
+        write_data(RelaxedCache(tmp_path / "nothing"), ("Bi", "Se"), file)
+
+
+def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -> None:
+    write_data(cache, ("Bi", "Se"), tmp_path / "data.json.gz")
+    data = read_data(tmp_path / "data.json.gz", training=3)
+    relaxer = StandInRelaxer()
+
+    def ablation() -> Ablation:
+        work = tmp_path / "work"
+        return Ablation(data, work, RelaxedCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
+
+    (run,) = ablation().run(["random"], [0])
+    assert run["generated"] == 8
+    assert [item["state"] for item in run["candidates"]] == ["relaxed", "relaxed"]
+    assert len(relaxer.calls) == 2
+    assert list(ablation().run(["random"], [0])) == [run]
+    assert len(relaxer.calls) == 2
+    result = ablation().result([run])
+    assert len(result["data"]) == 6
+    assert sum(item["training"] for item in result["data"]) == 3
+    outcome = outcome_of(result, ablation())
+    assert outcome.ratio is None
+    write_result(result, tmp_path / "out" / "ablation.json")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "ablation.json",
+        "ablation-energies.png",
+        "ablation-compositions.png",
+    }
+
+
+def made_up() -> dict[str, Any]:
+    """Two seeds of `dcgan`, one of `random`."""
+
+    def item(above: float, *, new: bool = True) -> dict[str, Any]:
+        energy = {"formation_energy": above - 0.3, "above_hull": above, "fraction": 0.5}
+        return {"state": "relaxed", "new": new, **energy}
+
+    failed = {"state": "failed", "reason": "unphysical"}
+    counts = {"generated": 100, "decoded": 80, "valid": 70, "strict": 50, "unique": 30, "novel": 20}
+    times = {"cpu_seconds": {"gan": 40.0, "draw": 10.0}}
+    runs = [
+        {"strategy": "dcgan", "seed": 0, **counts, **times, "candidates": [item(0.04), item(0.08, new=False)]},
+        {"strategy": "dcgan", "seed": 1, **counts, **times, "candidates": [item(0.2), failed]},
+        {"strategy": "random", "seed": 0, **counts, **times, "candidates": [failed, failed]},
+    ]
+    data = [{"fraction": 0.5, "formation_energy": -0.3, "above_hull": 0.0, "training": True}]
+    method = {"calculator": "stand-in"}
+    return {"elements": ["Bi", "Se"], "method": method, "relaxations": 2, "runs": runs, "data": data}
+
+
+def test_figures_by_hand() -> None:
+    first, second, none = (figures_of(run) for run in made_up()["runs"])
+    assert (first["decoded"], first["novel"], first["seconds"]) == (0.8, 0.2, 50)
+    assert (first["above"], first["formation"]) == (pytest.approx(60), pytest.approx(-240))
+    assert (first["near"], first["metastable"], first["new_near"], first["new_metastable"]) == (0.5, 1, 0.5, 0.5)
+    assert (second["above"], second["near"], second["metastable"]) == (pytest.approx(200), 0, 0)
+    assert np.isnan(none["above"])
+    assert none["near"] == 0
+    summary = summarise(made_up())
+    assert list(summary) == ["random", "dcgan"]
+    assert summary["dcgan"]["above"] == (pytest.approx(130), pytest.approx(np.std([60, 200], ddof=1)))
+    assert "| `dcgan` | 2 | 80 ± 0 % |" in table(made_up())
+    assert plot_energies(made_up()).axes[0].get_ylabel() == "energy above hull (meV/atom)"
+    assert len(plot_compositions(made_up()).axes[0].collections) == 4
+
+
+def test_the_documents_table_is_the_results() -> None:
+    """docs/ablation.md shows what docs/results/ablation.json holds."""
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    text = (DOCS / "ablation.md").read_text(encoding="utf-8")
+    assert table(result) in text
+    assert list(COLUMNS) == list(figures_of(result["runs"][0]))

@@ -1,0 +1,204 @@
+"""The discovery experiment, small, on a stand-in relaxer: the same loop, seeds and judgement as the real one, and its report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymatgen.core import Structure
+
+from ccdcgan_al.discovery_page import overview, page
+from ccdcgan_al.discovery_report import (
+    acceleration,
+    by_round,
+    figures_of,
+    lowest_by_composition,
+    table,
+    with_figures,
+    withheld_found,
+)
+from ccdcgan_al.round_step import starting_candidates
+from ccdcgan_al.types import Method, Relaxed
+from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
+from workflows.campaign_spec import systems
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+SYSTEMS = [system for system in systems() if (RESULTS / f"{system}.json").is_file()]
+HELD = "Bi2Se3 R-3m"
+FIGURES = {
+    "acceleration_over_random",
+    "acceleration_over_one_shot",
+    "withheld_total",
+    "withheld_found",
+    "sun",
+    "summary",
+}
+RUN = ("strategy", "seed", "complete", "relaxations", "rounds", "failures", "candidates")
+
+
+@dataclass
+class StandInRelaxer:
+    """Stands in for `RelaxMaker`: nothing moves; the energy falls towards the middle composition, and rises away from 28 Å^3 an atom."""
+
+    method: str = "sevennet"
+    fails_after: int = 10**6
+    calls: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"method": self.method, "name": "stand-in"}
+
+    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
+        if len(self.calls) >= self.fails_after:
+            raise KeyboardInterrupt
+        self.calls.append(structure_id)
+        x = structure.composition.get_atomic_fraction("Se")
+        mixing = 0.0 if len(structure.composition) == 1 else -1.6 * x * (1 - x) + 0.005 * len(structure)
+        energy = -3 + mixing + 0.01 * abs(structure.volume / len(structure) - 28)
+        return Relaxed(structure, energy, Method("sevennet", "stand-in", "1", "PBE"), 1, 0.01, converged=True)
+
+
+def experiment(work: Path, strategies: str = "random,perturbation", **choices: Any) -> Experiment:
+    sizes = {"budget": 17, "seed_count": 11, "per_round": 3, "withhold_hull": True, **choices}
+    return Experiment("Bi-Se", tuple(strategies.split(",")), (0,), work=work, **sizes)
+
+
+@pytest.mark.slow
+def test_a_small_experiment_that_is_cut_off_and_goes_on(tmp_path: Path) -> None:
+    relaxer = StandInRelaxer(fails_after=22)
+    with pytest.raises(KeyboardInterrupt):
+        measure_discovery(experiment(tmp_path / "cut"), None, only_report=False, check=False, maker=relaxer)
+    rest = StandInRelaxer()
+    outcome = measure_discovery(
+        experiment(tmp_path / "cut"), tmp_path / "out", only_report=False, check=False, maker=rest
+    )
+    whole = StandInRelaxer()
+    measure_discovery(experiment(tmp_path / "whole"), tmp_path / "out2", only_report=False, check=False, maker=whole)
+    assert len(rest.calls) + 22 == len(whole.calls) == len(set(whole.calls))
+    assert [row["strategy"] for row in outcome.rows] == ["random", "perturbation"]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "Bi-Se.json",
+        "Bi-Se.md",
+        "Bi-Se-curve.png",
+        "Bi-Se-hull.png",
+        "Bi-Se-energies.png",
+        "README.md",
+    }
+    cut, same = (json.loads((tmp_path / out / "Bi-Se.json").read_text()) for out in ("out", "out2"))
+    assert [run["candidates"] for run in without_times(cut)] == [run["candidates"] for run in without_times(same)]
+    assert HELD in cut["withheld"]
+    assert cut["withheld_in_limits"] == [HELD]
+    seeds = [[row for row in run["candidates"] if row["round"] == 0] for run in without_times(cut)]
+    assert seeds[0] == seeds[1]
+    assert len(seeds[0]) == 11
+    for run in cut["runs"]:
+        assert run["complete"]
+        assert run["relaxations"] == 17
+        assert all(row["withheld"] is None for row in run["candidates"] if row["round"] == 0)
+    before = list(rest.calls)
+    measure_discovery(experiment(tmp_path / "cut"), None, only_report=True, check=False, maker=rest)
+    assert rest.calls == before
+
+
+def without_times(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Runs without the seconds, which no two runs share."""
+    for run in result["runs"]:
+        for row in run["candidates"]:
+            row.pop("seconds", None)
+    return list(result["runs"])
+
+
+def test_one_shot_has_the_same_seeds_draws_and_budget(tmp_path: Path) -> None:
+    discovery = experiment(tmp_path, budget=18).discovery(StandInRelaxer())
+    loop, once = discovery.campaign("ccdcgan", 0), discovery.campaign("one-shot", 0)
+    assert (loop.rounds, loop.per_round, once.rounds, once.per_round) == (3, 3, 1, 7)
+    assert once.generated_per_round == loop.rounds * loop.generated_per_round
+    assert once.budget == loop.budget == 18
+    first, second = (starting_candidates(campaign) for campaign in (loop, once))
+    assert [item.structure for item in first] == [item.structure for item in second]
+
+
+def test_what_cannot_be_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown strategy luck: wanted some of random, substitution"):
+        experiment(tmp_path, "luck").discovery()
+    with pytest.raises(ValueError, match="a budget of 11 relaxations leaves none after 11 seeds"):
+        experiment(tmp_path, budget=11).discovery()
+    with pytest.raises(ValueError, match="no run of Bi-Se with these choices"):
+        measure_discovery(experiment(tmp_path), None, only_report=True, check=False, maker=StandInRelaxer())
+
+
+def made_up() -> dict[str, Any]:
+    """A run of `ccdcgan` and one of `random`, three relaxations after one seed each."""
+
+    def row(number: int, above: float, *, new: bool = True, withheld: str | None = None) -> dict[str, Any]:
+        place = {
+            "correction_driven": above > 0.05,
+            "above_hull": above,
+            "formation_energy": above - 0.3,
+            "fractions": [0.5, 0.5],
+            "formula": "BiSe",
+        }
+        return {"round": number, "state": "relaxed", "new": new, "withheld": withheld, **place}
+
+    failed = {"round": 1, "state": "failed", "reason": "unphysical"}
+    rounds: list[dict[str, Any]] = [
+        {"round": n, "cpu_seconds": 2.0, "source": "abc", "counts": {}, "models": {}} for n in (0, 1)
+    ]
+    common = {"seed": 0, "complete": True, "relaxations": 4, "rounds": rounds, "failures": {}}
+    seed = row(0, 0.02, new=False) | {"structure_id": "s"}
+    ours = [seed, row(1, -0.01), row(1, 0.04, withheld=HELD), row(2, 0.05, new=False)]
+    others = [seed, row(1, 0.05), row(2, 0.09), failed]
+    runs = [
+        {"strategy": "ccdcgan", **common, "candidates": ours},
+        {"strategy": "random", **common, "candidates": others, "failures": {"unphysical": 1}},
+    ]
+    return {
+        "chemical_system": "Bi-Se",
+        "elements": ["Bi", "Se"],
+        "budget": 4,
+        "seed_count": 1,
+        "per_round": 2,
+        "withhold_hull": True,
+        "withheld": [HELD, "BiSe P-3m1"],
+        "withheld_in_limits": [HELD],
+        "runs": runs,
+    }
+
+
+def test_figures_by_hand() -> None:
+    result = made_up()
+    ours, others = result["runs"]
+    assert withheld_found(ours) == {HELD: 3}
+    figures = figures_of(ours)
+    assert (figures["proposed"], figures["failed"], figures["cpu_seconds"]) == (3, 0, 4)
+    assert [figures[key] for key in ("0", "0.05", "0.1", "sun")] == pytest.approx([100 / 3, 200 / 3, 200 / 3, 2 / 3])
+    assert figures["above"] == pytest.approx(40)
+    assert figures_of(others)["failed"] == 1
+    assert figures_of(others)["sound"] == pytest.approx(100 / 3)
+    assert by_round(others)[0] == {"round": 1, "relaxations": 2, "0": 0, "0.05": 1, "0.1": 1}
+    assert lowest_by_composition(ours) == {"BiSe": -0.01}
+    assert acceleration(result, "random") == {"0": None, "0.05": 2.0, "0.1": 1.0}
+    assert acceleration(result, "one-shot") == {"0": None, "0.05": None, "0.1": None}
+    told = with_figures(result)
+    assert told["withheld_total"] == 1
+    assert told["withheld_found"] == {"random": 0, "ccdcgan": 1}
+    assert told["sun"] == {"random": pytest.approx(2 / 3, abs=1e-4), "ccdcgan": pytest.approx(2 / 3, abs=1e-4)}
+    assert "| `ccdcgan` | 1 | 3 | 0 | 40 | 33.3 | 66.7 | 66.7 | 66.7 | 0.0 | 67 % | 1.0 | 4 |" in table(result)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_pages_and_figures_follow_from_the_json(system: str) -> None:
+    stored = json.loads((RESULTS / f"{system}.json").read_text())
+    bare = {"runs": [{name: run[name] for name in RUN} for run in stored["runs"]]}
+    bare |= {name: value for name, value in stored.items() if name not in {*FIGURES, "runs"}}
+    assert json.loads(json.dumps(with_figures(bare))) == stored
+    told = (RESULTS / f"{system}.md").read_text()
+    assert told == page(stored)
+    assert table(stored) in told
+
+
+def test_the_overview_follows_from_the_json() -> None:
+    results = [json.loads((RESULTS / f"{system}.json").read_text()) for system in SYSTEMS]
+    assert overview(results) in (RESULTS / "README.md").read_text()

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from pymatgen.core import Composition, Lattice, Structure
+
+from ccdcgan_al.errors import CcdcganError
+from workflows.guards import (
+    ENERGY_FLOOR,
+    MAX_FORCE,
+    RelaxationFailure,
+    Watch,
+    check_physical,
+    distance_ratio,
+    energy_floor,
+    volume_ratio,
+)
+
+
+@pytest.fixture
+def rock_salt() -> Structure:
+    """BiSe with a = 5.8 Å: every neighbour at 2.9 Å; covalent radii 1.48 and 1.20 Å."""
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.8), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def test_distance_ratio_is_the_one_of_the_pencil(rock_salt: Structure) -> None:
+    assert distance_ratio(rock_salt) == pytest.approx(2.9 / (1.48 + 1.20), abs=1e-3)
+
+
+def test_distance_ratio_counts_an_atoms_own_images() -> None:
+    chain = Structure(Lattice.orthorhombic(1.2, 9, 9), ["Se"], [[0, 0, 0]])
+    assert distance_ratio(chain) == pytest.approx(0.5)
+
+
+def test_distance_ratio_of_a_lone_atom_is_infinite() -> None:
+    assert distance_ratio(Structure(Lattice.cubic(20), ["Se"], [[0, 0, 0]])) == float("inf")
+
+
+def test_volume_ratio_is_one_for_copper_at_its_molar_volume() -> None:
+    copper = Structure.from_spacegroup("Fm-3m", Lattice.cubic((4 * 7.11 / 0.602214) ** (1 / 3)), ["Cu"], [[0, 0, 0]])
+    assert volume_ratio(copper) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_crystal_passes(rock_salt: Structure) -> None:
+    check_physical(rock_salt, -3.6, np.full((8, 3), 0.01))
+
+
+def test_overlapping_atoms_are_unphysical() -> None:
+    pair = Structure(Lattice.cubic(6), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.2]])  # 1.2 Å of 2.68 Å
+    with pytest.raises(RelaxationFailure, match=r"0\.45 times the sum of their covalent radii") as caught:
+        check_physical(pair, -3.6)
+    assert caught.value.reason == "unphysical"
+    assert caught.value.structure is pair
+    assert caught.value.energy_per_atom == -3.6
+
+
+@pytest.mark.parametrize(("scale", "what"), [(0.1, "outside 0.2 to 10"), (20, "outside 0.2 to 10")])
+def test_collapsed_and_evaporated_cells_are_unphysical(rock_salt: Structure, scale: float, what: str) -> None:
+    rock_salt.scale_lattice(scale * rock_salt.volume)
+    with pytest.raises(RelaxationFailure, match=what):
+        check_physical(rock_salt)
+
+
+@pytest.mark.parametrize("energy", [-71.0, -4e12])
+def test_holes_seen_in_sevennet_are_unphysical(rock_salt: Structure, energy: float) -> None:
+    with pytest.raises(RelaxationFailure, match="hole of the potential"):
+        check_physical(rock_salt, energy)
+
+
+@pytest.mark.parametrize("energy", [float("nan"), float("-inf")])
+def test_energies_must_be_finite(rock_salt: Structure, energy: float) -> None:
+    with pytest.raises(RelaxationFailure, match="not a finite number"):
+        check_physical(rock_salt, energy)
+
+
+def test_forces_must_be_finite_and_bounded(rock_salt: Structure) -> None:
+    forces = np.zeros((8, 3))
+    forces[3] = [MAX_FORCE, 1, 0]
+    with pytest.raises(RelaxationFailure, match="above the bound of 1000"):
+        check_physical(rock_salt, -3.6, forces)
+    forces[3] = np.nan
+    with pytest.raises(RelaxationFailure, match="not a finite number"):
+        check_physical(rock_salt, -3.6, forces)
+
+
+def test_coordinates_must_be_finite(rock_salt: Structure) -> None:
+    broken = Structure(rock_salt.lattice, ["Se"], [[np.nan, 0, 0]])
+    with pytest.raises(RelaxationFailure, match="not a finite number"):
+        check_physical(broken)
+
+
+def test_energy_floor_follows_the_references() -> None:
+    references = {"Bi": -3.9, "Se": -3.5}
+    assert energy_floor(Composition("Bi2Se3"), references) == pytest.approx(0.4 * -3.9 + 0.6 * -3.5 - 5)
+    assert energy_floor(Composition("Bi2Te3"), references) == ENERGY_FLOOR
+    assert energy_floor(Composition("W")) < -12.96  # tungsten's own PBE energy must pass
+
+
+def test_references_make_the_bound_tighter(rock_salt: Structure) -> None:
+    check_physical(rock_salt, -10)
+    with pytest.raises(RelaxationFailure, match=r"below the bound of -8\.70"):
+        check_physical(rock_salt, -10, references={"Bi": -3.9, "Se": -3.5})
+
+
+def test_an_unknown_reason_is_a_mistake_of_the_programmer() -> None:
+    with pytest.raises(ValueError, match="reason must be one of"):
+        RelaxationFailure("gave_up", "tired")  # type: ignore[arg-type]
+    assert issubclass(RelaxationFailure, CcdcganError)
+
+
+class FallingAtoms:
+    """Stands for ASE Atoms on a potential: `energy` in eV/atom, no forces."""
+
+    def __init__(self, structure: Structure, energy: float) -> None:
+        self.structure, self.energy = structure, energy
+
+    def __len__(self) -> int:
+        return len(self.structure)
+
+    def get_potential_energy(self) -> float:
+        return self.energy * len(self)
+
+    def get_forces(self) -> np.ndarray:
+        return np.zeros((len(self), 3))
+
+
+@pytest.fixture
+def falling(rock_salt: Structure, monkeypatch: pytest.MonkeyPatch) -> FallingAtoms:
+    monkeypatch.setattr(Watch, "_structure", lambda self: self.atoms.structure)
+    return FallingAtoms(rock_salt, -3.6)
+
+
+def test_watch_stops_at_the_step_of_the_fall(falling: FallingAtoms) -> None:
+    watch = Watch(falling)
+    watch()
+    watch()
+    falling.energy = -4e12
+    with pytest.raises(RelaxationFailure, match="at step 2: the energy fell to -4e\\+12"):
+        watch()
+
+
+def test_watch_allows_a_small_fall_only(falling: FallingAtoms) -> None:
+    watch = Watch(falling, max_fall=1.0)
+    watch()
+    falling.energy = -4.5
+    watch()
+    falling.energy = -4.7
+    with pytest.raises(RelaxationFailure, match=r"below the bound of -4\.60"):
+        watch()
+
+
+def test_watch_lets_a_tight_start_open_but_not_close(rock_salt: Structure, falling: FallingAtoms) -> None:
+    falling.structure = Structure(rock_salt.lattice, ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.2]])  # ratio 0.43
+    watch = Watch(falling)
+    for _ in range(5):
+        watch()
+    falling.structure = Structure(rock_salt.lattice, ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.15]])  # ratio 0.32
+    with pytest.raises(RelaxationFailure, match=r"at step 5: .* closer than the bound of 0\.35"):
+        watch()

@@ -1,0 +1,248 @@
+"""The hull, on energies that can be checked by hand."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from ccdcgan_al import seen
+from ccdcgan_al.errors import HullError, MixedMethodsError
+from ccdcgan_al.hull import build_hull, claimed_phases, new_phases, self_test
+from ccdcgan_al.types import Method, Origin, Phase
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+RAW = Method("sevennet", "SevenNet 7net-0", "0.13.0")
+BISE = ("Bi", "Se")
+
+
+def bismuth() -> Structure:
+    return Structure.from_spacegroup("R-3m", Lattice.hexagonal(4.546, 11.862), ["Bi"], [[0, 0, 0.2339]])
+
+
+def selenium() -> Structure:
+    return Structure.from_spacegroup("P3_121", Lattice.hexagonal(4.366, 4.954), ["Se"], [[0.2254, 0, 1 / 3]])
+
+
+def bi2se3() -> Structure:
+    cell = Lattice.hexagonal(4.143, 28.636)
+    return Structure.from_spacegroup("R-3m", cell, ["Bi", "Se", "Se"], [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]])
+
+
+def rocksalt(cation: str = "Bi", anion: str = "Se", length: float = 5.9) -> Structure:
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(length), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def bise3() -> Structure:
+    # the BiF3 type
+    sites = [[0, 0, 0], [0.25, 0.25, 0.25], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(6.6), ["Bi", "Se", "Se"], sites)
+
+
+def phase(
+    structure_id: str, structure: Structure, energy: float, origin: Origin = "reference", method: Method = RAW
+) -> Phase:
+    return Phase(structure_id, structure, energy, method, origin, 1 if origin == "generated" else 0)
+
+
+@pytest.fixture
+def three() -> list[Phase]:
+    # Bi at -4, Se at -3: Bi2Se3 lies on the line at -3.4, BiSe at -3.5
+    return [
+        phase("bi", bismuth(), -4.0),
+        phase("se", selenium(), -3.0),
+        phase("bi2se3", bi2se3(), -3.8, "seed"),  # formation -0.4, on the hull
+        phase("bise", rocksalt(), -3.7, "generated"),  # formation -0.2; hull at x = 0.5 is -0.4 * 0.5 / 0.6 = -1/3
+    ]
+
+
+def test_by_hand(three: list[Phase]) -> None:
+    entries = {entry.structure_id: entry for entry in build_hull(three, BISE).entries}
+    assert list(entries) == ["bi", "bi2se3", "bise", "se"]
+    tetradymite, rock = entries["bi2se3"], entries["bise"]
+    assert (tetradymite.formula, tetradymite.space_group, tetradymite.n_sites) == ("Bi2Se3", "R-3m", 15)
+    assert tetradymite.formation_energy_per_atom == pytest.approx(-0.4)
+    assert tetradymite.energy_above_hull == 0
+    assert tetradymite.corrected_formation_energy_per_atom == pytest.approx(-0.4 - 0.6 * 0.472)
+    assert rock.formation_energy_per_atom == pytest.approx(-0.2)
+    assert rock.energy_above_hull == pytest.approx(1 / 3 - 0.2)
+    # corrected: BiSe at -0.2 - 0.236; the tie line from Bi to Bi2Se3 at x = 0.5 is (-0.4 - 0.2832) * 0.5 / 0.6
+    assert rock.corrected_energy_above_hull == pytest.approx(0.6832 * 5 / 6 - 0.436)
+    assert (rock.origin, rock.round_number, rock.correction_driven) == ("generated", 1, False)
+    assert entries["bi"].formation_energy_per_atom == entries["se"].energy_above_hull == 0
+
+
+def test_candidate_below_the_hull_is_negative(three: list[Phase]) -> None:
+    hull = build_hull(three[:3], BISE)
+    assert hull.energy_above(phase("low", rocksalt(), -3.9, "generated")) == pytest.approx(1 / 3 - 0.4)
+    assert hull.energy_above(three[2]) == pytest.approx(0, abs=1e-9)
+    assert hull.energy_above(three[3], corrected=True) == pytest.approx(0.6832 * 5 / 6 - 0.436)
+
+
+def test_correction_driven_phase_is_no_discovery(three: list[Phase]) -> None:
+    # BiSe3: the uncorrected tie line from Bi2Se3 to Se at x = 0.75 is -0.25; 10 meV above it is not on the hull.
+    # Corrected it gains 0.75 * 0.472 = 0.354, the line only 0.2832 * 0.25 / 0.4 = 0.177
+    trap = phase("trap", bise3(), -3.25 - 0.25 + 0.01, "generated")
+    hull = build_hull([*three, trap], BISE)
+    entry = next(entry for entry in hull.entries if entry.structure_id == "trap")
+    assert entry.energy_above_hull == pytest.approx(0.01)
+    assert entry.corrected_energy_above_hull == 0
+    assert entry.correction_driven
+    assert new_phases(hull, []) == []
+    assert new_phases(hull, [], within=0.05) == []
+
+
+def test_energies_with_corrections_inside_give_the_same_hull(three: list[Phase]) -> None:
+    inside = replace(RAW, corrections="MP2020")
+    shift = {"bi": 0.0, "se": 0.0, "bi2se3": -0.6 * 0.472, "bise": -0.5 * 0.472}
+    other = [
+        replace(item, energy_per_atom=item.energy_per_atom + shift[item.structure_id], method=inside) for item in three
+    ]
+    for first, second in zip(build_hull(three, BISE).entries, build_hull(other, BISE).entries, strict=True):
+        assert second.energy_above_hull == pytest.approx(first.energy_above_hull)
+        assert second.corrected_energy_above_hull == pytest.approx(first.corrected_energy_above_hull)
+
+
+def test_r2scan_is_not_corrected(three: list[Phase]) -> None:
+    r2scan = Method("vasp", "VASP", "6.4.2", functional="r2SCAN")
+    for entry in build_hull([replace(item, method=r2scan) for item in three], BISE).entries:
+        assert entry.corrected_energy_above_hull == entry.energy_above_hull
+
+
+@pytest.mark.parametrize("change", [{"version": "0.12.0"}, {"corrections": "MP2020"}, {"functional": "r2SCAN"}])
+def test_mixtures_are_refused_and_named(three: list[Phase], change: dict[str, str]) -> None:
+    mixed = [*three[:3], replace(three[3], method=replace(RAW, **change))]
+    with pytest.raises(MixedMethodsError, match=r"one method, got 2: .*: bi, bi2se3, se; .*: bise; relax them"):
+        build_hull(mixed, BISE)
+    with pytest.raises(MixedMethodsError, match="bise"):
+        build_hull(three[:3], BISE).energy_above(mixed[3])
+
+
+def test_bad_input_is_told(three: list[Phase]) -> None:
+    with pytest.raises(HullError, match="got none"):
+        build_hull([], BISE)
+    with pytest.raises(HullError, match="no phase of the element Se among 3"):
+        build_hull([three[0], *three[2:]], BISE)
+    with pytest.raises(HullError, match="must be unique in a hull; repeated: bi"):
+        build_hull([*three, three[0]], BISE)
+    with pytest.raises(HullError, match="mnse holds Mn; wanted elements of Bi-Se"):
+        build_hull([*three, phase("mnse", rocksalt("Mn"), -5.0)], BISE)
+    with pytest.raises(HullError, match="correction scheme 'mine'"):
+        build_hull([replace(item, method=replace(RAW, corrections="mine")) for item in three], BISE)
+
+
+def test_duplicates_count_once(three: list[Phase]) -> None:
+    again = phase("again", rocksalt(length=6.0).get_primitive_structure(), -3.71, "generated")
+    hull = build_hull([*three, again], BISE)
+    assert len(hull.entries) == 5
+    assert [entry.structure_id for entry in hull.unique_entries()] == ["again", "bi", "bi2se3", "se"]
+
+
+def test_a_known_phase_stands_for_its_generated_copy(three: list[Phase]) -> None:
+    copy = bi2se3().get_primitive_structure()
+    slightly_lower = build_hull([*three, phase("copy", copy, -3.8003, "generated")], BISE)
+    assert [entry.structure_id for entry in slightly_lower.unique_entries()] == ["bi", "bi2se3", "bise", "se"]
+    assert next(e for e in slightly_lower.entries if e.structure_id == "bi2se3").energy_above_hull == pytest.approx(
+        3e-4
+    )
+    far_lower = build_hull([*three, phase("copy", copy, -3.82, "generated")], BISE)
+    assert [entry.structure_id for entry in far_lower.unique_entries()] == ["bi", "bise", "copy", "se"]
+
+
+def test_new_phases_are_matched_by_structure(three: list[Phase]) -> None:
+    low = [*three[:3], phase("first", rocksalt(), -3.9, "generated"), phase("second", rocksalt(), -3.91, "generated")]
+    hull = build_hull(low, BISE)
+    assert [entry.structure_id for entry in new_phases(hull, [])] == ["second"]
+    caesium_chloride = Structure(Lattice.cubic(3.6), BISE, [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert [entry.structure_id for entry in new_phases(hull, [caesium_chloride])] == ["second"]
+    assert new_phases(hull, [rocksalt(length=5.5)]) == []
+    # a seed that relaxed to the same structure makes it known, though the generated one is lower
+    assert new_phases(build_hull([*low, phase("seed", rocksalt(), -3.905, "seed")], BISE), []) == []
+    near = build_hull(three, BISE)
+    assert new_phases(near, [], within=0.1) == []
+    assert [entry.structure_id for entry in new_phases(near, [], within=0.14)] == ["bise"]
+
+
+def test_self_test_catches_a_wrong_hull(three: list[Phase]) -> None:
+    hull = build_hull(three, BISE)
+    wrong = [replace(entry, energy_above_hull=0.002) if entry.structure_id == "se" else entry for entry in hull.entries]
+    with pytest.raises(HullError, match=r"self-test of the uncorrected hull: se \(Se\) has 0.0020"):
+        self_test(replace(hull, entries=tuple(wrong)))
+
+
+def test_ternary_by_hand() -> None:
+    lithium = Structure(Lattice.cubic(3.4), ["Li"], [[0, 0, 0]])
+    cobalt = Structure(Lattice.cubic(2.3), ["Co"], [[0, 0, 0]])
+    oxygen = Structure(Lattice.cubic(3.5), ["O", "O"], [[0, 0, 0], [0.35, 0, 0]])
+    cell = Structure(Lattice.cubic(3.9), ["Li", "Co", "O", "O", "O"], [[0, 0, 0], [0.5] * 3, *_face_centres()])
+    r2scan = replace(RAW, functional="r2SCAN")
+    phases = [
+        phase("li", lithium, -1.0, method=r2scan),
+        phase("co", cobalt, -2.0, method=r2scan),
+        phase("o", oxygen, -3.0, method=r2scan),
+        phase("coo", rocksalt("Co", "O", 4.2), -3.5, "seed", r2scan),  # formation -1
+        phase("licoo3", cell, -3.0, "generated", r2scan),
+    ]
+    hull = build_hull(phases, ("Co", "Li", "O"))
+    entry = next(entry for entry in hull.entries if entry.structure_id == "licoo3")
+    # elements: (-1 - 2 - 9) / 5 = -2.4; decomposes to CoO (0.4 of the atoms, -1 each) + Li + O
+    assert entry.formation_energy_per_atom == pytest.approx(-0.6)
+    assert entry.energy_above_hull == 0
+    assert hull.energy_above(replace(phases[4], energy_per_atom=-2.7)) == pytest.approx(0.3)
+    assert build_hull(phases[:4], ("Co", "Li", "O")).energy_above(phases[4]) == pytest.approx(-0.2)
+
+
+def _face_centres() -> list[list[float]]:
+    return [[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+
+
+def test_what_speaks_against_a_phase_is_told(three: list[Phase]) -> None:
+    hollow = rocksalt(length=20.0)  # 1000 Å^3 an atom
+    hull = build_hull(
+        [*three[:3], phase("hollow", hollow, -3.9, "generated"), phase("saddle", bise3(), -3.7, "generated")], BISE
+    )
+    assert [entry.structure_id for entry in new_phases(hull, [])] == ["saddle"]
+    unstable = {"saddle": "slightly distorted it relaxes to another structure"}
+    assert new_phases(hull, [], unstable=unstable) == []
+    ((first, crystal), (second, minimum)) = claimed_phases(hull, [], unstable=unstable)
+    assert (first.structure_id, second.structure_id) == ("hollow", "saddle")
+    assert "Å^3 an atom" in str(crystal)
+    assert minimum == unstable["saddle"]
+
+
+def test_quaternary_by_hand() -> None:
+    r2scan, elements = replace(RAW, functional="r2SCAN"), ("Al", "Cu", "Fe", "Ni")
+    atoms = [phase(el, Structure(Lattice.cubic(2.8), [el], [[0, 0, 0]]), -3.0, method=r2scan) for el in elements]
+    sites = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    four = phase("four", Structure(Lattice.cubic(3.7), elements, sites), -3.2, "generated", r2scan)
+    two = phase("two", rocksalt("Cu", "Ni", 4.0), -3.1, "seed", r2scan)
+    hull = build_hull([*atoms, two, four], elements)
+    assert {entry.structure_id for entry, _ in hull.on_hull()} == {*elements, "two", "four"}
+    # AlCuFeNi: half of its atoms could be CuNi at -0.1
+    assert build_hull([*atoms, two], elements).energy_above(four) == pytest.approx(-0.2 + 0.05)
+    assert hull.energy_above(replace(four, energy_per_atom=-3.0)) == pytest.approx(0.2)
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+def test_v2o3_as_the_materials_project_has_it() -> None:
+    file = SHARED / "vasp" / "mp_phase_diagram_tutorial" / "MP-example-V-O-phase-diagram.json.gz"
+    with gzip.open(file) as stream:
+        documents = json.load(stream)
+    method = Method("vasp", "VASP", "5.4.4")
+    phases = []
+    for name, tasks in documents.items():
+        task = tasks.get("GGA+U Static") or tasks["GGA Static"]
+        structure = Structure.from_dict(task["structure"])
+        phases.append(phase(name, structure, task["entry"]["energy"] / len(structure), method=method))
+    entries = {entry.structure_id: entry for entry in build_hull(phases, ("O", "V")).entries}
+    # mp-18937 in the Materials Project, corrections included
+    assert entries["mp-18937"].corrected_formation_energy_per_atom == pytest.approx(-2.526, abs=0.005)
+
+
+def test_tolerances_are_those_of_mattergen() -> None:
+    assert (seen.LTOL, seen.STOL, seen.ANGLE_TOL) == (0.2, 0.3, 5)

@@ -1,0 +1,187 @@
+"""Imports go one way, launchpad -> workflows -> ccdcgan_al, and heavy packages are imported where they are needed only."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("ccdcgan_al", "workflows", "launchpad")
+FILES = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+HEAVY = {"tensorflow", "keras", "torch", "sevenn", "chgnet"}
+
+
+class Import(NamedTuple):
+    """One import: the module's full name, and whether importing the file runs it."""
+
+    module: str
+    at_import: bool
+    line: int
+
+
+def find_imports(tree: ast.Module, package: str = "") -> Iterator[Import]:
+    """Imports of a file in `package` (its dotted name, for relative imports); what only type checkers see is left out."""
+
+    def walk(node: ast.AST, at_import: bool) -> Iterator[Import]:
+        for name in imported(node, package):
+            yield Import(name, at_import, getattr(node, "lineno", 0))
+        at_import &= not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing_only = isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+        for child in node.orelse if typing_only and isinstance(node, ast.If) else ast.iter_child_nodes(node):
+            yield from walk(child, at_import)
+
+    yield from walk(tree, at_import=True)
+
+
+def imported(node: ast.AST, package: str) -> list[str]:
+    """Full names that this node itself imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        parents = package.split(".")
+        base = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
+        return [".".join(part for part in (base, node.module, alias.name) if part) for alias in node.names]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in {"import_module", "importlib.import_module"}:
+        return [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
+    return []
+
+
+def imports_of(path: Path) -> list[Import]:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
+    return list(find_imports(tree, ".".join(path.parent.parts)))
+
+
+def offences(path: Path, roots: set[str], *, at_import_only: bool = False) -> list[str]:
+    return [
+        f"{path}:{found.line} imports {found.module}"
+        for found in imports_of(path)
+        if found.module.split(".")[0] in roots and (found.at_import or not at_import_only)
+    ]
+
+
+EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=str)
+
+
+def test_there_are_files() -> None:
+    assert {path.parts[0] for path in FILES} == set(PACKAGES)
+
+
+@EVERY_FILE
+def test_imports_go_one_way(path: Path) -> None:
+    forbidden = {"ccdcgan_al": {"workflows", "launchpad"}, "workflows": {"launchpad"}, "launchpad": set()}
+    assert offences(path, forbidden[path.parts[0]] | {"tests"}) == []
+
+
+@EVERY_FILE
+def test_mongo_lives_in_launchpad(path: Path) -> None:
+    if path.parts[0] != "launchpad":
+        assert offences(path, {"pymongo", "gridfs", "bson", "maggma", "fireworks"}) == []
+
+
+@EVERY_FILE
+def test_atomate2_lives_in_workflows(path: Path) -> None:
+    if path.parts[0] != "workflows":
+        assert offences(path, {"atomate2"}) == []
+
+
+@EVERY_FILE
+def test_heavy_packages_stand_in_functions(path: Path) -> None:
+    assert offences(path, HEAVY, at_import_only=True) == []
+
+
+@EVERY_FILE
+def test_keras_lives_in_models(path: Path) -> None:
+    if path.parent not in {Path("ccdcgan_al/models"), Path("ccdcgan_al/benchmarks")}:  # which measure the networks
+        assert offences(path, {"tensorflow", "keras"}) == []
+
+
+def test_the_finder_finds() -> None:
+    source = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+import a.b
+try:
+    import c
+except ImportError:
+    pass
+if TYPE_CHECKING:
+    import hidden
+class C:
+    from d import e
+def f():
+    import torch
+    g = lambda: importlib.import_module("h")
+from . import i
+from ..j import k
+"""
+    found = {(item.module, item.at_import) for item in find_imports(ast.parse(source), "launchpad.cli")}
+    assert found == {
+        ("__future__.annotations", True),
+        ("typing.TYPE_CHECKING", True),
+        ("a.b", True),
+        ("c", True),
+        ("d.e", True),
+        ("torch", False),
+        ("h", False),
+        ("launchpad.cli.i", True),
+        ("launchpad.j.k", True),
+    }
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "ccdcgan_al.codec, ccdcgan_al.campaign, workflows.jobs",
+        "ccdcgan_al.generate, ccdcgan_al.models.constraint, ccdcgan_al.models.gan, workflows.relax",
+        "ccdcgan_al, workflows.vasp, atomate2.vasp.flows.mp, custodian.vasp.handlers",
+    ],
+)
+def test_a_worker_imports_no_networks(modules: str) -> None:
+    code = f"import json, sys, {modules}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"ccdcgan_al", "workflows"} <= loaded
+    assert loaded & HEAVY == set()
+    assert "launchpad" not in loaded
+
+
+ALONE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pymongo", "gridfs", "bson", "maggma", "fireworks", "jobflow", "atomate2", "workflows", "launchpad"}:
+            raise ImportError(f"{name} is absent")
+sys.meta_path.insert(0, Absent())
+import importlib, pkgutil
+import ccdcgan_al
+for module in pkgutil.walk_packages(ccdcgan_al.__path__, "ccdcgan_al."):
+    importlib.import_module(module.name)
+from pymatgen.core import Lattice, Structure
+from ccdcgan_al.codec import CrystalCodec
+codec = CrystalCodec.load("fast", ["Bi", "Se"])
+crystal = Structure(Lattice.cubic(3.6), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+(back,) = codec.decode(codec.encode([crystal]))
+print(back.formula)
+"""
+
+
+def test_the_science_needs_neither_database_nor_queue() -> None:
+    """With their packages absent, every module of ccdcgan_al is imported and a crystal goes through the codec."""
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "Bi1 Se1"
+
+
+def test_the_architecture_names_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    modules = {
+        path.stem for package in ("ccdcgan_al", "workflows", "launchpad") for path in (ROOT / package).glob("*.py")
+    }
+    assert sorted(name for name in modules - {"__init__"} if f"`{name}`" not in text) == []

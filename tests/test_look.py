@@ -1,0 +1,198 @@
+"""The commands that look: hull, structures, export, plot, on a small campaign."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ase.db import connect
+from PIL import Image
+from pymatgen.core import Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from typer.testing import CliRunner
+
+from ccdcgan_al.hull import structure_matcher
+from launchpad.cli.main import app
+from launchpad.references import functional_of
+from tests.small_campaign import COPY, FAILS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.small_campaign import SmallCampaign
+
+
+@pytest.fixture
+def run(small_campaign: SmallCampaign) -> Callable[..., str]:
+    """Run a command on the campaign's database, and return what it prints."""
+
+    def ask(*arguments: str) -> str:
+        done = CliRunner().invoke(app, [*arguments, "-c", str(small_campaign.config)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return ask
+
+
+def test_hull_as_json_csv_and_table_are_the_same(run: Callable[..., str], small_campaign: SmallCampaign) -> None:
+    answer = json.loads(run("hull", "Bi-Se", "--within", "0.05", "--json"))
+    assert answer["campaign_id"] == small_campaign.campaign.campaign_id
+    rows = answer["rows"]
+    assert {"Bi", "Se"} <= {row["formula"] for row in rows}
+    above = [row["energy_above_hull_ev_per_atom"] for row in rows]
+    assert above == sorted(above)
+    assert above[-1] <= 0.05 + 1e-6
+    own = small_campaign.store.structures.find({"structure_id": {"$in": [row["structure_id"] for row in rows]}})
+    figures = {document["structure_id"]: document["energy_above_hull"] for document in own}
+    assert {row["structure_id"]: row["energy_above_hull_ev_per_atom"] for row in rows} == pytest.approx(figures)
+    assert COPY not in {row["structure_id"] for row in rows}  # it stands behind what it is a copy of
+    assert any(row["is_new_phase"] for row in rows)
+    assert any(row["confirmed_energy_above_hull_ev_per_atom"] is not None for row in rows)
+    table = list(csv.DictReader(io.StringIO(run("hull", "Bi-Se", "--within", "0.05", "--csv"))))
+    assert [row["structure_id"] for row in table] == [row["structure_id"] for row in rows]
+    text = run("hull", "Bi-Se", "--within", "0.05", "--method", "sevennet")
+    assert all(row["structure_id"] in text for row in rows)
+    on = json.loads(run("hull", "Bi-Se", "--json"))["rows"]
+    assert [row["energy_above_hull_ev_per_atom"] for row in on] == [0.0] * len(on)
+
+
+def test_hull_of_an_earlier_round_and_what_changed(run: Callable[..., str]) -> None:
+    first = json.loads(run("hull", "Bi-Se", "--round", "0", "--json"))["rows"]
+    assert {row["round"] for row in first} == {0}
+    assert {row["is_new_phase"] for row in first} == {None}
+    changes = json.loads(run("hull", "Bi-Se", "--changes", "--json"))["rows"]
+    assert [row["round"] for row in changes] == [0, 1, 2]
+    assert changes[0]["largest_lowering_ev_per_atom"] is None
+    assert "r1-" in changes[1]["entered"]
+    assert "what each round changed" in run("hull", "Bi-Se", "--changes")
+
+
+def test_structures_are_found(run: Callable[..., str]) -> None:
+    (failed,) = json.loads(run("structures", "find", "Bi-Se", "--failed-reason", "unphysical", "--json"))
+    assert (failed["structure_id"], failed["message"]) == (FAILS, "told to fail")
+    found = json.loads(run("structures", "find", "--round", "1", "--origin", "generated", "--within", "0.3", "--json"))
+    assert found
+    assert {item["round"] for item in found} == {1}
+    assert all(
+        item["formula"] == "BiSe" for item in json.loads(run("structures", "find", "--formula", "SeBi", "--json"))
+    )
+    everything = json.loads(run("structures", "find", "--json"))
+    assert {FAILS, COPY} <= {item["structure_id"] for item in everything}
+    assert "failed: unphysical" in run("structures", "find", "--state", "failed")
+    assert "the first 2; --limit shows more" in run("structures", "find", "--limit", "2")
+    new = json.loads(run("structures", "find", "Bi-Se", "--new", "--json"))
+    assert all(item["is_new_phase"] for item in new)
+
+
+def test_a_structure_tells_its_lineage(run: Callable[..., str], small_campaign: SmallCampaign) -> None:
+    text = run("structures", "show", small_campaign.unstable)
+    model = next(iter(small_campaign.store.model_hashes(small_campaign.campaign.campaign_id).values()))
+    for word in (
+        "round 1",
+        "generated: ccdcgan",
+        f"constraint {model}",
+        "learnt from 7",
+        "predicted",
+        "attempt     distortion",
+    ):
+        assert word in text
+    job = re.search(r"relaxation: lpad get_fws -i (\d+)", text)
+    assert job is not None
+    assert "new phase" not in text
+    assert "no phase    slightly distorted it relaxes to an energy +20.0 meV/atom from its own" in text
+    assert "does not return" in run("hull", "Bi-Se", "--within", "0.05")
+    seed = json.loads(run("structures", "show", "Bi-Se-r0-0002", "--json"))
+    assert (seed["origin"], seed["source"], seed["models"]) == ("seed", "rock salt", [])
+    assert COPY in seed["copies"] or seed["duplicate_of"]
+    assert f"copy of     {seed['structure_id']}" in run("structures", "show", COPY)
+
+
+@pytest.mark.parametrize(("style", "suffix"), [("cif", ".cif"), ("poscar", ".vasp")])
+def test_export_to_files_that_come_back(run: Callable[..., str], tmp_path: Path, style: str, suffix: str) -> None:
+    said = run("export", "Bi-Se", "--format", style, "--out", str(tmp_path / "out"), "--within", "0.05")
+    files = sorted((tmp_path / "out").iterdir())
+    rows = json.loads(run("hull", "Bi-Se", "--within", "0.05", "--json"))["rows"]
+    assert f"{len(rows)} structures" in said
+    assert {path.name for path in files} == {f"{row['structure_id']}-{row['formula']}{suffix}" for row in rows}
+    text = files[0].read_text()
+    assert Structure.from_str(text, fmt=style).composition.reduced_formula == files[0].stem.rsplit("-", 1)[1]
+
+
+def test_export_to_one_file(run: Callable[..., str], tmp_path: Path, small_campaign: SmallCampaign) -> None:
+    rows = json.loads(run("hull", "Bi-Se", "--within", "0.05", "--json"))["rows"]
+    names = {row["structure_id"] for row in rows}
+    relaxed = {
+        item["structure_id"]: item for item in small_campaign.store.documents(small_campaign.campaign.campaign_id)
+    }
+
+    run("export", "Bi-Se", "--format", "entries", "--out", str(tmp_path / "entries.json"))
+    entries = [ComputedStructureEntry.from_dict(item) for item in json.loads((tmp_path / "entries.json").read_text())]
+    assert {entry.entry_id for entry in entries} == names
+    for entry in entries:
+        assert entry.energy_per_atom == pytest.approx(relaxed[entry.entry_id]["relaxation"]["energy_per_atom"])
+        with pytest.raises(ValueError, match="has the run type None"):
+            functional_of(entry)  # a potential's energy is not taken for a DFT one
+
+    run("export", "Bi-Se", "--format", "ase", "--out", str(tmp_path / "hull.db"), "--new")
+    with connect(tmp_path / "hull.db") as database:
+        new = list(database.select("energy_above_hull<0.05"))
+    assert {row.structure_id for row in new} == {row["structure_id"] for row in rows if row["is_new_phase"]}
+    assert new[0].energy / new[0].natoms == pytest.approx(relaxed[new[0].structure_id]["relaxation"]["energy_per_atom"])
+
+    run("export", "Bi-Se", "--format", "optimade", "--out", str(tmp_path / "optimade.json"), "--structure", COPY)
+    (resource,) = json.loads((tmp_path / "optimade.json").read_text())["data"]
+    attributes: dict[str, Any] = resource["attributes"]
+    assert resource["id"].endswith(COPY)
+    assert (attributes["chemical_formula_reduced"], attributes["chemical_formula_anonymous"]) == ("BiSe", "AB")
+    assert (attributes["elements"], attributes["elements_ratios"]) == (["Bi", "Se"], [0.5, 0.5])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", attributes["last_modified"])
+    species, sites = attributes["species_at_sites"], attributes["cartesian_site_positions"]
+    back = Structure(attributes["lattice_vectors"], species, sites, coords_are_cartesian=True)
+    assert structure_matcher().fit(back, Structure.from_dict(relaxed[COPY]["relaxation"]["structure"]))
+
+
+@pytest.mark.parametrize("what", ["hull", "discovery", "parity"])
+def test_plots_are_drawn(run: Callable[..., str], tmp_path: Path, what: str) -> None:
+    run("plot", what, "Bi-Se", "--out", str(tmp_path / "a.png"))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 500
+    run("plot", what, "Bi-Se", "--out", str(tmp_path / "a.html"))
+    page = (tmp_path / "a.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hull", "Bi-Te"], "no campaign on Bi-Te in small_.*; systems with campaigns: Bi-Se"),
+        (["hull", "Bi-Se", "--method", "vasp"], "no campaign on Bi-Se by 'vasp'; there are some by sevennet"),
+        (["hull", "Bi-Se", "--campaign", "mine"], "no campaign 'mine' on Bi-Se; there are Bi-Se-ccdcgan-7"),
+        (["hull", "Bi-Se", "--round", "9"], "no hull of .* after round 9; there are hulls after rounds 0, 1, 2"),
+        (["hull", "Bi-Se", "--within", "0.5"], "holds what lies within 0.1 eV/atom"),
+        (["hull", "Bi-Se", "--json", "--csv"], "give one"),
+        (["structures", "show", "Bi-Se-r9-0000"], "no structure 'Bi-Se-r9-0000' in small_"),
+        (["structures", "show", COPY, "--campaign", "mine"], "no structure .* in campaign mine"),
+        (["structures", "find", "--state", "lost"], "unknown state 'lost': wanted one of generated"),
+        (["structures", "find", "--formula", "Zz"], "'Zz' is no formula"),
+        (["structures", "find", "--campaign", "mine"], "no campaign 'mine'"),
+        (
+            ["export", "Bi-Se", "--format", "xyz"],
+            "unknown format 'xyz': wanted one of cif, poscar, ase, entries, optimade",
+        ),
+        (["export", "Bi-Se", "--structure", FAILS], f"not among the relaxed structures of .*: {FAILS}"),
+        (["export", "Bi-Se", "--format", "ase", "--out", "."], r"\. is a folder; ase goes into a file"),
+        (["plot", "energy", "Bi-Se"], "unknown plot 'energy': wanted one of hull, discovery, parity"),
+        (["plot", "hull", "Bi-Se", "--out", "a.svg"], "a.svg: wanted a file name that ends in .png or .html"),
+    ],
+)
+def test_wrong_input_is_one_line(small_campaign: SmallCampaign, arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, [*arguments, "-c", str(small_campaign.config)])
+    assert done.exit_code == 1
+    assert re.search(said, done.output), done.output
+    assert done.output.count("\n") == 1

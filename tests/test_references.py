@@ -1,0 +1,199 @@
+"""Reference entries in the database, in a hull, and on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from monty.serialization import loadfn
+from pymatgen.analysis.compatibility import MaterialsProject2020Compatibility
+from pymatgen.analysis.phase_diagram import PhaseDiagram
+from typer.testing import CliRunner
+
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
+from ccdcgan_al.hull import build_hull, new_phases
+from ccdcgan_al.seeds import read_structures
+from ccdcgan_al.types import Candidate, Method, Phase, Relaxed
+from launchpad.cli.main import app
+from launchpad.configure import open_launchpad
+from launchpad.references import (
+    FILE,
+    MATERIALS_PROJECT,
+    campaign_phases,
+    plain,
+    read_entries,
+    reference_counts,
+    reference_phases,
+    save_entries,
+)
+from launchpad.store import CampaignStore
+from tests.materials_project_server import KEY, PHASES, Server, entry, materials_project_server
+from tests.test_hull import SHARED, bi2se3, rocksalt
+from workflows.documents import relaxation_document
+
+VASP = Method("vasp", "VASP MPRelaxSet, double relaxation", "6")
+
+
+@pytest.fixture
+def store(fresh_mongo_uri: str) -> CampaignStore:
+    return CampaignStore(fresh_mongo_uri)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with materials_project_server() as running:
+        monkeypatch.setenv("MP_API_ENDPOINT", running.endpoint)
+        monkeypatch.setenv("MP_API_KEY", KEY)
+        yield running
+
+
+def save(store: CampaignStore, names: list[str], version: str = "1", run_type: str = "GGA") -> int:
+    entries = [entry(name, run_type) for name in names]
+    systems = ["Bi", "Se", "Bi-Se"]
+    return save_entries(
+        store, entries, MATERIALS_PROJECT, thermo_type=run_type, database_version=version, systems=systems
+    )
+
+
+def test_entries_are_stored_once_and_a_newer_version_supersedes(store: CampaignStore) -> None:
+    assert save(store, list(PHASES)) == 4
+    assert save(store, list(PHASES)) == 0
+    assert save(store, ["mp-1", "mp-2", "mp-3"], version="2") == 0
+    assert save(store, ["mp-1", "mp-2"], run_type="r2SCAN") == 2
+    states = {document["entry_id"]: document["state"] for document in store.references.find()}
+    assert states["mp-4-GGA"] == "superseded"
+    assert states["mp-3-GGA"] == states["mp-1-r2SCAN"] == "current"
+    rows = [(row["chemical_system"], row["functional"], row["database_version"]) for row in reference_counts(store)]
+    assert rows == [
+        ("Bi", "PBE", "2"),
+        ("Bi", "r2SCAN", "1"),
+        ("Bi-Se", "PBE", "2"),
+        ("Se", "PBE", "2"),
+        ("Se", "r2SCAN", "1"),
+    ]
+    found = store.references.find_one({"entry_id": "mp-3-GGA"})
+    assert found is not None
+    assert found["entry"]["parameters"]["run_type"] == "GGA"
+    assert found["entry"]["energy_adjustments"][0]["value"] < 0
+
+
+def test_a_vasp_hull_holds_the_references_of_its_functional_uncorrected(store: CampaignStore) -> None:
+    save(store, list(PHASES))
+    save(store, list(PHASES), run_type="r2SCAN")
+    phases = reference_phases(store, ("Bi", "Se"), VASP)
+    assert [phase.structure_id for phase in phases] == ["mp-1-GGA", "mp-2-GGA", "mp-3-GGA", "mp-4-GGA"]
+    hull = build_hull(phases, ("Bi", "Se"))
+    entries = {item.structure_id: item for item in hull.entries}
+    assert entries["mp-3-GGA"].formation_energy_per_atom == pytest.approx(-4.05 + 0.4 * 3.9 + 0.6 * 3.5)
+    assert entries["mp-3-GGA"].corrected_formation_energy_per_atom == pytest.approx(-0.39 - 0.6 * 0.472)
+    assert {item.origin for item in hull.entries} == {"reference"}
+    # what the loop finds again is no discovery
+    found = Phase("found", bi2se3(), -4.051, VASP, "generated", 1)
+    assert new_phases(build_hull([*phases, found], ("Bi", "Se")), []) == []
+    r2scan = reference_phases(store, ("Bi", "Se"), replace(VASP, functional="r2SCAN"))
+    assert next(phase.structure_id for phase in r2scan) == "mp-1-r2SCAN"
+    with pytest.raises(HullError, match="no phase of the element Bi"):
+        build_hull(reference_phases(store, ("Se",), VASP), ("Bi", "Se"))
+
+
+def test_a_potential_refuses_them(store: CampaignStore) -> None:
+    save(store, list(PHASES))
+    with pytest.raises(MixedMethodsError, match=r"stored references are VASP energies.*SevenNet 7net-0"):
+        reference_phases(store, ("Bi", "Se"), Method("sevennet", "SevenNet 7net-0", "0.13.0"))
+
+
+@pytest.mark.parametrize(("method", "count"), [("vasp", 5), ("sevennet", 1)])
+def test_a_campaign_takes_those_of_its_method(store: CampaignStore, method: str, count: int) -> None:
+    save(store, list(PHASES))
+    campaign = Campaign("Bi-Se", method=method)
+    store.add_campaign(campaign)
+    store.submit(campaign.campaign_id, [Candidate("own", rocksalt(), "seed", 0, "rock salt")], {})
+    relaxed = Relaxed(rocksalt(), -3.8, replace(VASP, name=method), 1, 0.0, converged=True)
+    store.record(campaign.campaign_id, [relaxation_document("own", relaxed)])
+    phases = campaign_phases(store, campaign, 0)
+    assert len(phases) == count
+    if method == "vasp":
+        assert build_hull(phases, campaign.elements).method == relaxed.method
+
+
+def test_entries_are_read_from_a_file(store: CampaignStore, tmp_path: Path) -> None:
+    good = tmp_path / "good.json"
+    good.write_text(json.dumps([plain(entry(name)) for name in PHASES]))
+    assert save_entries(store, read_entries(good), FILE) == 4
+    assert len(reference_phases(store, ("Bi", "Se"), VASP)) == 4
+    save(store, list(PHASES))
+    assert len(reference_phases(store, ("Bi", "Se"), VASP)) == 4  # the same entries from two places count once
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "no JSON"),
+        ("[]", "wanted a list of entries, got list, empty"),
+        ('{"a": 1}', "wanted a list of entries, got NoneType"),
+        ('[{"energy": 1}]', "entry 0 is no ComputedStructureEntry"),
+    ],
+)
+def test_a_file_of_something_else_is_told(tmp_path: Path, text: str, said: str) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(text)
+    with pytest.raises(StructureInputError, match=f"bad.json: {said}"):
+        read_entries(bad)
+    with pytest.raises(StructureInputError, match="no such file"):
+        read_entries(tmp_path / "absent.json")
+    foreign = plain(entry("mp-1"))
+    foreign["parameters"]["run_type"] = "SCAN"
+    bad.write_text(json.dumps([foreign]))
+    with pytest.raises(StructureInputError, match=r"mp-1-GGA \(Bi\) has the run type SCAN; wanted"):
+        read_entries(bad)
+
+
+def test_the_commands_fetch_list_and_write(server: Server, config_folder: Path, tmp_path: Path) -> None:
+    open_launchpad(config_folder)
+    where = ["-c", str(config_folder)]
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, list(arguments))
+        return done.exit_code, done.output
+
+    status, said = run("references", "fetch", "Bi-Se", *where)
+    assert (status, said.split(";")[0]) == (0, "Bi-Se: 4 entries of GGA_GGA+U, version 2025.09.25, 4 new")
+    status, said = run("references", "list", *where)
+    assert status == 0
+    assert "materials_project" in said
+    assert {path for path, _ in server.asked} == {"heartbeat", "materials/thermo"}
+    status, said = run("seeds", "fetch", "Bi-Se", "--out", str(tmp_path / "seeds"))
+    assert (status, "4 structures" in said or "left out" in said) == (0, True)
+    assert len(read_structures(tmp_path / "seeds", ("Bi", "Se"))) == len(list((tmp_path / "seeds").glob("*.cif"))) >= 3
+    for arguments in (("references", "fetch", "Bi-Xx", *where), ("references", "import", "absent.json", *where)):
+        status, said = run(*arguments)
+        assert (status, "error:" in said, said.count("\n")) == (1, True, 1)
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+def test_the_materials_projects_own_hull_comes_back(store: CampaignStore) -> None:
+    documents = loadfn(SHARED / "vasp" / "mp_phase_diagram_tutorial" / "MP-example-V-O-phase-diagram.json.gz")
+    entries = []
+    for name, tasks in documents.items():
+        (task,) = [tasks[kind] for kind in tasks if kind in ("GGA Static", "GGA+U Static")]
+        found = task.structure_entry
+        found.entry_id = name
+        entries.append(found)
+    save_entries(store, entries, FILE)
+    stored = {document["entry_id"]: document["functional"] for document in store.references.find()}
+    assert stored["mp-18937"] == "PBE+U"
+    assert stored["mp-12957"] == "PBE"
+    hull = build_hull(reference_phases(store, ("O", "V"), VASP), ("O", "V"))
+    corrected = MaterialsProject2020Compatibility().process_entries(entries)
+    diagram = PhaseDiagram(corrected)
+    for mine in hull.entries:
+        theirs = next(item for item in corrected if item.entry_id == mine.structure_id)
+        assert mine.corrected_formation_energy_per_atom == pytest.approx(
+            diagram.get_form_energy_per_atom(theirs), abs=1e-6
+        )
+        assert mine.corrected_energy_above_hull == pytest.approx(diagram.get_e_above_hull(theirs), abs=1e-6)

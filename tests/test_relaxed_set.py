@@ -1,0 +1,76 @@
+"""A data set from a pool and a cache; the relaxer is a stand-in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from jobflow import Maker
+from pymatgen.core import Lattice, Structure
+
+from ccdcgan_al.benchmarks.relaxed_set import read_set, write_set
+from ccdcgan_al.starting_pool import Start
+from ccdcgan_al.types import Method, Relaxed
+from workflows.guards import RelaxationFailure
+from workflows.relaxed_cache import RelaxedCache
+from workflows.relaxed_set import relax_pool, relaxed_set
+
+
+@dataclass
+class StandInRelaxer(Maker):
+    """Leaves a structure as it is, with an energy by composition; no physics."""
+
+    name: str = "stand-in"
+    method: str = "stand-in"
+    version: str = "1"
+
+    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
+        if len(structure) > 2:
+            raise RelaxationFailure("unphysical", f"too many sites in {structure_id}", structure)
+        bismuth = structure.composition.get_atomic_fraction("Bi")
+        energy = -3 - bismuth - 0.5 * (0 < bismuth < 1)
+        return Relaxed(structure, energy, Method("stand-in", "by composition", self.version), 1, 0.0, converged=True)
+
+
+def pool() -> list[Start]:
+    def cubic(a: float, *symbols: str) -> Structure:
+        return Structure(Lattice.cubic(a), symbols, [[0.5 * i] * 3 for i in range(len(symbols))])
+
+    return [
+        Start(cubic(3.2, "Bi"), "element", "bismuth"),
+        Start(cubic(2.9, "Se"), "element", "selenium"),
+        Start(cubic(3.5, "Bi", "Se"), "aflow", "CsCl"),
+        Start(cubic(3.55, "Se", "Bi"), "random", "the same again"),
+        Start(cubic(9.0, "Bi", "Se"), "random", "a gas"),
+        Start(cubic(4.0, "Bi", "Se", "Se"), "random", "fails"),
+    ]
+
+
+def test_a_data_set(tmp_path: Path) -> None:
+    cache = RelaxedCache(tmp_path / "cache")
+    data = relaxed_set(relax_pool(pool(), cache, StandInRelaxer()), ("Bi", "Se"))
+    assert data["left_out"] == {"no crystal": 1, "unphysical": 1}
+    assert data["references"] == {"Bi": -4.0, "Se": -3.0}
+    write_set(data, tmp_path / "set.json.gz")
+    structures, about = read_set(tmp_path / "set.json.gz")
+    assert about["method"]["calculator"] == "by composition"
+    assert [item.label for item in structures] == ["bismuth", "selenium", "CsCl", "the same again"]
+    assert [item.formation_energy for item in structures] == pytest.approx([0, 0, -0.5, -0.5])
+    assert structures[2].family == structures[3].family == "AB-221"
+    assert structures[2].relaxed == pool()[2].structure
+
+
+def test_two_methods_are_refused(tmp_path: Path) -> None:
+    cache = RelaxedCache(tmp_path)
+    both = [
+        *relax_pool(pool()[:2], cache, StandInRelaxer()),
+        *relax_pool(pool()[2:3], cache, StandInRelaxer(version="2")),
+    ]
+    with pytest.raises(ValueError, match="one data set, one method"):
+        relaxed_set(both, ("Bi", "Se"))
+
+
+def test_elements_are_needed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no relaxed structure of Se alone"):
+        relaxed_set(relax_pool(pool()[:1], RelaxedCache(tmp_path), StandInRelaxer()), ("Bi", "Se"))

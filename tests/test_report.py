@@ -1,0 +1,55 @@
+"""The report, of a campaign that a formula relaxed."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from launchpad.cli.run import print_report
+from launchpad.report import CampaignReport
+
+if TYPE_CHECKING:
+    from tests.small_campaign import SmallCampaign
+
+
+def test_what_does_not_return_is_refuted_and_not_new(small_campaign: SmallCampaign) -> None:
+    report = CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id).as_dict()
+    assert report["state"] == "completed"
+    (refuted,) = report["refuted"]
+    assert refuted["structure_id"] == small_campaign.unstable
+    assert refuted["problem"] == "slightly distorted it relaxes to an energy +20.0 meV/atom from its own"
+    assert refuted["returns"] is False
+    new = {entry["structure_id"]: entry["returns"] for entry in report["new_phases"]}
+    assert new
+    assert set(new.values()) == {True}
+    assert set(new) <= {entry["structure_id"] for entry in report["candidates"]}
+    assert small_campaign.unstable not in new
+
+
+def test_what_rounds_changed_in_the_hull_is_told(small_campaign: SmallCampaign) -> None:
+    report = CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id).as_dict()
+    first, *later = [item["hull_changes"] for item in report["rounds"]]
+    assert first["largest_lowering"] is None
+    assert {"Bi", "Se"} <= set(first["entered"].values())
+    for changes in later:
+        assert changes["entered"]
+        assert changes["largest_lowering"] >= changes["mean_lowering"] > 0
+        assert all(name.startswith("Bi-Se-r") for name in {**changes["entered"], **changes["pushed_off"]})
+
+
+def test_a_distorted_phase_is_an_attempt_of_its_own(small_campaign: SmallCampaign) -> None:
+    document = small_campaign.store.structures.find_one({"structure_id": small_campaign.unstable})
+    assert document is not None
+    assert [attempt["kind"] for attempt in document["attempts"]][:2] == ["relaxation", "distortion"]
+    assert document["distortion"]["energy_per_atom"] == pytest.approx(document["relaxation"]["energy_per_atom"] + 0.02)
+
+
+def test_what_is_refuted_is_printed(small_campaign: SmallCampaign) -> None:
+    out = io.StringIO()
+    print_report(
+        CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id), Console(file=out, width=200)
+    )
+    assert f"Refuted: {small_campaign.unstable} (Bi7Se): slightly distorted" in out.getvalue()

@@ -1,0 +1,163 @@
+"""Starting structures: what must be among them, what must not, and how files of a user fail."""
+
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.core.structure_matcher import StructureMatcher
+
+from ccdcgan_al.errors import StructureInputError
+from ccdcgan_al.seeds import (
+    Seed,
+    choose_seeds,
+    element_structures,
+    is_charge_balanced,
+    prototype_structures,
+    read_structures,
+)
+
+BISE = ("Bi", "Se")
+
+
+@pytest.fixture(scope="module")
+def bise_seeds() -> list[Seed]:
+    return choose_seeds(BISE)
+
+
+@pytest.fixture(scope="module")
+def tetradymite() -> Structure:
+    # measured cell, Nakajima, J. Phys. Chem. Solids 24, 479 (1963): a = 4.143 Å, c = 28.636 Å
+    return Structure.from_spacegroup(
+        "R-3m",
+        Lattice.hexagonal(4.143, 28.636),
+        ["Bi", "Se", "Se"],
+        [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]],
+    )
+
+
+def _spread(seeds: list[Seed]) -> list[tuple[str, str, float]]:
+    return [(seed.label, seed.formula, round(seed.structure.volume, 6)) for seed in seeds]
+
+
+def test_references_come_first_and_hold_the_ground_states(bise_seeds: list[Seed]) -> None:
+    assert [seed.origin for seed in bise_seeds] == ["reference"] * 8 + ["seed"] * 56
+    bismuth, selenium = bise_seeds[0].structure, bise_seeds[4].structure
+    assert (bismuth.formula, *bismuth.get_space_group_info()) == ("Bi2", "R-3m", 166)
+    assert (selenium.formula, selenium.get_space_group_info()[1]) == ("Se3", 152)
+    assert selenium.volume / 3 == pytest.approx(27.27, abs=0.05)  # 16.42 cm^3/mol
+
+
+def test_limits_and_spread(bise_seeds: list[Seed]) -> None:
+    prototypes = bise_seeds[8:]
+    assert all(len(seed.structure) <= 20 and max(seed.structure.lattice.abc) <= 10 for seed in prototypes)
+    assert len({seed.formula for seed in prototypes}) >= 20
+    assert len({seed.label for seed in prototypes}) >= 30
+    assert all(set(BISE) == {element.symbol for element in seed.structure.composition} for seed in prototypes)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_tetradymite_is_always_there(seed: int, tetradymite: Structure) -> None:
+    labels = {item.label: item for item in choose_seeds(BISE, seed=seed) if item.formula == "Bi2Se3"}
+    assert StructureMatcher().fit(labels["A2B3_hR5_166_c_ac Bi2Te3"].structure, tetradymite)
+
+
+def test_same_seed_gives_the_same_list(bise_seeds: list[Seed]) -> None:
+    assert _spread(choose_seeds(BISE)) == _spread(bise_seeds)
+    assert _spread(choose_seeds(BISE, seed=1)) != _spread(bise_seeds)
+
+
+def test_withheld_structures_stay_out_at_any_volume(bise_seeds: list[Seed], tetradymite: Structure) -> None:
+    swollen = tetradymite.copy()
+    swollen.scale_lattice(1.5 * swollen.volume)
+    for withheld in (tetradymite, swollen):
+        seeds = choose_seeds(BISE, withhold=[withheld])
+        assert len(seeds) == len(bise_seeds)
+        assert not any(StructureMatcher().fit(withheld, seed.structure) for seed in seeds)
+
+
+def test_no_two_prototypes_match() -> None:
+    seeds = [seed for seed in prototype_structures(BISE) if seed.formula in {"Bi2Se3", "BiSe3"}]
+    assert len(seeds) > 10
+    assert len(StructureMatcher().group_structures([seed.structure for seed in seeds])) == len(seeds)
+
+
+@pytest.mark.slow
+def test_ternary_holds_its_binaries() -> None:
+    seeds = choose_seeds(("Co", "Li", "O"), count=40)
+    assert len(seeds) == 40
+    assert {"Co", "Li", "O2", "Li2O", "CoO", "LiCoO2"} <= {seed.formula for seed in seeds}
+
+
+@pytest.mark.parametrize(
+    ("element", "label"),
+    [
+        ("Mn", "A_cI58_217_ac2g"),
+        ("S", "A_oF128_70_4h"),
+        ("Fe", "A_cI2_229_a"),
+        ("O", "A_mC4_12_i"),
+        ("Si", "A_cF8_227_a"),
+    ],
+)
+def test_ground_state_is_first(element: str, label: str) -> None:
+    structures = element_structures(element)
+    assert structures[0].label.startswith(label + " ")
+    assert len(structures) >= 4
+
+
+def test_nitrogen_is_molecular() -> None:
+    nitrogen = element_structures("N")[0].structure
+    distances = sorted(nitrogen.get_distance(0, other) for other in range(1, len(nitrogen)))
+    assert distances[0] == pytest.approx(1.1, abs=0.1)
+    assert distances[1] > 2.5
+
+
+@pytest.mark.parametrize(
+    ("formula", "balanced"), [("Bi2Se3", True), ("BiSe", False), ("BiSe12", False), ("Li2O", True)]
+)
+def test_charge_balance(formula: str, balanced: bool) -> None:
+    assert is_charge_balanced(formula) is balanced
+
+
+def test_too_few_seeds_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        choose_seeds(BISE, count=1)
+
+
+def test_files_of_a_user(tmp_path: Path, tetradymite: Structure) -> None:
+    tetradymite.to(filename=str(tmp_path / "bi2se3.cif"))
+    tetradymite.to(filename=str(tmp_path / "POSCAR_1"), fmt="poscar")
+    (tmp_path / "notes.txt").write_text("not a structure")
+    seeds = read_structures(tmp_path, elements=BISE)
+    assert [(seed.label, seed.formula, len(seed.structure)) for seed in seeds] == [
+        ("POSCAR_1", "Bi2Se3", 5),
+        ("bi2se3.cif", "Bi2Se3", 5),
+    ]
+    chosen = choose_seeds(BISE, count=12, extra=seeds[:1])
+    assert sum(StructureMatcher().fit(tetradymite, seed.structure) for seed in chosen) == 1
+
+
+def test_bad_files_are_named_with_the_reason(tmp_path: Path, tetradymite: Structure) -> None:
+    disordered = Structure(Lattice.cubic(4), [{"Bi": 0.5, "Se": 0.5}], [[0, 0, 0]])
+    disordered.to(filename=str(tmp_path / "disordered.cif"))
+    large = tetradymite.copy()
+    large.scale_lattice(10 * large.volume)
+    large.to(filename=str(tmp_path / "large.cif"))
+    (tmp_path / "broken.cif").write_text("data_x\nloop_\n_nothing")
+    (tmp_path / "binary.vasp").write_bytes(bytes(range(256)))
+    (tmp_path / "huge.cif").write_text("#" * 1_000_001)
+    tetradymite.to(filename=str(tmp_path / "good.cif"))
+    for name, reason in {
+        "disordered.cif": "partial occupancies",
+        "large.cif": "longest vector",
+        "broken.cif": "not a readable CIF",
+        "binary.vasp": "not a readable POSCAR",
+        "huge.cif": "at most 1000000",
+        "absent.cif": "no such file",
+    }.items():
+        with pytest.raises(StructureInputError, match=rf"{name}: .*{reason}"):
+            read_structures(tmp_path / name)
+    with pytest.raises(StructureInputError, match=r"good\.cif: holds Bi-Se; wanted elements of Mn-Se only"):
+        read_structures([tmp_path / "good.cif"], elements=("Mn", "Se"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StructureInputError, match="no structure files"):
+        read_structures(tmp_path / "empty")

@@ -1,0 +1,231 @@
+"""What the runs of a `Discovery` found: every relaxed structure against the reference hull, and its claims under other potentials.
+
+It proposes nothing, and relaxes nothing but the claims.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymatgen.core import Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+from ccdcgan_al import __version__
+from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, SYMPREC, Hull, build_hull
+from ccdcgan_al.sanity import sanity
+from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL, SeenStructures, structure_matcher
+from ccdcgan_al.types import Phase, Relaxed
+from workflows.discovery import Discovery, phase_of
+from workflows.documents import package_versions, read_relaxation
+from workflows.methods import relaxer
+
+KEEPS_WITHIN = 0.025  # eV/atom above the hull of the potential that checks: a claim keeps its place
+CHECKS = ("sevennet-l3i5", "chgnet")  # the first decides; CHGNet without the MP2020 corrections that it contains
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Places structures of one experiment.
+
+    Attributes
+    ----------
+    discovery : the experiment
+    checks : methods that relax the claims again
+    """
+
+    discovery: Discovery
+    checks: Sequence[str] = CHECKS
+
+    def result(self, strategies: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+        """Everything a report needs of the runs that have relaxed something of their own, whole or not, as plain JSON."""
+        discovery, reference = self.discovery, self.discovery.reference
+        runs: list[dict[str, Any]] = []
+        claims: dict[str, Phase] = {}
+        for strategy in strategies:
+            for seed in seeds:
+                file = discovery.file_of(strategy, seed)
+                if file.is_file():
+                    run, found = self.run(json.loads(file.read_text(encoding="utf-8")))
+                    if not any(row["round"] for row in run["candidates"]):
+                        continue  # it has relaxed nothing but seeds so far
+                    runs.append(run)
+                    claims |= {f"{strategy}-{seed}/{phase.structure_id}": phase for phase in found}
+        return {
+            "chemical_system": discovery.spec.chemical_system,
+            "elements": list(discovery.spec.elements),
+            "budget": discovery.budget,
+            "seed_count": discovery.seed_count,
+            "per_round": discovery.per_round,
+            "withhold_hull": discovery.withhold_hull,
+            "withheld": sorted(reference.withheld),
+            "withheld_in_limits": list(reference.in_limits),
+            "reference": list(self._reference()),
+            "reference_failed": reference.failed,
+            "runs": runs,
+            "claims": self._claims(claims),
+            "provenance": self._provenance(),
+        }
+
+    def _reference(self) -> Iterator[dict[str, Any]]:
+        hull = self.discovery.reference.hull
+        for entry, phase in zip(hull.entries, hull.phases, strict=True):
+            yield {
+                "name": entry.structure_id,
+                "formula": entry.formula,
+                "n_sites": entry.n_sites,
+                "fractions": self._fractions(phase.structure),
+                "formation_energy": _number(entry.formation_energy_per_atom),
+                "above_hull": _number(entry.energy_above_hull),
+            }
+
+    def _provenance(self) -> dict[str, Any]:
+        spec, relax = self.discovery.spec, self.discovery.relax
+        return {
+            "spec": json.loads(spec.model_dump_json()),
+            "method": self.discovery.reference.hull.method.__dict__,
+            "scale": "the method's own energies, uncorrected",
+            "maker": {key: value for key, value in relax.as_dict().items() if not key.startswith("@")},
+            "thresholds": {"on_hull": ON_HULL, "near": NEAR_HULL, "sun": METASTABLE, "keeps_within": KEEPS_WITHIN},
+            "tolerances": {"ltol": LTOL, "stol": STOL, "angle_tol": ANGLE_TOL},
+            "code_version": __version__,
+            "packages": package_versions(),
+        }
+
+    def run(self, document: dict[str, Any]) -> tuple[dict[str, Any], list[Phase]]:
+        """Place what a run relaxed, in the order it was relaxed; returns its claims too: new, within 50 meV/atom of the reference hull."""
+        reference = self.discovery.reference
+        known = SeenStructures(
+            phase.structure for phase in reference.hull.phases if phase.structure_id not in reference.withheld
+        )
+        rows, claims = [], []
+        for stage in document["rounds"]:
+            for item in stage["candidates"]:
+                stored = self.discovery.cache.find(Structure.from_dict(item["start"]), self.discovery.relax)
+                if stored is None:
+                    continue
+                row = {name: item[name] for name in ("structure_id", "source", "predicted_energy", "uncertainty")}
+                row |= {"round": stage["round"], "seconds": _number(stored["seconds"] or 0.0, 1)}
+                result = read_relaxation(stored)
+                if not isinstance(result, Relaxed):
+                    rows.append({**row, "state": "failed", "reason": result.reason})
+                    continue
+                phase = phase_of(item, stage["round"], result)
+                row |= self._place(phase, known)
+                if row["state"] == "relaxed":
+                    known.add(result.structure)
+                if row["new"] and row["above_hull"] <= NEAR_HULL + ON_HULL:
+                    claims.append(phase)
+                rows.append(row)
+        return {
+            "strategy": document["strategy"],
+            "seed": document["seed"],
+            "complete": document["done"],
+            "relaxations": len(rows),
+            "rounds": [
+                {name: value for name, value in stage.items() if name != "candidates"} for stage in document["rounds"]
+            ],
+            "failures": dict(sorted(Counter(row["reason"] for row in rows if row["state"] == "failed").items())),
+            "candidates": rows,
+        }, claims
+
+    def _place(self, phase: Phase, known: SeenStructures) -> dict[str, Any]:
+        """Where a relaxed structure lies, which withheld phase it is, and whether it is new: generated, and no copy of what is known."""
+        reference, structure = self.discovery.reference, phase.structure
+        above = reference.hull.energy_above(phase)
+        wrong = sanity(structure, self.discovery.spec.elements)
+        found = self._withheld(structure)
+        generated = phase.origin == "generated"
+        return {
+            "state": "set aside" if found and phase.origin == "seed" else "relaxed",
+            "formula": structure.composition.reduced_formula,
+            "n_sites": len(structure),
+            "space_group": _space_group(structure),
+            "fractions": self._fractions(structure),
+            "formation_energy": _number(reference.hull.formation_energy_at(structure) + above),
+            "above_hull": _number(above),
+            "correction_driven": self._correction_driven(phase),
+            "unphysical": wrong,
+            "withheld": found,
+            "new": generated and wrong is None and not known.holds(structure),
+        }
+
+    def _withheld(self, structure: Structure) -> str | None:
+        """Name of the withheld phase that a structure is, None where it is none."""
+        cells = self.discovery.reference.withheld
+        return next((name for name, known in cells.items() if _matches(known, structure)), None)
+
+    def _correction_driven(self, phase: Phase) -> bool:
+        """Whether a phase is on the reference hull with MP2020 corrections only; such a phase is not on the hull that counts."""
+        hull = self.discovery.reference.hull
+        return hull.energy_above(phase, corrected=True) <= ON_HULL < hull.energy_above(phase)
+
+    def _claims(self, claims: dict[str, Phase]) -> list[dict[str, Any]]:
+        """Claimed phases, lowest first, one of each kind over all runs, with their place under the checking potentials."""
+        groups = SeenStructures()
+        hulls = {method: self._hull_of(method) for method in self.checks}
+        above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in claims.items()}
+        rows = []
+        for name in sorted(claims, key=lambda name: (above[name], name)):
+            structure = claims[name].structure
+            if groups.holds(structure):
+                continue
+            groups.add(structure)
+            checked = {method: self._checked(method, hull, claims[name]) for method, hull in hulls.items()}
+            decides = checked.get(self.checks[0]) if self.checks else None
+            rows.append(
+                {
+                    "name": name,
+                    "formula": structure.composition.reduced_formula,
+                    "space_group": _space_group(structure),
+                    "n_sites": len(structure),
+                    "above_hull": _number(above[name]),
+                    "withheld": self._withheld(structure),
+                    "checked": checked,
+                    "correction_driven": self._correction_driven(claims[name]),
+                    "keeps_its_place": None if decides is None else decides <= KEEPS_WITHIN,
+                    "lattice": structure.lattice.matrix.round(5).tolist(),
+                    "sites": [[site.specie.symbol, *site.frac_coords.round(5).tolist()] for site in structure],
+                }
+            )
+        return rows
+
+    def _hull_of(self, method: str) -> Hull:
+        """Hull of what is known under another potential, from the relaxed structures."""
+        phases = []
+        for phase in self.discovery.reference.hull.phases:
+            result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))
+            if isinstance(result, Relaxed):
+                relaxed = (phase.structure_id, result.structure, result.energy_per_atom, result.method, phase.origin)
+                phases.append(Phase(*relaxed))
+        return build_hull(phases, self.discovery.spec.elements)
+
+    def _checked(self, method: str, hull: Hull, phase: Phase) -> float | None:
+        """Energy above the hull of another potential (eV/atom); None where it does not relax the phase."""
+        result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))
+        if not isinstance(result, Relaxed):
+            return None
+        checked = Phase(phase.structure_id, result.structure, result.energy_per_atom, result.method, phase.origin)
+        return _number(hull.energy_above(checked))
+
+    def _fractions(self, structure: Structure) -> list[float]:
+        return [_number(structure.composition.get_atomic_fraction(symbol)) for symbol in self.discovery.spec.elements]
+
+
+def _matches(cells: Iterable[Structure], structure: Structure) -> bool:
+    matcher, formula = structure_matcher(), structure.composition.reduced_formula
+    return any(cell.composition.reduced_formula == formula and matcher.fit(cell, structure) for cell in cells)
+
+
+def _space_group(structure: Structure) -> str:
+    try:
+        return str(SpacegroupAnalyzer(structure, symprec=SYMPREC).get_space_group_symbol())
+    except SymmetryUndeterminedError:
+        return "P1"
+
+
+def _number(value: float, digits: int = 6) -> float:
+    return round(float(value), digits)

@@ -1,0 +1,213 @@
+"""Relaxation documents: what a relaxation leaves behind, as plain JSON; where they go is others' business.
+
+Keys: structure_id, state (``relaxed`` or ``failed``), reason and message (failed only), structure (pymatgen dict or
+None), energy_per_atom (eV/atom), method, n_steps, max_force (eV/Å), converged, seconds, maker (the scientific
+choices), space_group and mp2020_correction_per_atom (eV/atom, where PBE), details (what a calculator keeps with its
+energy), finished (time, UTC), worker, versions. A failed document may hold the last structure and its energy, for
+information; neither ever enters a hull.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al.errors import HullError
+from ccdcgan_al.types import Method, Relaxed
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+_PACKAGES = ("ccdcgan-al", "atomate2", "ase", "pymatgen", "torch", "sevenn", "chgnet", "custodian")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A relaxation that gave no usable energy.
+
+    Attributes
+    ----------
+    structure_id : id in the campaign
+    reason : one of `workflows.guards.Reason`
+    message : what came and what was wanted
+    method : name of the method
+    structure : the last structure, None where there is none
+    energy_per_atom : its energy (eV/atom), for information only
+    """
+
+    structure_id: str
+    reason: str
+    message: str
+    method: str
+    structure: Structure | None = None
+    energy_per_atom: float | None = None
+
+
+def relaxation_document(
+    structure_id: str, relaxed: Relaxed, *, seconds: float | None = None, maker: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the document of a finished relaxation.
+
+    Parameters
+    ----------
+    structure_id : id in the campaign
+    relaxed : the result
+    seconds : wall time of the relaxation (s)
+    maker : the Maker's fields
+    """
+    return _document(
+        structure_id,
+        state="relaxed",
+        structure=relaxed.structure,
+        energy_per_atom=relaxed.energy_per_atom,
+        method=asdict(relaxed.method),
+        n_steps=int(relaxed.n_steps),
+        max_force=float(relaxed.max_force),
+        converged=bool(relaxed.converged),
+        seconds=seconds,
+        maker=maker,
+        details=relaxed.details,
+        **_analysed(relaxed),
+    )
+
+
+def _analysed(relaxed: Relaxed) -> dict[str, Any]:
+    """Return what a hull needs of each structure, found once, where it was relaxed: space group and MP2020 correction."""
+    from ccdcgan_al.corrections import mp2020_correction_per_atom
+    from ccdcgan_al.hull import space_group
+
+    correction = None
+    if relaxed.method.functional == "PBE":
+        with contextlib.suppress(HullError):  # the hull says why
+            correction = mp2020_correction_per_atom(relaxed.structure)
+    return {"space_group": space_group(relaxed.structure), "mp2020_correction_per_atom": correction}
+
+
+def failure_document(
+    structure_id: str,
+    reason: str,
+    message: str,
+    method: Method | str,
+    structure: Structure | None = None,
+    *,
+    energy_per_atom: float | None = None,
+    seconds: float | None = None,
+    maker: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the document of a failed relaxation: a state with a reason, not a missing document.
+
+    Parameters
+    ----------
+    structure_id : id in the campaign
+    reason : one of `workflows.guards.Reason`
+    message : what came and what was wanted, or the end of a traceback
+    method : the method, or its name where it could not be found
+    structure : the last structure, where there is one
+    energy_per_atom : its energy (eV/atom), for information
+    seconds : wall time until the failure (s)
+    maker : the Maker's fields
+    details : what else is known about the run
+    """
+    return _document(
+        structure_id,
+        state="failed",
+        reason=reason,
+        message=message,
+        structure=structure,
+        energy_per_atom=energy_per_atom,
+        method=asdict(method) if isinstance(method, Method) else {"name": method},
+        seconds=seconds,
+        maker=maker,
+        details=details or {},
+    )
+
+
+def read_relaxation(document: dict[str, Any]) -> Relaxed | Failure:
+    """Return what a document holds, as stored or as jobflow hands it over (the structure already decoded).
+
+    Raises
+    ------
+    ValueError
+        the document has no known state
+    """
+    structure = _structure(document.get("structure"))
+    method = document.get("method") or {}
+    if document.get("state") == "failed":
+        return Failure(
+            document["structure_id"],
+            document["reason"],
+            document["message"],
+            str(method.get("name")),
+            structure,
+            document["energy_per_atom"],
+        )
+    if document.get("state") != "relaxed" or structure is None:
+        raise ValueError(
+            f"A relaxation document has the state 'relaxed' (with a structure) or 'failed', got "
+            f"{document.get('state')!r} in {document.get('structure_id')!r}"
+        )
+    return Relaxed(
+        structure=structure,
+        energy_per_atom=document["energy_per_atom"],
+        method=Method(**method),
+        n_steps=document["n_steps"],
+        max_force=document["max_force"],
+        converged=document["converged"],
+        details=document.get("details") or {},
+    )
+
+
+def _document(structure_id: str, **values: Any) -> dict[str, Any]:
+    """Fill the schema; a number that JSON cannot hold becomes None."""
+    structure, energy = values.pop("structure"), values.pop("energy_per_atom")
+    return {
+        "structure_id": structure_id,
+        "state": values.pop("state"),
+        "reason": None,
+        "message": None,
+        "structure": None if structure is None else _plain(structure),
+        "energy_per_atom": float(energy) if energy is not None and math.isfinite(energy) else None,
+        "n_steps": None,
+        "max_force": None,
+        "converged": False,
+        "space_group": None,
+        "mp2020_correction_per_atom": None,
+        **values,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "worker": {"hostname": platform.node(), "pid": os.getpid()},
+        "versions": package_versions(),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages an energy depends on, those installed."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _plain(structure: Structure) -> dict[str, Any] | None:
+    """Return a structure as plain JSON without site properties; None where a coordinate is not finite."""
+    bare = structure.copy()
+    for name in list(bare.site_properties):  # a potential's own, such as CHGNet's magnetic moments in float32
+        bare.remove_site_property(name)
+    numbers = [*bare.lattice.matrix.ravel(), *bare.frac_coords.ravel()]
+    return bare.as_dict() if all(math.isfinite(number) for number in numbers) else None
+
+
+def _structure(stored: Any) -> Structure | None:
+    """Return a structure from its dict, or as it is."""
+    from pymatgen.core import Structure
+
+    return Structure.from_dict(stored) if isinstance(stored, dict) else stored

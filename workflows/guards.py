@@ -1,0 +1,223 @@
+"""Guards: what a relaxed crystal may look like. They judge a configuration; they move no atom, compute no energy.
+
+Far from equilibrium an ML potential can fall through the floor (7net-0 ended at -71 and -4e12 eV/atom with atoms on
+top of each other). Such a fall is a failure named `unphysical`, raised after a stage (`check_physical`) and, cheaper,
+at the step where it happens (`Watch`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from ccdcgan_al.errors import CcdcganError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike
+    from pymatgen.core import Composition, Structure
+
+Reason = Literal["unphysical", "not_converged", "calculator_error", "bad_input", "inconsistent", "walltime"]
+
+MIN_DISTANCE_RATIO = 0.5
+"""Smallest distance over the sum of covalent radii (Cordero et al., Dalton Trans. 2008, 2832, as shipped by ASE). The
+lowest of 2,500 binary and ternary Materials Project crystals is 0.65 (UFeGe); 0.5 is beyond any bond and well before
+atoms lie on top of each other."""
+
+MIN_VOLUME_RATIO, MAX_VOLUME_RATIO = 0.2, 10.0
+"""Volume over the sum of the elements' own molar volumes (pymatgen `Element.molar_volume`): the same crystals range
+from 0.34 (Al(OH)3) to 8.1 (a Li2S8 molecule in a box), 98 % of them from 0.39 to 1.24."""
+
+MAX_FORCE = 1000.0
+"""eV/Å on one atom. Bi-Se pairs pushed to 0.8-2.0 Å pull with at most 43 (CHGNet) and 300 (7net-0); in a hole at 0.5
+Å it is 1e7."""
+
+ENERGY_FLOOR = -20.0
+"""eV/atom, where no reference energies are known: the deepest element in PBE is Pu with -14.3 (Materials Project),
+and no formation energy per atom exceeds `DEEPEST_FORMATION`."""
+
+DEEPEST_FORMATION = 5.0
+"""eV/atom: the strongest compounds (LaF3, CaF2) form with about 4.5."""
+
+_GEOMETRY_EVERY = 5
+
+
+class RelaxationFailure(CcdcganError, RuntimeError):  # noqa: N818 - a stored state, named as such
+    """A relaxation that gave no usable energy; the job stores it with its reason.
+
+    Parameters
+    ----------
+    reason : one of `Reason`; ``inconsistent`` is a run whose energy is not of its method, ``walltime`` one that was
+        stopped before its batch job's end and goes on when it is run again
+    message : what came and what was wanted
+    structure : the last structure, where there is one
+    energy_per_atom : its energy (eV/atom), for information; it never enters a hull
+    details : what else is known about the run, plain JSON
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        structure: Structure | None = None,
+        energy_per_atom: float | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        if reason not in get_args(Reason):
+            raise ValueError(f"reason must be one of {get_args(Reason)}, got {reason!r}")
+        super().__init__(f"{reason}: {message}")
+        self.reason: Reason = reason
+        self.message = message
+        self.structure = structure
+        self.energy_per_atom = energy_per_atom
+        self.details = details or {}
+
+
+def energy_floor(composition: Composition, references: Mapping[str, float] | None = None) -> float:
+    """Return the energy (eV/atom) below which a crystal of this composition is a fall.
+
+    Parameters
+    ----------
+    composition : composition of the crystal
+    references : energies of the elements on the same method's scale (eV/atom); an element missing there means
+        `ENERGY_FLOOR`
+    """
+    amounts = composition.fractional_composition.get_el_amt_dict()
+    if references and all(symbol in references for symbol in amounts):
+        return sum(fraction * references[symbol] for symbol, fraction in amounts.items()) - DEEPEST_FORMATION
+    return ENERGY_FLOOR
+
+
+def distance_ratio(structure: Structure) -> float:
+    """Return the smallest distance of two atoms over the sum of their covalent radii; inf where none touch."""
+    from ase.data import covalent_radii
+
+    radii = covalent_radii[np.array(structure.atomic_numbers)]
+    first, second, _, distances = structure.get_neighbor_list(2 * float(radii.max()), exclude_self=True)
+    return float((distances / (radii[first] + radii[second])).min()) if len(distances) else float("inf")
+
+
+def volume_ratio(structure: Structure) -> float:
+    """Return the volume over the sum of the elements' own molar volumes; 1 where an element's is unknown."""
+    from scipy.constants import Avogadro
+
+    per_mole = [site.specie.molar_volume for site in structure]
+    if any(not volume for volume in per_mole):
+        return 1.0
+    return float(structure.volume / (sum(per_mole) * 1e24 / Avogadro))
+
+
+def check_physical(
+    structure: Structure,
+    energy_per_atom: float | None = None,
+    forces: ArrayLike | None = None,
+    *,
+    references: Mapping[str, float] | None = None,
+    min_distance_ratio: float = MIN_DISTANCE_RATIO,
+) -> None:
+    """Raise where a configuration is no crystal: a smallest distance, volume, energy or force out of bounds.
+
+    Parameters
+    ----------
+    structure : ordered periodic structure
+    energy_per_atom : total energy (eV/atom)
+    forces : (n_atoms, 3), eV/Å
+    references : energies of the elements on the same scale (eV/atom)
+    min_distance_ratio : smallest allowed distance over the sum of covalent radii
+
+    Raises
+    ------
+    RelaxationFailure
+        with reason ``unphysical``, the structure and its energy
+    """
+    problem = _energy_problem(energy_per_atom, forces, energy_floor(structure.composition, references))
+    problem = problem or _geometry_problem(structure, min_distance_ratio)
+    if problem:
+        raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
+
+
+def _energy_problem(energy_per_atom: float | None, forces: ArrayLike | None, floor: float) -> str | None:
+    """Say what is wrong with an energy (eV/atom) or forces (eV/Å), or None."""
+    if energy_per_atom is not None and not np.isfinite(energy_per_atom):
+        return f"the energy is {energy_per_atom}, not a finite number"
+    if energy_per_atom is not None and energy_per_atom < floor:
+        return (
+            f"the energy fell to {energy_per_atom:.6g} eV/atom, below the bound of {floor:.2f}: a hole of the potential"
+        )
+    if forces is not None:
+        norms = np.linalg.norm(np.asarray(forces, dtype=float), axis=-1)
+        if not np.isfinite(norms).all():
+            return "a force is not a finite number"
+        if norms.max() > MAX_FORCE:
+            return f"a force of {norms.max():.6g} eV/Å, above the bound of {MAX_FORCE:g}"
+    return None
+
+
+def _geometry_problem(structure: Structure, min_ratio: float) -> str | None:
+    """Say what is wrong with cell or distances, or None."""
+    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
+        return "the cell or a coordinate is not a finite number"
+    volume = volume_ratio(structure)
+    if not MIN_VOLUME_RATIO <= volume <= MAX_VOLUME_RATIO:
+        per_atom = structure.volume / len(structure)
+        return (
+            f"{per_atom:.3g} Å^3 an atom is {volume:.3g} times the elements' own volume, outside "
+            f"{MIN_VOLUME_RATIO:g} to {MAX_VOLUME_RATIO:g}"
+        )
+    ratio = distance_ratio(structure)
+    if ratio < min_ratio:
+        return (
+            f"two atoms at {ratio:.2f} times the sum of their covalent radii, closer than the bound of {min_ratio:.2f}"
+        )
+    return None
+
+
+class Watch:
+    """An optimiser's observer: raises at the step where a relaxation falls, instead of after it.
+
+    Energy and forces are looked at in every step (they are computed already), cell and distances in every fifth. A
+    structure may start with atoms closer than `MIN_DISTANCE_RATIO` (a soft potential pushes them apart), but may not
+    bring them much closer.
+
+    Parameters
+    ----------
+    atoms : ASE Atoms with a calculator, or a cell filter around them
+    references : energies of the elements on the same scale (eV/atom)
+    max_fall : how far the energy may fall below that of the first step (eV/atom); None: any
+    """
+
+    def __init__(
+        self, atoms: Any, *, references: Mapping[str, float] | None = None, max_fall: float | None = None
+    ) -> None:
+        self.atoms = getattr(atoms, "atoms", atoms)
+        self.references = references
+        self.max_fall = max_fall
+        self.calls = 0
+        self._floor = 0.0
+        self._min_ratio = MIN_DISTANCE_RATIO
+
+    def __call__(self) -> None:
+        """Look at the atoms as they are now; raises `RelaxationFailure` (``unphysical``)."""
+        energy = float(self.atoms.get_potential_energy()) / len(self.atoms)
+        if self.calls == 0:
+            self._start(energy)
+        problem = _energy_problem(energy, self.atoms.get_forces(), self._floor)
+        if problem is None and self.calls % _GEOMETRY_EVERY == 0:
+            problem = _geometry_problem(self._structure(), self._min_ratio)
+        if problem is not None:
+            raise RelaxationFailure("unphysical", f"at step {self.calls}: {problem}", self._structure(), energy)
+        self.calls += 1
+
+    def _start(self, energy: float) -> None:
+        structure = self._structure()
+        self._floor = energy_floor(structure.composition, self.references)
+        if self.max_fall is not None and np.isfinite(energy):
+            self._floor = max(self._floor, energy - self.max_fall)
+        self._min_ratio = min(MIN_DISTANCE_RATIO, 0.8 * distance_ratio(structure))
+
+    def _structure(self) -> Structure:
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        return AseAtomsAdaptor.get_structure(self.atoms)

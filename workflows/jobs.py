@@ -1,0 +1,69 @@
+"""The jobs, one thin function each: call the library, return a document. No science and no database here.
+
+jobflow stores a job under its module path (`workflows.jobs.relax`), so a path is data: moving a job is a migration.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobflow import Response, job
+
+from workflows import finished
+from workflows.documents import failure_document, relaxation_document
+from workflows.guards import RelaxationFailure
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from workflows.relax import Relaxer
+
+RELAXATION_FILE = "relaxation.json"
+
+
+@job
+def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any] | Response:
+    """Relax a structure; whatever goes wrong is a returned document with state ``failed``, so that its round closes.
+
+    A relaxation that was stopped before its batch job's end is no failure yet: it is put on the LaunchPad again, in
+    place of this one, and goes on in another batch job.
+
+    The maker travels as an argument and so is stored with the job; it is anything with `relax(structure,
+    structure_id)` and a `method`. Ctrl-C and a worker's exit pass through: such a job is rerun. The document is in
+    `relaxation.json` in the job's folder before it is returned, and a rerun takes a finished one from disk.
+
+    Parameters
+    ----------
+    structure : unrelaxed structure
+    structure_id : id in the campaign
+    maker : the relaxer with its scientific choices
+    """
+    document = finished.find(structure, structure_id, maker) or relax_to_document(structure, structure_id, maker)
+    if document["reason"] == "walltime":
+        return Response(replace=maker.make(structure, structure_id), stored_data={"stopped": document["message"]})
+    finished.keep(document, structure, maker, Path.cwd() / RELAXATION_FILE)
+    return document
+
+
+def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any]:
+    """Relax and return the document of `workflows.documents`, of a failure too."""
+    started = time.perf_counter()
+    choices = {key: value for key, value in maker.as_dict().items() if not key.startswith("@")}
+
+    def failed(reason: str, message: str, last: Structure | None, **more: Any) -> dict[str, Any]:
+        seconds = time.perf_counter() - started
+        return failure_document(
+            structure_id, reason, message, maker.method, last, seconds=seconds, maker=choices, **more
+        )
+
+    try:
+        relaxed = maker.relax(structure, structure_id)
+    except RelaxationFailure as failure:
+        energy, details = failure.energy_per_atom, failure.details
+        return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
+    except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes
+        return failed("calculator_error", "".join(traceback.format_exception(error)[-4:]).strip(), None)
+    return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)

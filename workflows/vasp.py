@@ -1,0 +1,193 @@
+"""The relaxer `vasp`: atomate2's Materials Project makers, run one after the other in a folder of their own.
+
+It judges a run and reads it; it sets no INCAR tag, parses no VASP file and corrects no error itself (pymatgen's input
+sets, atomate2 and custodian do). Inputs are the Materials Project's (MPRelaxSet: 520 eV, spin with each element's
+initial moment, PBE, or PBE + U for the oxides and fluorides of eight transition metals), so that MP2020 corrections
+apply and the hull can be laid beside the Materials Project's.
+
+A run's folder is named by the structure, its id and the maker's choices, so a Firework that is run again finds it: a
+finished stage is read, not computed; an interrupted one goes on from its last valid CONTCAR. Neither torch nor
+TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al.errors import HullError, UnknownMethodError
+from ccdcgan_al.settings import Settings
+from ccdcgan_al.types import Method, Relaxed
+from workflows.finished import write_json
+from workflows.guards import Reason, RelaxationFailure, check_physical
+from workflows.relax import Relaxer, RelaxMaker, ready_structure
+from workflows.vasp_result import bare, mp2020_correction, structure_of
+from workflows.vasp_stage import finish, own_folder
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+START_FILE = "start.json"
+COMPARABLE = ("ENCUT", "GGA", "METAGGA", "IVDW", "LHFCALC", "LDAU", "LDAUU", "LDAUTYPE", "LASPH")
+"""INCAR tags that decide the energy scale: a run in which they are not the input set's is no energy of this method."""
+
+
+@dataclass
+class VaspMaker(Relaxer):
+    """Relax a crystal, cell and positions, with VASP and the Materials Project's settings.
+
+    Parameters
+    ----------
+    name : job name
+    method : name of the method
+    static : end with the Materials Project's static calculation, whose energy then counts; structure and forces stay
+        those of the relaxation
+    pre_relax : ML potential that relaxes first (see `workflows.relax.POTENTIALS`), None: none, and no torch
+    rattle : every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it
+        k-points, so none by default
+    max_attempts : how often a stage may be begun, interruptions and crashes of VASP counted
+    references : energies of the elements (eV/atom), for the guard's bound; empty: a bound below all elements
+    """
+
+    method: str = "vasp"
+    static: bool = False
+    pre_relax: str | None = None
+    rattle: float = 0.0
+    max_attempts: int = 5
+    references: dict[str, float] = field(default_factory=dict)
+
+    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
+        """Relax a structure here and now, or read what an earlier attempt finished.
+
+        Parameters
+        ----------
+        structure : ordered periodic structure
+        structure_id : names the folder, and seeds the rattle
+
+        Raises
+        ------
+        RelaxationFailure
+            no usable energy; its reason says why, its details what custodian did
+        """
+        settings = Settings()
+        name = f"{structure_id}-{_fingerprint(structure, self)}"
+        start = ready_structure(structure, structure_id, self.rattle)
+        with own_folder(settings.vasp_runs / name, settings) as folder:
+            current, previous, stages = self._pre_relaxed(start, structure_id, folder), None, {}
+            for stage in ("relax_1", "relax_2", *(["static"] if self.static else [])):
+                stages[stage] = finish(stage, folder / stage, current, previous, self.max_attempts, settings)
+                current, previous = structure_of(stages[stage]), folder / stage
+        return self._judged(current, start, stages, folder)
+
+    def _pre_relaxed(self, start: Structure, structure_id: str, folder: Path) -> Structure:
+        """Return the structure after the ML pre-relaxation, where one was asked for."""
+        from pymatgen.core import Structure
+
+        if self.pre_relax is None:
+            return start
+        path = folder / START_FILE
+        if not path.is_file():
+            try:
+                relaxed = RelaxMaker(method=self.pre_relax).relax(start, structure_id).structure
+            except RelaxationFailure as failure:
+                if failure.reason != "not_converged" or failure.structure is None:
+                    raise
+                relaxed = failure.structure
+            write_json(relaxed.as_dict(), path)
+        return Structure.from_dict(json.loads(path.read_text()))
+
+    def _judged(self, relaxed: Structure, start: Structure, stages: dict[str, Any], folder: Path) -> Relaxed:
+        """Return the result, or raise where the stages do not make an energy of this method."""
+        last, relaxation = list(stages.values())[-1], stages["relax_2"]
+        details = {
+            **{
+                key: last[key] for key in ("vasp_version", "run_type", "hubbards", "potcar", "magnetization", "bandgap")
+            },
+            "custodian": {name: stage["custodian"] for name, stage in stages.items()},
+            "incar_changes": {name: stage["incar_changes"] for name, stage in stages.items()},
+            "attempts": {name: stage["attempts"] for name, stage in stages.items()},
+            "folder": str(folder),
+        }
+        energy = last["energy_per_atom"]
+
+        def failed(reason: Reason, message: str) -> RelaxationFailure:
+            return RelaxationFailure(reason, message, relaxed, energy, details)
+
+        relaxed = bare(relaxed)
+        if relaxed.composition != start.composition:
+            raise failed("inconsistent", f"{start.formula} went in, {relaxed.formula} came out; see {folder}")
+        changed = [
+            f"{name}: {tag} {values[0]} -> {values[1]}"
+            for name, stage in stages.items()
+            for tag, values in stage["incar_changes"].items()
+            if tag in COMPARABLE
+        ]
+        if changed:
+            raise failed("inconsistent", f"custodian changed what decides the energy scale ({'; '.join(changed)})")
+        try:
+            details["mp2020_correction_per_atom"] = mp2020_correction(relaxed, last)
+        except HullError as error:
+            raise failed("inconsistent", str(error)) from error
+        try:
+            check_physical(relaxed, energy, relaxation["forces"], references=self.references)
+        except RelaxationFailure as failure:
+            raise failed(failure.reason, failure.message) from failure
+        return Relaxed(
+            structure=relaxed,
+            energy_per_atom=energy,
+            method=method_of_run(self, last["vasp_version"]),
+            n_steps=relaxation["n_steps"],
+            max_force=max(math.hypot(*force) for force in relaxation["forces"]),
+            converged=True,
+            details=details,
+        )
+
+
+def method_of_run(maker: VaspMaker, vasp_version: str) -> Method:
+    """Return the identity of an energy.
+
+    VASP's major version counts: within one the same input gives the same energy, and a cluster's patch update in the
+    middle of a campaign must not split its hull; the full version is kept with the energy. The functional is PBE, with
+    the Materials Project's U where it uses one, which every run is checked for.
+    """
+    calculation = "MPRelaxSet, double relaxation" + (" and MPStaticSet" if maker.static else "")
+    return Method(maker.method, f"VASP {calculation}", vasp_version.partition(".")[0], "PBE", corrections="none")
+
+
+def check_vasp() -> None:
+    """Say what VASP lacks on this machine, before a campaign finds out structure by structure.
+
+    Raises
+    ------
+    UnknownMethodError
+        no executable, or no folder of POTCARs
+    """
+    import shlex
+
+    from atomate2 import SETTINGS
+    from pymatgen.core import SETTINGS as PYMATGEN_SETTINGS
+
+    program = shlex.split(SETTINGS.VASP_CMD)
+    if not program or shutil.which(program[0]) is None:
+        raise UnknownMethodError(
+            f"method 'vasp' runs {SETTINGS.VASP_CMD!r}, which is not on this machine's PATH; set ATOMATE2_VASP_CMD, "
+            "e.g. 'srun vasp_std', or submit the campaign and let the cluster's workers relax"
+        )
+    if not PYMATGEN_SETTINGS.get("PMG_VASP_PSP_DIR"):
+        raise UnknownMethodError(
+            "method 'vasp' needs your POTCARs: set PMG_VASP_PSP_DIR (pymatgen's `pmg config -p` makes such a folder)"
+        )
+
+
+def _fingerprint(structure: Structure, maker: VaspMaker) -> str:
+    """Return twelve hex digits that stand for the structure and the choices that decide its energy."""
+    from pymatgen.core import Structure
+
+    choices = {key: getattr(maker, key) for key in ("method", "static", "pre_relax", "rattle")}
+    crystal = structure.as_dict() if isinstance(structure, Structure) else repr(structure)
+    return hashlib.sha256(json.dumps([crystal, choices], sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,157 @@
+"""What a VASP run left, read from atomate2's task document and custodian's log. It runs nothing and judges no energy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.guards import Reason, RelaxationFailure, check_physical
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+def summary(task: Any, attempt: int) -> dict[str, Any]:
+    """Return what is kept of atomate2's task document: plain JSON, some kilobytes instead of megabytes."""
+    calculation = task.calcs_reversed[0]
+    steps = calculation.output.ionic_steps
+    potcar = [spec.titel for spec in calculation.input.potcar_spec or []]
+    outcar = calculation.output.outcar or {}
+    return {
+        "structure": json.loads(
+            task.output.structure.to_json()
+        ),  # with magnetic moments, from which the next stage starts
+        "energy_per_atom": float(task.output.energy_per_atom),
+        "forces": [[float(value) for value in force] for force in task.output.forces or []],
+        "n_steps": len(steps),
+        "vasp_version": calculation.vasp_version.strip(),
+        "run_type": str(getattr(calculation.run_type, "value", calculation.run_type)),
+        "hubbards": {symbol: float(value) for symbol, value in (calculation.input.hubbards or {}).items()},
+        "potcar": potcar,
+        "magnetization": outcar.get("total_magnetization"),
+        "bandgap": task.output.bandgap,
+        "stopped": bool(outcar.get("is_stopped")),
+        "custodian": [_correction(entry) for run in task.custodian or [] for entry in run.corrections or []],
+        "incar_changes": _incar_changes(task),
+        "attempts": attempt,
+    }
+
+
+def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> RelaxationFailure:
+    """Return the failure of a run that ended in order without having converged."""
+    calculation = task.calcs_reversed[0]
+    errors = [name for entry in result["custodian"] for name in entry["errors"]]
+    nelm = int(calculation.input.parameters.get("NELM", 60))
+    electronic = len(calculation.output.ionic_steps[-1].electronic_steps or []) >= nelm
+    if result["stopped"] or "Walltime reached" in errors:
+        reason: Reason = "walltime"
+        message = f"{stage} was stopped by a STOPCAR after {result['n_steps']} ionic steps; run again, it goes on"
+    else:
+        reason = "not_converged"
+        what = f"the electrons, in {nelm} steps" if electronic else f"the ions, in {result['n_steps']} steps"
+        told = f"; custodian saw: {', '.join(dict.fromkeys(errors))}" if errors else ""
+        warned = (task.analysis.errors if task.analysis else None) or []
+        message = f"{stage} did not converge: {what}{told}{'; ' if warned else ''}{'; '.join(warned)}; see {folder}"
+    details = {"custodian": {stage: result["custodian"]}, "folder": str(folder.parent)}
+    return RelaxationFailure(reason, message, structure_of(result), result["energy_per_atom"], details)
+
+
+def _correction(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return one of custodian's corrections: what was wrong, and what it did about it."""
+    handler = entry.get("handler")
+    name = handler.get("@class") if isinstance(handler, dict) else type(handler).__name__
+    return {
+        "handler": name,
+        "errors": [str(error) for error in entry.get("errors") or []],
+        "actions": json.loads(json.dumps(entry.get("actions"), default=str)),
+    }
+
+
+def custodian_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the corrections that custodian wrote down in a folder; none where it left no log."""
+    try:
+        runs = json.loads((folder / "custodian.json").read_text())
+    except (OSError, ValueError):
+        return []
+    return [_correction(entry) for run in runs for entry in run.get("corrections") or []]
+
+
+def _incar_changes(task: Any) -> dict[str, list[Any]]:
+    """Return the INCAR tags that differ from the input set's: tag -> [as written first, as last run]."""
+    first = _tags(task.orig_inputs.incar if task.orig_inputs else None)
+    if not first:  # no copy of what the input set wrote: custodian did not run
+        return {}
+    last = _tags(task.calcs_reversed[0].input.incar)
+    tags = sorted(tag for tag in first.keys() | last.keys() if str(first.get(tag)) != str(last.get(tag)))
+    return {tag: [json.loads(json.dumps(values.get(tag), default=str)) for values in (first, last)] for tag in tags}
+
+
+def _tags(incar: Any) -> dict[str, Any]:
+    """Return the tags of an INCAR, without what pymatgen adds to its dictionary."""
+    return {tag: value for tag, value in dict(incar or {}).items() if not tag.startswith("@")}
+
+
+def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
+    """Return the MP2020 correction (eV/atom) of a run, by pymatgen, from the run's own U values and POTCARs.
+
+    Raises
+    ------
+    HullError
+        the run is not one of the Materials Project's kind: other U values, POTCARs or functional
+    """
+    from ccdcgan_al.corrections import mp2020_correction_per_atom
+
+    return mp2020_correction_per_atom(
+        structure,
+        hubbard_u={symbol: value for symbol, value in stage["hubbards"].items() if value},
+        run_type=stage["run_type"],
+        potcar=stage["potcar"],
+    )
+
+
+def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False) -> Structure | None:
+    """Return the structure from which an interrupted relaxation can go on.
+
+    Parameters
+    ----------
+    folder : folder of the interrupted VASP run
+    start : the structure that it was to relax, with the composition that a CONTCAR must have
+    moved : whether it must be a CONTCAR, written after an ionic step, and not the run's own POSCAR
+
+    Returns
+    -------
+    Structure or None
+        that of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition
+    """
+    from pymatgen.io.vasp import Poscar
+
+    for name in ("CONTCAR", "CONTCAR.gz", *(() if moved else ("POSCAR", "POSCAR.gz"))):
+        path = folder / name
+        try:
+            structure = Poscar.from_file(path, check_for_potcar=False).structure
+            check_physical(structure)
+        except (OSError, ValueError, IndexError, RelaxationFailure):  # absent, empty, cut off, or atoms on each other
+            continue
+        if structure.composition == start.composition:
+            structure = bare(structure)
+            moments = start.site_properties.get("magmom")  # of the stage before; a POSCAR keeps the order of the atoms
+            if moments and structure.species == start.species:
+                structure.add_site_property("magmom", moments)
+            return structure
+    return None
+
+
+def bare(structure: Structure) -> Structure:
+    """Return a copy without site properties: moments, velocities, selective dynamics."""
+    bare = structure.copy()
+    for name in list(bare.site_properties):
+        bare.remove_site_property(name)
+    return bare
+
+
+def structure_of(stage: dict[str, Any]) -> Structure:
+    """Return the structure of a stage's results, with magnetic moments where it has them."""
+    from pymatgen.core import Structure
+
+    return Structure.from_dict(stage["structure"])

@@ -1,0 +1,161 @@
+"""One stage of a VASP relaxation in a folder of its own: begun, gone on with after an interruption, or read where it ended before.
+
+It chooses no stage and judges no energy (`workflows.vasp`), and reads no result itself (`workflows.vasp_result`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al.settings import Settings
+from workflows.finished import write_json
+from workflows.guards import Reason, RelaxationFailure
+from workflows.vasp_result import bare, custodian_log, last_valid_structure, summary, unconverged
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+STAGE_FILE = "stage.json"
+LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's folder
+MONITOR_EVERY = 60.0  # s between two looks of custodian's monitors at a running VASP
+LONGEST = 400  # characters of an error message that are kept
+
+
+@contextlib.contextmanager
+def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
+    """Hold a run's folder for this process alone; where another worker has it, wait for what that one finishes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if _seconds_left(settings) < settings.stop_before:
+                    raise RelaxationFailure("walltime", f"another worker holds {folder}, and time is up") from None
+                time.sleep(LOCK_POLL)
+        yield folder.resolve()
+
+
+def _seconds_left(settings: Settings) -> float:
+    """Return the seconds until the batch job ends; inf where no end is known."""
+    return float("inf") if settings.job_end is None else settings.job_end - time.time()
+
+
+def finish(
+    stage: str, folder: Path, structure: Structure, previous: Path | None, max_attempts: int, settings: Settings
+) -> dict[str, Any]:
+    """Return a stage's results: those of an earlier attempt, or of a new one that goes on where the last one stopped.
+
+    Raises
+    ------
+    RelaxationFailure
+        the stage is not converged, was stopped before the batch job's end, or VASP gave no readable result
+    """
+    from custodian.custodian import ReturnCodeError, ValidationError
+
+    died = False
+    while True:
+        if (folder / STAGE_FILE).is_file():
+            result: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text())
+            return result
+        attempts = len(list(folder.parent.glob(f"{stage}.attempt*")))
+        if folder.exists():
+            _end_orphans(folder)
+            attempts += 1
+            going_on = None if stage == "static" else last_valid_structure(folder, structure)
+            folder.rename(folder.with_name(f"{stage}.attempt{attempts}"))
+            structure = going_on or structure
+        if attempts >= max_attempts:
+            raise RelaxationFailure(
+                "calculator_error",
+                f"{stage} was begun {attempts} times and never ended; see {folder.parent}, and remove it to begin anew",
+                structure,
+            )
+        if _seconds_left(settings) < settings.stop_before:
+            time.sleep(max(0.0, _seconds_left(settings)))  # until the batch system ends us: nothing else may begin
+            raise RelaxationFailure("walltime", f"{stage} was not begun: the batch job ends too soon", structure)
+        try:
+            return _run(stage, folder, structure, previous, attempts + 1, settings)
+        except RelaxationFailure as failure:
+            # VASP died: worth one more attempt where it got somewhere; another end needs somebody's thought
+            moved = last_valid_structure(folder, structure, moved=True)
+            crash = isinstance(failure.__cause__, ReturnCodeError | ValidationError)
+            if died or not crash or failure.reason != "calculator_error" or moved in (None, bare(structure)):
+                raise
+            died = True
+
+
+def _run(
+    stage: str, folder: Path, structure: Structure, previous: Path | None, attempt: int, settings: Settings
+) -> dict[str, Any]:
+    """Run atomate2's job of a stage in its folder, and keep what it left."""
+    maker = _stage_maker(stage, settings)
+    folder.mkdir()
+    try:
+        with contextlib.chdir(folder):  # atomate2 and custodian work in the working directory
+            task = maker.make.original(maker, structure, prev_dir=None if previous is None else str(previous)).output
+    except Exception as error:  # custodian gave up, VASP died, an input could not be written: kept with its reason
+        errors = [name for entry in custodian_log(folder) for name in entry["errors"]]
+        reason: Reason = "calculator_error"
+        if "Walltime reached" in errors:
+            reason = "walltime"
+        elif {"Unconverged", "Non-converging job"} & set(errors):
+            reason = "not_converged"
+        told = f"; custodian saw: {', '.join(dict.fromkeys(errors))}" if errors else ""
+        message = f"{stage}: {type(error).__name__}: {' '.join(str(error).split())[:LONGEST]}{told}; see {folder}"
+        details = {"custodian": {stage: custodian_log(folder)}, "folder": str(folder.parent)}
+        last = last_valid_structure(folder, structure) if (folder / "CONTCAR").exists() else None
+        raise RelaxationFailure(reason, message, last or structure, details=details) from error
+    result = summary(task, attempt)
+    # pymatgen takes a relaxation for converged that ended before its last step, also where a STOPCAR ended it
+    if result["stopped"] or str(getattr(task.state, "value", task.state)) != "successful":
+        raise unconverged(stage, folder, task, result)
+    write_json(result, folder / STAGE_FILE)
+    return result
+
+
+def _stage_maker(stage: str, settings: Settings) -> Any:
+    """Return atomate2's maker of a stage, with custodian set for this machine."""
+    from atomate2 import SETTINGS
+    from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
+    from atomate2.vasp.run import DEFAULT_HANDLERS
+    from custodian.vasp.handlers import WalltimeHandler
+
+    flow = MPGGADoubleRelaxStaticMaker()
+    makers = {
+        "relax_1": flow.relax_maker.relax_maker1,
+        "relax_2": flow.relax_maker.relax_maker2,
+        "static": flow.static_maker,
+    }
+    maker, handlers = makers[stage], list(DEFAULT_HANDLERS)
+    if settings.job_end is not None:
+        handler = WalltimeHandler(_seconds_left(settings), settings.stop_before, electronic_step_stop=stage == "static")
+        handler.start_time = datetime.now()  # noqa: DTZ005 - custodian's own is that of the process's first VASP run
+        handlers.append(handler)
+    poll = settings.vasp_poll
+    maker.run_vasp_kwargs = {
+        "vasp_cmd": SETTINGS.VASP_CMD,
+        "vasp_gamma_cmd": SETTINGS.VASP_GAMMA_CMD,
+        "handlers": handlers,
+        "custodian_kwargs": {"polling_time_step": poll, "monitor_freq": max(1, round(MONITOR_EVERY / poll))},
+    }
+    maker.stop_children_kwargs = {"handle_unsuccessful": False}  # judged here, with the reason
+    return maker
+
+
+def _end_orphans(folder: Path) -> None:
+    """End what a killed worker left running in a stage's folder: custodian starts VASP in a session of its own."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if Path(process.cwd()) == folder:
+                process.kill()
