@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import StringIO
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,10 @@ class Scene:
         return report
 
     def die_at(self, *points: str) -> Path:
-        """Let workers die at points (see `tests.faults.stand_in`); return the folder of their marks."""
+        """Let workers die at points (see `tests.faults.stand_in`), which must exist; return the folder of their marks."""
+        for point in points:
+            module, target = point.split("|")[1].split(":")[:2]
+            attrgetter(target)(importlib.import_module(module))
         marks = self.folder / "marks"
         marks.mkdir()
         self.environment.setenv("FAULTS_MARKS", str(marks))

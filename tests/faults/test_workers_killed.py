@@ -56,7 +56,7 @@ def test_training_worker_killed_at_random_moments(scene: Scene, undisturbed: Und
 
 
 POINTS = {
-    "distorts": (f"{STORE}.unstable:after:3", f"{STORE}.starting_structures:before:1"),
+    "distorts": (f"{STORE}.distorted:after:3", f"{STORE}.starting_structures:before:1"),
     "records": (f"{STORE}.record:before:1", f"{STORE}.record:after:1", f"{STORE}.save_hull:after:2"),
     "opens": (f"{STORE}.submit:after:1", f"{STORE}.open_round:after:1", f"{STORE}.returned:after:2"),
     "puts": ("launchpad.batches:_number:before:2", "launchpad.batches:put:after:1", f"{STORE}.close_round:before:2"),
