@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from ccdcgan_al.codec import CrystalCodec, DecodeFailure
 from ccdcgan_al.diversity import Diversity, distinct, measure_diversity
 from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.symmetrise import symmetrised
+from ccdcgan_al.variation import neighbours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from ccdcgan_al.models.gan import GanSettings, GraphGenerator
 
 Strategy = Literal["ccdcgan", "screened", "latent", "dcgan", "perturbation", "substitution", "random"]
-"""ccdcgan: the constraint back-propagated into the generator, which learns most from what lies low above the hull; screened and ranked by it.
+"""ccdcgan: the constraint back-propagated into the generator, which learns most from what lies low above the hull; what it draws, and neighbours of
+what lies low, are screened and ranked by it.
 screened: a plain DCGAN, screened and ranked by the constraint. latent: a plain DCGAN, ranked, its z moved downhill through generator, constraint and
 discriminator before decoding. dcgan: a plain DCGAN, no constraint. perturbation: distorted seeds. substitution: prototypes that were not seeds.
 random: random symmetric crystals (pyxtal)."""
@@ -37,6 +39,7 @@ SCREENED_STRATEGIES: tuple[Strategy, ...] = ("ccdcgan", "screened")
 SCREENED = (
     5  # graphs drawn and screened for each that is decoded; a graph costs 0.1 ms to draw and screen, 15 ms to decode
 )
+NEIGHBOURS = 0.5  # of low-lying structures, for each graph that is decoded
 TEMPERATURE = 0.05  # eV/atom: a structure is drawn into a batch with exp(-energy above hull / TEMPERATURE)
 LEAST_LEARNT = 0.25  # share of the compounds that must count: the temperature rises until so many do
 HullEnergy = Callable[[Structure], float]
@@ -51,11 +54,13 @@ class Example:
     ----------
     start, relaxed : the structure before and after relaxation
     formation_energy : of the relaxed structure (eV/atom)
+    structure_id : its name, for the descent of its neighbours
     """
 
     start: Structure
     relaxed: Structure
     formation_energy: float
+    structure_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,14 @@ class Proposals:
     Attributes
     ----------
     structures : unrelaxed structures, in the order generated
-    generated : how many graphs were decoded or draws were made
-    failures : reason -> how many did not decode
+    generated : how many graphs were decoded, or draws or neighbours were made
+    failures : reason -> how many did not decode, or lie outside the codec's limits
     predict : structures -> formation energies and standard deviations (eV/atom); None where the strategy does not rank
     held_out_mae : error of the constraint on held-out structures (eV/atom), and of how many
     models : name -> bytes of the networks trained for it
     diversity : of the drawn graphs, which shows mode collapse; None where no GAN drew
     screened : graphs drawn and screened by the constraint for those decoded; 0 where none were
+    neighbours : index into `structures` -> the operation that made it a neighbour, and of which structure
     """
 
     structures: list[Structure]
@@ -83,6 +89,7 @@ class Proposals:
     models: dict[str, bytes] = field(default_factory=dict)
     diversity: Diversity | None = None
     screened: int = 0
+    neighbours: dict[int, str] = field(default_factory=dict)
 
 
 def standard_setting(structure: Structure) -> Structure:
@@ -114,9 +121,9 @@ def propose(
 ) -> Proposals:
     """Propose structures.
 
-    With `hull_energy` the constraint learns the energy above the hull, `ccdcgan` learns most from what lies low above it, and `ccdcgan` and
-    `screened` screen `SCREENED` graphs for each that they decode. Without it and with ``gan_settings=GanSettings.published()`` all is as
-    published: the constraint learns the formation energy, the GAN from all alike.
+    With `hull_energy` the constraint learns the energy above the hull, `ccdcgan` and `screened` screen `SCREENED` graphs for each that they decode,
+    and `ccdcgan` learns most from what lies low above the hull and proposes neighbours of it, too. Without it and with
+    ``gan_settings=GanSettings.published()`` all is as published: the constraint learns the formation energy, the GAN from all alike.
 
     Parameters
     ----------
@@ -154,7 +161,8 @@ def propose(
     guide = constraint if strategy == "ccdcgan" else None
     shares = energy_shares(learnable, hull_energy) if strategy == "ccdcgan" and hull_energy else None
     graphs, gan = train_gan(codec, learnable, seed, guide, shares, gan_settings, folder)
-    return draw_proposals(strategy, Networks(codec, graphs, gan, constraint, hull_energy), count, seed)
+    proposals = draw_proposals(strategy, Networks(codec, graphs, gan, constraint, hull_energy), count, seed)
+    return proposals if shares is None else with_neighbours(proposals, codec, learnable, shares, seed)
 
 
 @dataclass(frozen=True)
@@ -287,6 +295,32 @@ def draw_proposals(strategy: Strategy, networks: Networks, count: int, seed: int
         models={"constraint": constraint.to_bytes(), **models},
         diversity=diversity,
         screened=screened,
+    )
+
+
+def with_neighbours(
+    proposals: Proposals, codec: CrystalCodec, examples: Sequence[Example], shares: NDArray[np.floating], seed: int
+) -> Proposals:
+    """Return proposals that also hold neighbours of the examples, drawn by their `shares`, `NEIGHBOURS` for each graph that was decoded."""
+    made = neighbours(
+        [standard_setting(example.relaxed) for example in examples],
+        codec.elements,
+        shares,
+        round(NEIGHBOURS * proposals.generated),
+        seed,
+    )
+    fitting = [neighbour for neighbour in made if _fits(codec, neighbour.structure)]
+    first = len(proposals.structures)
+    failures = Counter(proposals.failures) + Counter(outside_codec=len(made) - len(fitting))
+    return replace(
+        proposals,
+        generated=proposals.generated + len(made),
+        failures=dict(sorted(failures.items())),
+        structures=[*proposals.structures, *(neighbour.structure for neighbour in fitting)],
+        neighbours={
+            first + k: f"{neighbour.operation} in {examples[neighbour.parent].structure_id}".strip()
+            for k, neighbour in enumerate(fitting)
+        },
     )
 
 

@@ -69,7 +69,12 @@ def ask(
     """
     energy = {entry.structure_id: entry.formation_energy_per_atom for entry in hull.entries}
     examples = [
-        Example(starts.get(phase.structure_id, phase.structure), phase.structure, energy[phase.structure_id])
+        Example(
+            starts.get(phase.structure_id, phase.structure),
+            phase.structure,
+            energy[phase.structure_id],
+            phase.structure_id,
+        )
         for phase in hull.phases
         if campaign.strategy != "perturbation" or phase.origin == "seed"
     ]
@@ -100,7 +105,7 @@ def candidates(campaign: Campaign, round_number: int, proposals: Proposals, sele
             proposals.structures[index],
             "generated",
             round_number,
-            campaign.strategy,
+            _source(campaign, proposals, index),
             selection.energies[rank] if ranked else None,
             selection.uncertainties[rank] if ranked else None,
         )
@@ -118,12 +123,18 @@ def not_chosen(campaign: Campaign, round_number: int, proposals: Proposals, sele
             proposals.structures[index],
             "generated",
             round_number,
-            campaign.strategy,
+            _source(campaign, proposals, index),
             energy if ranked else None,
             uncertainty if ranked else None,
         )
         for index, energy, uncertainty in figures
     ]
+
+
+def _source(campaign: Campaign, proposals: Proposals, index: int) -> str:
+    """Return what a proposed structure descends from: the strategy, and the operation and parent that made it a neighbour."""
+    operation = proposals.neighbours.get(index)
+    return campaign.strategy if operation is None else f"{campaign.strategy}, {operation}"
 
 
 def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, Any]:
@@ -132,6 +143,7 @@ def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, A
         "generated": proposals.generated,
         "screened": proposals.screened,
         "decoded": len(proposals.structures),
+        "neighbours": len(proposals.neighbours),
         "decode_failures": proposals.failures,
         "valid": selection.valid,
         "strict": selection.strict,

@@ -21,7 +21,19 @@ from launchpad.standing import unstable_phases
 from launchpad.store import CampaignStore
 from workflows.documents import package_versions
 
-ROUND_KEYS = ("round", "generated", "decoded", "valid", "strict", "unique", "novel", "submitted", "relaxed", "failed")
+ROUND_KEYS = (
+    "round",
+    "generated",
+    "neighbours",
+    "decoded",
+    "valid",
+    "strict",
+    "unique",
+    "novel",
+    "submitted",
+    "relaxed",
+    "failed",
+)
 ROUND_KEYS_AFTER = (
     "stable",
     "within_50_mev",

@@ -53,7 +53,7 @@ def begin(campaign: Campaign, store: CampaignStore) -> None:
     if not store.is_open(campaign.campaign_id, 0):
         chosen = starting_candidates(campaign)
         seeds = len(chosen)
-        counts = {"generated": seeds, "decoded": seeds, "valid": seeds, "unique": seeds}
+        counts = {"generated": seeds, "neighbours": 0, "decoded": seeds, "valid": seeds, "unique": seeds}
         _open_round(campaign, store, 0, chosen, {**counts, "novel": seeds, "models": {}})
     _put_round(campaign, store, 0)
 

@@ -81,7 +81,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "origin": Field("string", "where it entered the loop", required=True, among=("reference", "seed", "generated")),
         "round": _ROUND,
-        "source": Field("string", "prototype label, file name, or strategy: what it descends from", required=True),
+        "source": Field(
+            "string",
+            "prototype label, file name, or strategy (with operation and parent of a neighbour): what it descends from",
+            required=True,
+        ),
         "start": Field("object", "the unrelaxed structure (pymatgen dict)", required=True),
         "predicted_energy": Field(_ENERGY, "formation energy that the constraint predicted (eV/atom)"),
         "uncertainty": Field(_ENERGY, "standard deviation of that prediction (eV/atom)"),
@@ -134,8 +138,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "returned": Field("array", "numbers of the batches that are back"),
         "closing_batch": Field("int|long|null", "the batch that closes the round"),
         "screened": Field("int|long|null", "crystal graphs drawn and screened by the constraint; 0 where none were"),
-        "generated": Field("int|long|null", "crystal graphs decoded, or crystals drawn"),
-        "decoded": Field("int|long|null", "of these, decoded to a structure"),
+        "generated": Field("int|long|null", "crystal graphs decoded, crystals drawn, and neighbours made"),
+        "neighbours": Field(
+            "int|long|null", "of these, known structures with atoms exchanged or replaced, or layers slipped"
+        ),
+        "decoded": Field("int|long|null", "of those generated, structures within the codec's limits"),
         "decode_failures": Field("object|null", "why others were not: reason -> number"),
         "valid": Field("int|long|null", "of those decoded, with distances >= 0.5 Å and volume >= 0.1 Å^3"),
         "strict": Field("int|long|null", "of these, with distances >= 0.7 sums of covalent radii"),
