@@ -16,7 +16,7 @@ demo: .venv/.runtime
 	$(BIN)/ccdcgan-al run Bi-Se $(DEMO_ARGS)
 
 test: .venv/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .
