@@ -136,8 +136,9 @@ def _legend(result: dict[str, Any]) -> str:
     matcher = f"ltol {tolerances['ltol']}, stol {tolerances['stol']}, angle {tolerances['angle_tol']:g}"
     return (
         "Proposed: relaxations after the seeds. Above hull: median above the reference hull of what relaxed (meV/atom). New, <= 0, 50, 100: "
-        "unique new phases within so many meV/atom of the reference hull, per 100 proposed relaxations, failures counted; then how many "
-        "of the last MP2020 corrections would not put on the hull (not corr.), and how many are dilute, more than "
+        "unique new phases within so many meV/atom of the reference hull, per 100 proposed relaxations, failures counted; then how many reduced "
+        "formulas those within 50 have (stackings of one layer share theirs), how many MP2020 corrections would not put on the hull "
+        "(not corr.), and how many are dilute, more than "
         f"{100 * DILUTE:.0f} % one element. S.U.N.: unique new "
         "within 100 meV/atom, as a share of all that was given to the relaxer (not of all that was drawn: what is not relaxed has no energy). "
         f"New is what matches (StructureMatcher, {matcher}) no relaxed seed, no known phase that was not withheld and no earlier candidate, "

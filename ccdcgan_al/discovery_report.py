@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ORDER = ("random", "substitution", "perturbation", "one-shot", "dcgan", "screened", "ccdcgan", "latent")
 THRESHOLDS = (0.0, 0.05, 0.1)  # eV/atom above the reference hull
+NEAR = THRESHOLDS[1]
 DILUTE = 0.75  # fraction of one element above which a phase is nearly that element, and the hull nearly zero
 OURS = "ccdcgan"  # whose acceleration is told
 COLUMNS = {
@@ -25,14 +26,16 @@ COLUMNS = {
     "0": "new, <= 0",
     "0.05": "new, <= 50",
     "0.1": "new, <= 100",
-    "sound": "not corr.",
-    "dilute": "dilute",
+    "formulas": "formulas, <= 50",
+    "sound_near": "not corr., <= 50",
+    "sound": "not corr., <= 100",
+    "dilute": "dilute, <= 100",
     "sun": "S.U.N.",
     "withheld": "withheld found",
     "cpu_seconds": "CPU s",
 }
 """Figure -> heading. Of a run: relaxations after the seeds; those that failed; median energy above the reference hull of what relaxed (meV/atom);
-unique new phases per 100 relaxations after the seeds; of those within 100 meV/atom the ones that MP2020 corrections would not put on the hull, and
+unique new phases per 100 relaxations after the seeds; how many reduced formulas those within 50 meV/atom have; of those within 50 and 100 meV/atom the ones that MP2020 corrections would not put on the hull, and
 those of which one element is more than `DILUTE`; unique new within 100 meV/atom as a share of all relaxations after the seeds; withheld phases
 found; CPU time of proposing."""
 
@@ -62,6 +65,8 @@ def figures_of(run: dict[str, Any]) -> dict[str, Any]:
         "failed": sum(row["state"] == "failed" for row in rows),
         "above": float(np.median(relaxed)) if relaxed else float("nan"),
         **{key_of(limit): share * sum(is_new(row, limit) for row in rows) for limit in THRESHOLDS},
+        "formulas": len({row["formula"] for row in rows if is_new(row, NEAR)}),
+        "sound_near": share * sum(is_new(row, NEAR) and not row["correction_driven"] for row in rows),
         "sound": share * sum(is_new(row, THRESHOLDS[-1]) and not row["correction_driven"] for row in rows),
         "dilute": share * sum(is_new(row, THRESHOLDS[-1]) and max(row["fractions"]) > DILUTE for row in rows),
         "sun": share / 100 * sum(is_new(row, THRESHOLDS[-1]) for row in rows),
@@ -181,7 +186,7 @@ def _cell(column: str, mean: float, spread: float, seeds: int) -> str:
     if not np.isfinite(mean):
         return "-"
     scale, unit = (100, " %") if column == "sun" else (1, "")
-    digits = 1 if column in {"0", "0.05", "0.1", "sound", "dilute", "withheld"} else 0
+    digits = 0 if column in {"proposed", "failed", "above", "sun", "cpu_seconds"} else 1
     more = f" ± {scale * spread:.{digits}f}" if seeds > 1 else ""
     return f"{scale * mean:.{digits}f}{more}{unit}"
 

@@ -92,7 +92,14 @@ def ask(
         folder=folder,
     )
     seen = [*starts.values(), *(phase.structure for phase in hull.phases)]
-    selection = select(proposals.structures, seen, wanted, proposals.predict, hull.formation_energy_at)
+    selection = select(
+        proposals.structures,
+        seen,
+        wanted,
+        proposals.predict,
+        hull.formation_energy_at,
+        restacked={index for index, operation in proposals.neighbours.items() if operation.startswith("slip")},
+    )
     return proposals, selection
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,7 @@ def select(
     caution: float = 1.0,
     depth: float = 0.2,
     min_elements: int = 2,
+    restacked: Collection[int] = (),
 ) -> Selection:
     """Choose structures to relax.
 
@@ -102,10 +104,11 @@ def select(
     depth : share of the hull's depth at its composition that is taken off a structure's energy above hull before ranking. Beside the elements the
         hull is shallow and all lies near it, also what is worth little
     min_elements : structures of fewer elements are not chosen
+    restacked : indices of those that are known layers in another stacking, which is mostly worth little
 
     Returns
     -------
-    `Selection`; no reduced formula takes more than an eighth of `count` (at least two) while others are waiting. Where there are predictions, what
+    `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two) while others are waiting. Where there are predictions, what
     loosely resembles something seen or chosen before comes after what does not: such a structure mostly relaxes into the one it resembles
     """
     seen = list(seen)
@@ -138,8 +141,8 @@ def select(
             resembling.add(structures[novel[k]])
         return fresh
 
-    formulas = [structures[i].composition.reduced_formula for i in novel]
-    ranked = _spread(order, formulas, count, is_fresh)
+    groups = [(structures[i].composition.reduced_formula, *(("restacked",) if i in restacked else ())) for i in novel]
+    ranked = _spread(order, groups, count, is_fresh)
     taken = set(ranked)
     others = [k for k in order if k not in taken]
     return Selection(
@@ -156,25 +159,27 @@ def select(
     )
 
 
-def _spread(order: Sequence[int], formulas: Sequence[str], count: int, is_fresh: Callable[[int], bool]) -> list[int]:
-    """First `count` of `order`: those that are fresh, then the others, no formula above its quota; then what is above it."""
+def _spread(
+    order: Sequence[int], groups: Sequence[tuple[str, ...]], count: int, is_fresh: Callable[[int], bool]
+) -> list[int]:
+    """First `count` of `order`: those that are fresh, then the others, no group above its quota; then what is above it."""
     quota = max(2, count // 8)
-    taken: dict[str, int] = {}
+    taken: Counter[str] = Counter()
     first: list[int] = []
     familiar: list[int] = []
     for k in order:
         if len(first) == count:
             return first
-        if taken.get(formulas[k], 0) >= quota:
+        if any(taken[group] >= quota for group in groups[k]):
             continue
         if is_fresh(k):
-            taken[formulas[k]] = taken.get(formulas[k], 0) + 1
+            taken.update(groups[k])
             first.append(k)
         else:
             familiar.append(k)
     for k in familiar:
-        if taken.get(formulas[k], 0) < quota:
-            taken[formulas[k]] = taken.get(formulas[k], 0) + 1
+        if all(taken[group] < quota for group in groups[k]):
+            taken.update(groups[k])
             first.append(k)
     rest = set(order) - set(first)
     return [*first, *(k for k in order if k in rest)][:count]

@@ -179,3 +179,16 @@ def test_formula_quota() -> None:
     assert select(many, [], 4, predict, no_hull).chosen == [0, 1, 2, 3]
     # an eighth of thirty-two is four
     assert select(structures, [], 32, predict, no_hull).chosen == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_layers_in_another_stacking_take_no_more_than_their_share() -> None:
+    """Of six formulas the lowest four are restacked: two of these are chosen, then the others, and the third only where nothing else is left."""
+    structures = [layered(1, n) for n in range(1, 7)]
+
+    def predict(given: list[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([0.01 * len(structure) for structure in given]), np.zeros(len(given))
+
+    chosen = select(structures, [], 4, predict, no_hull, restacked={0, 1, 2, 3}).chosen
+    assert chosen == [0, 1, 4, 5]
+    assert select(structures, [], 5, predict, no_hull, restacked={0, 1, 2, 3}).chosen == [0, 1, 4, 5, 2]
+    assert select(structures, [], 4, predict, no_hull).chosen == [0, 1, 2, 3]
