@@ -35,9 +35,9 @@ COLUMNS = {
     "cpu_seconds": "CPU s",
 }
 """Figure -> heading. Of a run: relaxations after the seeds; those that failed; median energy above the reference hull of what relaxed (meV/atom);
-unique new phases per 100 relaxations after the seeds; how many reduced formulas those within 50 meV/atom have; of those within 50 and 100 meV/atom the ones that MP2020 corrections would not put on the hull, and
-those of which one element is more than `DILUTE`; unique new within 100 meV/atom as a share of all relaxations after the seeds; withheld phases
-found; CPU time of proposing."""
+unique new phases per 100 relaxations after the seeds; how many reduced formulas those within 50 meV/atom have; of those within 50 and within 100
+the ones that MP2020 corrections would not put on the hull, and those of which one element is more than `DILUTE`; unique new within 100 meV/atom as
+a share of all relaxations after the seeds; withheld phases found; CPU time of proposing."""
 
 
 def key_of(threshold: float) -> str:

@@ -108,8 +108,9 @@ def select(
 
     Returns
     -------
-    `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two) while others are waiting. Where there are predictions, what
-    loosely resembles something seen or chosen before comes after what does not: such a structure mostly relaxes into the one it resembles
+    `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two) while others are waiting. Where there
+    are predictions, what loosely resembles something seen or chosen before comes after what does not: such a structure mostly relaxes into the one
+    it resembles
     """
     seen = list(seen)
     valid = [i for i, structure in enumerate(structures) if is_valid(structure)]

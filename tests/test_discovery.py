@@ -185,7 +185,9 @@ def test_figures_by_hand() -> None:
     assert told["withheld_total"] == 1
     assert told["withheld_found"] == {"random": 0, "ccdcgan": 1}
     assert told["sun"] == {"random": pytest.approx(2 / 3, abs=1e-4), "ccdcgan": pytest.approx(2 / 3, abs=1e-4)}
-    assert "| `ccdcgan` | 1 | 3 | 0 | 40 | 33.3 | 66.7 | 66.7 | 66.7 | 0.0 | 67 % | 1.0 | 4 |" in table(result)
+    assert "| `ccdcgan` | 1 | 3 | 0 | 40 | 33.3 | 66.7 | 66.7 | 1.0 | 66.7 | 66.7 | 0.0 | 67 % | 1.0 | 4 |" in table(
+        result
+    )
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
