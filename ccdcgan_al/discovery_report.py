@@ -100,6 +100,20 @@ def by_round(run: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def by_origin(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return relaxations and unique new phases of what was drawn, and of each operation by which neighbours were made, over some runs."""
+    found: dict[str, dict[str, int]] = {}
+    for row in (row for run in runs for row in proposed(run)):
+        _, comma, operation = row["source"].partition(", ")
+        counts = found.setdefault(
+            operation.split()[0] if comma else "drawn", {"relaxations": 0, "0": 0, "0.05": 0, "0.1": 0}
+        )
+        counts["relaxations"] += 1
+        for limit in THRESHOLDS:
+            counts[key_of(limit)] += is_new(row, limit)
+    return dict(sorted(found.items()))
+
+
 def lowest_by_composition(run: dict[str, Any]) -> dict[str, float]:
     """Reduced formula -> lowest energy above the reference hull (eV/atom) of what a strategy proposed."""
     lowest: dict[str, float] = {}

@@ -13,6 +13,7 @@ from pymatgen.core import Structure
 from ccdcgan_al.discovery_page import overview, page
 from ccdcgan_al.discovery_report import (
     acceleration,
+    by_origin,
     by_round,
     figures_of,
     lowest_by_composition,
@@ -188,6 +189,16 @@ def test_figures_by_hand() -> None:
     assert "| `ccdcgan` | 1 | 3 | 0 | 40 | 33.3 | 66.7 | 66.7 | 1.0 | 66.7 | 66.7 | 0.0 | 67 % | 1.0 | 4 |" in table(
         result
     )
+
+
+def test_origins_by_hand() -> None:
+    (run, _) = made_up()["runs"]
+    sources = ["seed", "ccdcgan", "ccdcgan, slip in Bi-Se-r0-0001", "ccdcgan, slip in Bi-Se-r1-0000"]
+    told = [row | {"source": source} for row, source in zip(run["candidates"], sources, strict=True)]
+    assert by_origin([{**run, "candidates": told}]) == {
+        "drawn": {"relaxations": 1, "0": 1, "0.05": 1, "0.1": 1},
+        "slip": {"relaxations": 2, "0": 0, "0.05": 1, "0.1": 1},
+    }
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
