@@ -184,22 +184,21 @@ def _queue(config: Path | None) -> Iterator[Finding]:
 
 
 def _methods() -> Iterator[Finding]:
+    """Which methods relax here; a potential that does not come with ccdcgan-al need not be there."""
     from workflows.methods import METHODS, check_method
+    from workflows.relax import OURS, POTENTIALS
 
-    usable, missing = [], {}
+    missing = {}
     for method in METHODS:
         try:
             check_method(method)
         except CcdcganError as error:
             missing[method] = " ".join(str(error).split())
-        else:
-            usable.append(method)
-    potentials = [method for method in METHODS if method != DFT]
-    there = [method for method in potentials if method in usable]
-    lacking = "; ".join(missing[method] for method in potentials if method in missing)
-    state: State = "broken" if not usable else "warning" if lacking else "ok"
-    found = f"usable: {', '.join(there) or 'none'}" + (f"; {lacking}" if lacking else "")
-    yield Finding("potentials", state, found, "pip install 'ccdcgan-al[potentials]'" if lacking else "")
+    usable = [name for name in POTENTIALS if name not in missing]
+    others = ", ".join(f"{name} (pip install {POTENTIALS[name].install})" for name in POTENTIALS if name in missing)
+    lacking = any(POTENTIALS[name].install == OURS for name in missing if name != DFT)
+    found = f"usable: {', '.join(usable) or 'none'}" + (f"; not installed: {others}" if others else "")
+    yield Finding("potentials", "warning" if lacking else "ok", found, f"pip install {OURS}" if lacking else "")
     if DFT in missing:
         yield Finding("VASP", "warning", "not usable here", missing[DFT])
     else:

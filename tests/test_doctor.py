@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from launchpad.configure import database_name
 from launchpad.doctor import Finding, examine
 from launchpad.migrations import COLLECTION, VERSION
 from launchpad.store import CampaignStore
+from workflows import relax
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +29,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "_methods", lambda: iter([Finding("potentials", "ok", "not looked at")]))
     monkeypatch.setenv("CCDCGAN_AL_HOME", str(tmp_path))
     monkeypatch.delenv("CCDCGAN_AL_MONGO_URI", raising=False)
+
+
+doctor_methods = doctor._methods  # before a fixture puts something in its place
 
 
 def found(config: Path | None = None) -> dict[str, Finding]:
@@ -117,3 +122,25 @@ def test_the_command_prints_a_table_or_json_and_fails_where_something_is_broken(
     result = CliRunner().invoke(app, ["doctor", "-c", str(config_folder), "--json"])
     assert result.exit_code == 1
     assert {"what": "disk", "state": "broken", "found": "[full]", "remedy": "make room"} in json.loads(result.stdout)
+
+
+def test_what_relaxes_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATOMATE2_VASP_CMD", raising=False)
+    monkeypatch.setenv("PATH", "")
+    potentials, vasp = doctor_methods()
+    assert potentials.state == "ok"
+    assert potentials.found.startswith(
+        "usable: sevennet, sevennet-l3i5, chgnet; not installed: mace (pip install mace-torch)"
+    )
+    assert vasp.state == "warning"
+
+    def without_sevenn(package: str) -> str:
+        if package == "sevenn":
+            raise PackageNotFoundError(package)
+        return "0"
+
+    monkeypatch.setattr(relax, "version", without_sevenn)
+    potentials, _ = doctor_methods()
+    assert potentials.state == "warning"
+    assert "sevennet (pip install 'ccdcgan-al[potentials]')" in potentials.found
+    assert potentials.remedy == "pip install 'ccdcgan-al[potentials]'"

@@ -55,12 +55,12 @@ class Potential:
     corrections: str = "none"
 
 
-_OURS = "'ccdcgan-al[potentials]'"
+OURS = "'ccdcgan-al[potentials]'"  # what installs the potentials that come with this project
 POTENTIALS: dict[str, Potential] = {
-    "sevennet": Potential("SevenNet", "SevenNet 7net-0", "sevenn", _OURS, {"model": "7net-0"}),
-    "sevennet-l3i5": Potential("SevenNet", "SevenNet 7net-l3i5", "sevenn", _OURS, {"model": "7net-l3i5"}),
+    "sevennet": Potential("SevenNet", "SevenNet 7net-0", "sevenn", OURS, {"model": "7net-0"}),
+    "sevennet-l3i5": Potential("SevenNet", "SevenNet 7net-l3i5", "sevenn", OURS, {"model": "7net-l3i5"}),
     # trained on corrected energies: the MP2020 corrections are inside (pymatgen issue 3803)
-    "chgnet": Potential("CHGNet", "CHGNet 0.3.0", "chgnet", _OURS, {"stress_unit": "eV/A3"}, corrections="MP2020"),
+    "chgnet": Potential("CHGNet", "CHGNet 0.3.0", "chgnet", OURS, {"stress_unit": "eV/A3"}, corrections="MP2020"),
     # the rest: raw PBE (r2SCAN) by their authors' account; not checked here, and they fetch their weights
     "mace": Potential("MACE-MPA-0", "MACE-MPA-0 medium", "mace-torch", "mace-torch", {"model": "medium-mpa-0"}),
     "mace-mp-0": Potential("MACE-MP-0", "MACE-MP-0 medium", "mace-torch", "mace-torch", {"model": "medium"}),
@@ -84,7 +84,7 @@ def method_of(name: str) -> Method:
     if potential is None:
         raise UnknownMethodError(
             f"Unknown method {name!r}; known are {', '.join(POTENTIALS)}. "
-            f"sevennet, sevennet-l3i5 and chgnet come with: pip install {_OURS}"
+            f"sevennet, sevennet-l3i5 and chgnet come with: pip install {OURS}"
         )
     try:
         package_version = version(potential.package)
