@@ -248,7 +248,8 @@ def _claims(result: dict[str, Any]) -> str:
     text = (
         f"{len(claims)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull, {below} of them on or below it; "
         f"{judged}; {driven} would be on the hull with MP2020 corrections but are not. Energies above each potential's own reference hull in "
-        "meV/atom. **None is confirmed by DFT, which every one would need**, with spin where the page says so; the cells are in the JSON."
+        "meV/atom (-: that potential relaxes it into another structure, or not at all). **None is confirmed by DFT, which every one would need**, "
+        "with spin where the page says so; the cells are in the JSON."
     )
     headings = ["formula", "group", "sites", "above hull", *checks, "first found by"]
     lines = [text, "", f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]

@@ -257,7 +257,8 @@ def claimed_phases(
     Parameters
     ----------
     hull : with the generated phases in it
-    known : structures that are no discovery: references, seeds, training set; matched by structure, not by formula
+    known : structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set; matched by structure, not
+        by formula
     within : largest energy above the uncorrected hull (eV/atom)
     unstable : structure_id -> reason, of phases that a second relaxation from a small distortion did not give back
 
@@ -270,7 +271,7 @@ def claimed_phases(
     """
     matcher = structure_matcher()
     same: dict[str, list[Structure]] = defaultdict(list)
-    for structure in known:
+    for structure in [*known, *(phase.structure for phase in hull.phases if phase.origin != "generated")]:
         same[structure.composition.element_composition.reduced_formula].append(structure)
     found = []
     for group in hull._groups(within):  # noqa: SLF001 (the module's own class)

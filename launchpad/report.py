@@ -9,6 +9,7 @@ from typing import Any
 
 from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.confirmation import ELSEWHERE, confirming_hull, relaxed_elsewhere
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.hull import DEGENERATE, NEAR_HULL, ON_HULL, Hull, build_hull, claimed_phases
 from ccdcgan_al.sanity import DISPLACEMENT, RETURNED, STRAIN
@@ -41,6 +42,11 @@ ROUND_KEYS_AFTER = (
     "constraint_mae_ev_per_atom",
     "constraint_mae_structures",
 )
+_UNCONFIRMED = {
+    "formation_energy_ev_per_atom": None,
+    "energy_above_hull_ev_per_atom": None,
+    "problem": ELSEWHERE,
+}
 
 
 class CampaignReport:
@@ -80,12 +86,13 @@ class CampaignReport:
             if entry.energy_above_hull <= DEGENERATE or entry.correction_driven
         ]
         self.confirming_hull = self._confirming_hull(store, campaign_id)
+        self.elsewhere = relaxed_elsewhere(self.hull, self.confirming_hull) if self.confirming_hull else set()
 
     def _confirming_hull(self, store: CampaignStore, campaign_id: str) -> Hull | None:
-        """Hull of the confirming method; None where it has not run or an element is missing from it."""
+        """Hull of the confirming method; None where it has not run, or lacks what is on the campaign's hull."""
         phases = store.phases(campaign_id, self.campaign.rounds, field="confirmation")
         try:
-            return build_hull(phases, self.campaign.elements) if phases else None
+            return confirming_hull(self.hull, phases) if phases else None
         except CcdcganError:
             return None
 
@@ -165,6 +172,8 @@ class CampaignReport:
             return None
         for entry in self.confirming_hull.entries:
             if entry.structure_id == structure_id:
+                if structure_id in self.elsewhere:
+                    return {"method": self.confirming_hull.method.name, **_UNCONFIRMED}
                 return {
                     "method": self.confirming_hull.method.name,
                     "formation_energy_ev_per_atom": entry.formation_energy_per_atom,

@@ -17,6 +17,7 @@ from pymatgen.core import Structure
 
 from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.confirmation import confirming_hull
 from ccdcgan_al.errors import CcdcganError, HullError
 from ccdcgan_al.generate import Proposals
 from ccdcgan_al.hull import Hull, build_hull
@@ -98,7 +99,8 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
     """Record which phases near the hull their own method gave back after a small distortion, and go on to the confirmation."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
-    store.record(campaign_id, [document for document in relaxations.values() if document], as_field="distortion")
+    returned = [document or _lost(name, campaign.method) for name, document in relaxations.items()]
+    store.record(campaign_id, returned, as_field="distortion")
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
     unstable, known = unstable_phases(store.distorted(campaign_id)), store.starting_structures(campaign_id)
     store.save_figures(campaign_id, figures(hull, round_number, unstable, known))
@@ -113,10 +115,14 @@ def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[st
     store = CampaignStore.of_worker()
     store.record(campaign_id, [document for document in relaxations.values() if document], as_field="confirmation")
     campaign = store.campaign(campaign_id)
-    with contextlib.suppress(CcdcganError):  # an element that the confirming method did not relax
-        hull = build_hull(store.phases(campaign_id, round_number, field="confirmation"), campaign.elements)
-        store.save_figures(campaign_id, confirmed_figures(hull))
-    store.set_state(campaign_id, "completed", _ending(store, campaign, round_number))
+    reason = _ending(store, campaign, round_number)
+    try:
+        hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
+        confirming = confirming_hull(hull, store.phases(campaign_id, round_number, field="confirmation"))
+        store.save_figures(campaign_id, confirmed_figures(hull, confirming))
+    except CcdcganError as error:  # a phase on the hull that the confirming method did not relax
+        reason = f"{reason}; nothing is confirmed: {error}"
+    store.set_state(campaign_id, "completed", reason)
     return Response()
 
 
@@ -203,11 +209,13 @@ def _record(store: CampaignStore, campaign: Campaign, relaxations: dict[str, dic
     still = store.documents(campaign.campaign_id, state="submitted", structure_id={"$in": missing}) if missing else []
     store.record(
         campaign.campaign_id,
-        [
-            failure_document(document["structure_id"], "lost", "its Firework fizzled or was defused", campaign.method)
-            for document in still
-        ],
+        [_lost(document["structure_id"], campaign.method) for document in still],
     )
+
+
+def _lost(structure_id: str, method: str) -> dict[str, Any]:
+    """Return the document of a relaxation that gave nothing back."""
+    return failure_document(structure_id, "lost", "its Firework fizzled or was defused", method)
 
 
 def _set_aside_withheld(store: CampaignStore, campaign: Campaign) -> None:

@@ -124,7 +124,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "confirmed": Field(
             "object",
             "`method`, `energy_per_atom`, `formation_energy_per_atom`, `energy_above_hull` (eV/atom) by the confirming "
-            "method, against that method's own hull",
+            "method, against that method's own hull; or `problem`, where that relaxes it into another structure",
         ),
         "last_updated": _UPDATED,
     },

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al import __version__
+from ccdcgan_al.confirmation import ELSEWHERE, relaxed_elsewhere
 from ccdcgan_al.hull import METASTABLE, ON_HULL, new_phases
 from ccdcgan_al.sanity import does_not_return
 from workflows.documents import Failure, read_relaxation
@@ -89,19 +90,28 @@ def figures(
     }
 
 
-def confirmed_figures(hull: Hull) -> dict[str, dict[str, Any]]:
-    """Return the figures of each structure of the confirming method's hull, by structure_id."""
-    energies = {phase.structure_id: phase.energy_per_atom for phase in hull.phases}
+def confirmed_figures(hull: Hull, confirming: Hull) -> dict[str, dict[str, Any]]:
+    """Return the figures of each structure of the confirming method's hull, by structure_id.
+
+    Parameters
+    ----------
+    hull : of the campaign's own method
+    confirming : of the confirming method (`ccdcgan_al.confirmation.confirming_hull`)
+    """
+    energies = {phase.structure_id: phase.energy_per_atom for phase in confirming.phases}
+    elsewhere = relaxed_elsewhere(hull, confirming)
     return {
         entry.structure_id: {
             "confirmed": {
-                "method": hull.method.name,
+                "method": confirming.method.name,
                 "energy_per_atom": energies[entry.structure_id],
                 "formation_energy_per_atom": entry.formation_energy_per_atom,
                 "energy_above_hull": entry.energy_above_hull,
             }
+            if entry.structure_id not in elsewhere
+            else {"method": confirming.method.name, "problem": ELSEWHERE}
         }
-        for entry in hull.entries
+        for entry in confirming.entries
     }
 
 

@@ -246,3 +246,22 @@ def test_v2o3_as_the_materials_project_has_it() -> None:
 
 def test_tolerances_are_those_of_mattergen() -> None:
     assert (seen.LTOL, seen.STOL, seen.ANGLE_TOL) == (0.2, 0.3, 5)
+
+
+def stretched(ratio: float) -> Structure:
+    """Caesium chloride, c / a as given."""
+    return Structure(Lattice.tetragonal(3.6, 3.6 * ratio), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def test_a_copy_of_a_relaxed_seed_is_not_new_though_a_lower_phase_stands_between(three: list[Phase]) -> None:
+    """Matching is not transitive: the lowest matches the seed, the seed the third, the lowest not the third."""
+    lowest, seed, third = stretched(1.0), stretched(1.22), stretched(1.49)
+    matcher = seen.structure_matcher()
+    assert [matcher.fit(*pair) for pair in ((lowest, seed), (seed, third), (lowest, third))] == [True, True, False]
+    phases = [
+        *three[:3],
+        phase("a", lowest, -3.78, "generated"),
+        phase("b", seed, -3.77, "seed"),
+        phase("c", third, -3.76, "generated"),
+    ]
+    assert claimed_phases(build_hull(phases, BISE), [], within=0.2) == []

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
 from ccdcgan_al import __version__
-from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, SYMPREC, Hull, build_hull
+from ccdcgan_al.confirmation import confirming_hull
+from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull, space_group
 from ccdcgan_al.sanity import sanity
 from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL, SeenStructures, structure_matcher
 from ccdcgan_al.types import Phase, Relaxed
@@ -143,7 +143,7 @@ class Judge:
             "state": "set aside" if found and phase.origin == "seed" else "relaxed",
             "formula": structure.composition.reduced_formula,
             "n_sites": len(structure),
-            "space_group": _space_group(structure),
+            "space_group": space_group(structure),
             "fractions": self._fractions(structure),
             "formation_energy": _number(reference.hull.formation_energy_at(structure) + above),
             "above_hull": _number(above),
@@ -180,7 +180,7 @@ class Judge:
                 {
                     "name": name,
                     "formula": structure.composition.reduced_formula,
-                    "space_group": _space_group(structure),
+                    "space_group": space_group(structure),
                     "n_sites": len(structure),
                     "above_hull": _number(above[name]),
                     "withheld": self._withheld(structure),
@@ -194,19 +194,19 @@ class Judge:
         return rows
 
     def _hull_of(self, method: str) -> Hull:
-        """Hull of what is known under another potential, from the relaxed structures."""
+        """Hull of what is known under another potential, from the relaxed structures; HullError where what is on the reference hull is missing."""
         phases = []
         for phase in self.discovery.reference.hull.phases:
             result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))
             if isinstance(result, Relaxed):
                 relaxed = (phase.structure_id, result.structure, result.energy_per_atom, result.method, phase.origin)
                 phases.append(Phase(*relaxed))
-        return build_hull(phases, self.discovery.spec.elements)
+        return confirming_hull(self.discovery.reference.hull, phases)
 
     def _checked(self, method: str, hull: Hull, phase: Phase) -> float | None:
-        """Energy above the hull of another potential (eV/atom); None where it does not relax the phase."""
+        """Energy above the hull of another potential (eV/atom); None where it does not relax the phase, or relaxes it into another one."""
         result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))
-        if not isinstance(result, Relaxed):
+        if not isinstance(result, Relaxed) or not structure_matcher().fit(phase.structure, result.structure):
             return None
         checked = Phase(phase.structure_id, result.structure, result.energy_per_atom, result.method, phase.origin)
         return _number(hull.energy_above(checked))
@@ -218,13 +218,6 @@ class Judge:
 def _matches(cells: Iterable[Structure], structure: Structure) -> bool:
     matcher, formula = structure_matcher(), structure.composition.reduced_formula
     return any(cell.composition.reduced_formula == formula and matcher.fit(cell, structure) for cell in cells)
-
-
-def _space_group(structure: Structure) -> str:
-    try:
-        return str(SpacegroupAnalyzer(structure, symprec=SYMPREC).get_space_group_symbol())
-    except SymmetryUndeterminedError:
-        return "P1"
 
 
 def _number(value: float, digits: int = 6) -> float:

@@ -186,6 +186,15 @@ def _phases(title: str, entries: list[dict[str, Any]]) -> Table:
             str(entry["n_sites"]),
             entry["origin"],
             *("-" if value is None else f"{1000 * value:.0f}" for value in figures),
-            "correction only" if entry["correction_driven"] else "",
+            _flag(entry),
         )
     return table
+
+
+def _flag(entry: dict[str, Any]) -> str:
+    """Return what a reader must know of a phase beside its figures."""
+    if entry["correction_driven"]:
+        return "correction only"
+    if (entry["confirmed"] or {}).get("problem"):
+        return "elsewhere if confirmed"
+    return "not distorted yet" if entry["origin"] == "generated" and entry["returns"] is None else ""

@@ -147,9 +147,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += [f"  job         {kind}: lpad get_fws -i {fw_id}" for kind, fw_id in (found.get("fw_ids") or {}).items()]
     lines += _placed(found)
     if confirmed := found.get("confirmed"):
-        lines.append(
-            f"  confirmed   {1000 * confirmed['energy_above_hull']:.1f} meV/atom above the hull of {confirmed['method']}"
-        )
+        if problem := confirmed.get("problem"):
+            lines.append(f"  confirmed   no: by {confirmed['method']} it {problem}")
+        else:
+            above = f"{1000 * confirmed['energy_above_hull']:.1f} meV/atom above the hull"
+            lines.append(f"  confirmed   {above} of {confirmed['method']}")
     if found["problem"]:
         lines.append(f"  no phase    {found['problem']}")
     if found.get("is_new_phase"):
