@@ -172,29 +172,6 @@ class CrystalCodec:
         sites = self._latents.sites_latents(structures, self.elements)
         return np.array([pack(cell, latents) for cell, latents in zip(cells, sites, strict=True)])
 
-    def equivalent_graphs(self, structure: Structure, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Graphs of the same crystal in other settings: axes permuted and reversed, origin moved by half cell vectors.
-
-        Parameters
-        ----------
-        structure : ordered structure of this codec's elements, in the origin to keep (centres of inversion at 0 keep F(h) real)
-        count : how many; the first is the structure as it stands
-        rng : source of the settings
-
-        Returns
-        -------
-        float32 (count, side, side, 1)
-        """
-        reduced = self.check(structure)
-        settings = [reduced]
-        for _ in range(count - 1):
-            axes = rng.permutation(3)
-            signs = rng.choice([-1, 1], size=3)
-            shift = rng.integers(0, 2, size=3) / 2
-            matrix = signs[:, None] * reduced.lattice.matrix[axes]
-            settings.append(Structure(matrix, reduced.species, signs * reduced.frac_coords[:, axes] + shift))
-        return self._encode_reduced(settings)
-
     def decode(self, graphs: NDArray[np.floating]) -> list[Structure | DecodeFailure]:
         """Structures of crystal graphs, one answer a graph, in order.
 

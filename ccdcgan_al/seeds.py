@@ -26,6 +26,7 @@ from pymatgen.core import Composition, Element, Structure
 from scipy.constants import Avogadro
 
 from ccdcgan_al.errors import StructureInputError
+from ccdcgan_al.seen import structure_matcher
 from ccdcgan_al.time_limit import time_limit
 
 if TYPE_CHECKING:
@@ -176,10 +177,8 @@ def within(structure: Structure, max_sites: int, max_length: float) -> bool:
 
 def without_duplicates(seeds: Sequence[Seed]) -> list[Seed]:
     """Return the first of each group of matching structures, in the order given."""
-    from pymatgen.core.structure_matcher import StructureMatcher
-
     position = {id(seed.structure): number for number, seed in enumerate(seeds)}
-    groups = StructureMatcher().group_structures([seed.structure for seed in seeds])
+    groups = structure_matcher().group_structures([seed.structure for seed in seeds])
     return [seeds[number] for number in sorted(min(position[id(item)] for item in group) for group in groups)]
 
 
@@ -292,7 +291,7 @@ def choose_seeds(
     elements : symbols of the chemical system
     count : structures wanted, elements included; fewer come back where the library holds fewer
     seed : random seed; the same seed gives the same list
-    withhold : structures that are kept out, with whatever `StructureMatcher` (volumes scaled) matches to them
+    withhold : structures that are kept out, with whatever `seen.structure_matcher` (volumes scaled) matches to them
     extra : the user's own structures, from `read_structures`; all of them are taken, before the prototypes
 
     Returns
@@ -340,9 +339,7 @@ def choose_seeds(
 
 def _kept(seeds: Iterable[Seed], withheld: Sequence[Structure]) -> list[Seed]:
     """Return the seeds that match none of the withheld structures."""
-    from pymatgen.core.structure_matcher import StructureMatcher
-
-    matcher = StructureMatcher(scale=True)
+    matcher = structure_matcher()
     same: dict[str, list[Structure]] = defaultdict(list)
     for structure in withheld:
         same[structure.composition.element_composition.reduced_formula].append(structure)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.analysis.local_env import CovalentRadius
 from pymatgen.core import Structure
 
+from ccdcgan_al.covalent import covalent_ratio
 from ccdcgan_al.seen import SeenStructures
 
 if TYPE_CHECKING:
@@ -21,16 +21,7 @@ FloatArray = NDArray[np.floating]
 
 MIN_DISTANCE = 0.5  # Å, Long et al. 2021
 MIN_VOLUME = 0.1  # Å^3, the published rule (CDVAE, arXiv 2110.06197)
-MIN_COVALENT_RATIO = 0.7  # `strict`: shortest distance over the sum of covalent radii (Cordero 2008, through pymatgen)
-
-
-def covalent_ratio(structure: Structure) -> float:
-    """Smallest ratio of a distance (periodic images counted) to the sum of the two covalent radii; inf where nothing is within 5 Å."""
-    first, second, _, distances = structure.get_neighbor_list(5.0)
-    if len(distances) == 0:
-        return float("inf")
-    radii = np.array([CovalentRadius.radius[site.specie.symbol] for site in structure])
-    return float((distances / (radii[first] + radii[second])).min())
+MIN_COVALENT_RATIO = 0.7  # `strict`: shortest distance over the sum of covalent radii (`ccdcgan_al.covalent`)
 
 
 def is_valid(structure: Structure) -> bool:

@@ -12,7 +12,8 @@ import warnings
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from ccdcgan_al.selection import MIN_COVALENT_RATIO, covalent_ratio, is_valid
+from ccdcgan_al.covalent import covalent_ratio
+from ccdcgan_al.selection import MIN_COVALENT_RATIO, is_valid
 
 TOLERANCES = (0.8, 0.5, 0.3)  # Å, loosest first; spglib's symprec
 HAS_NONE = 2  # space groups up to this number, P1 and P-1, fix no position; with another one at 0.1 Å a structure stays as it is

@@ -8,13 +8,13 @@ import tensorflow as tf
 from pymatgen.core import Structure
 
 from ccdcgan_al.codec import CrystalCodec
+from ccdcgan_al.covalent import covalent_ratio
 from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.generate import standard_setting, structure_family
 from ccdcgan_al.graph import LATTICE_LATENT_SIZE
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import ConstraintSettings, LearnedConstraint
 from ccdcgan_al.seeds import prototype_structures
-from ccdcgan_al.selection import covalent_ratio
 
 
 class ClosenessConstraint(LearnedConstraint):

@@ -59,7 +59,10 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     store = CampaignStore(uri)
     launchpad = open_launchpad(config)
     console.print(
-        f"campaign {campaign.campaign_id}; LaunchPad: lpad -c {config} get_wflows", soft_wrap=True, highlight=False
+        f"campaign {campaign.campaign_id}; LaunchPad: lpad -c {config} get_wflows",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
     )
     submit(campaign, store)
     if store.state(campaign.campaign_id)[0] == "running":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ _UNCONFIRMED = {
     "energy_above_hull_ev_per_atom": None,
     "problem": ELSEWHERE,
 }
+_WRITTEN = re.compile(r"(new|candidate)-[A-Za-z-]+-r\d+-\d{4,}-.+\.cif")  # what `write` calls its CIFs
 
 
 class CampaignReport:
@@ -198,8 +200,9 @@ class CampaignReport:
         write_atomically(files["hull page"], hull_page(self.hull), mode=0o644)
         hull_figure(self.hull).savefig(files["hull picture"], dpi=150, bbox_inches="tight")
         files["structures"].mkdir(exist_ok=True)
-        for old in files["structures"].glob("*.cif"):
-            old.unlink()
+        for old in files["structures"].iterdir():
+            if _WRITTEN.fullmatch(old.name):  # of an earlier report; whatever else is there is the user's
+                old.unlink()
         for entry in self.candidates:
             kind = "new" if entry.energy_above_hull <= ON_HULL else "candidate"
             path = files["structures"] / f"{kind}-{entry.structure_id}-{entry.formula}.cif"

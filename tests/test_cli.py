@@ -85,6 +85,18 @@ def test_a_seeds_folder_without_structures_is_named(home: Path, tmp_path: Path) 
     assert not home.exists()
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("name", ["runs[potentials]", "runs[/potentials]", "[red]runs"])
+@pytest.mark.parametrize(
+    "arguments", [["run", "Bi-Se", "--seeds"], ["submit", "Bi-Se", "--seeds"], ["init", "group", "--queue"]]
+)
+def test_brackets_in_an_error_are_printed_as_they_are(name: str, arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, [*arguments, name], env={"COLUMNS": "300", "TERM": "dumb"})
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert name in result.stderr
+
+
 def test_a_file_of_other_elements_is_refused(home: Path, tmp_path: Path) -> None:
     text = "NaCl\n1.0\n4 0 0\n0 4 0\n0 0 4\nNa Cl\n1 1\ndirect\n0 0 0\n0.5 0.5 0.5\n"
     (tmp_path / "own").mkdir()

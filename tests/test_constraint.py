@@ -22,6 +22,7 @@ from ccdcgan_al.models.constraint import (
     LearnedConstraint,
     assign_folds,
 )
+from tests.equivalent_graphs import equivalent_graphs
 
 SIDE = 28
 IMAGE = ConstraintSettings(members=3, networks="image", epochs=12, batch_size=16, learning_rate=3e-3, filters=4)
@@ -94,7 +95,7 @@ def crystals(seed: int, count: int) -> tuple[FloatArray, FloatArray, list[str]]:
         structure = Structure(lattice, ["Bi", "Se"], [[0, 0, 0], rng.uniform(0.4, 0.6, 3)])
         strained = structure.copy()
         strained.scale_lattice(structure.volume * rng.uniform(0.8, 1.2))
-        graphs.append([*codec.equivalent_graphs(structure, 2, rng), codec.encode([strained])[0]])
+        graphs.append([*equivalent_graphs(codec, structure, 2, rng), codec.encode([strained])[0]])
         energies.append(float(structure.get_distance(0, 1)) - 3.5)
     return np.array(graphs), np.array(energies), [f"family {i % (count // 2)}" for i in range(count)]
 

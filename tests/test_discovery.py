@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,21 @@ def test_what_cannot_be_run(tmp_path: Path) -> None:
         experiment(tmp_path, budget=11).discovery()
     with pytest.raises(ValueError, match="no run of Bi-Se with these choices"):
         measure_discovery(experiment(tmp_path), None, only_report=True, check=False, maker=StandInRelaxer())
+
+
+def test_a_run_of_another_spec_is_not_gone_on_with(tmp_path: Path) -> None:
+    first = experiment(tmp_path).discovery(StandInRelaxer())
+    assert HELD in first.reference.withheld  # relaxed, and kept in the cache
+    with pytest.raises(KeyboardInterrupt):
+        replace(first, maker=StandInRelaxer(fails_after=0)).run("random", 0)
+    file = first.file_of("random", 0)
+    begun = file.read_bytes()
+    other = replace(first, spec=first.spec.model_copy(update={"generated": 7}))
+    assert other.file_of("random", 0) == file
+    said = r"random-0\.json is a run with other choices \(generated_per_round 1000 there, 7 here\): remove it or use another --work"
+    with pytest.raises(ValueError, match=said):
+        other.run("random", 0)
+    assert file.read_bytes() == begun
 
 
 def made_up() -> dict[str, Any]:

@@ -9,7 +9,6 @@ from workflows.guards import (
     RelaxationFailure,
     Watch,
     check_physical,
-    distance_ratio,
     energy_floor,
     volume_ratio,
 )
@@ -19,19 +18,6 @@ from workflows.guards import (
 def rock_salt() -> Structure:
     """BiSe with a = 5.8 Å: every neighbour at 2.9 Å; covalent radii 1.48 and 1.20 Å."""
     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.8), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-
-
-def test_distance_ratio_is_the_one_of_the_pencil(rock_salt: Structure) -> None:
-    assert distance_ratio(rock_salt) == pytest.approx(2.9 / (1.48 + 1.20), abs=1e-3)
-
-
-def test_distance_ratio_counts_an_atoms_own_images() -> None:
-    chain = Structure(Lattice.orthorhombic(1.2, 9, 9), ["Se"], [[0, 0, 0]])
-    assert distance_ratio(chain) == pytest.approx(0.5)
-
-
-def test_distance_ratio_of_a_lone_atom_is_infinite() -> None:
-    assert distance_ratio(Structure(Lattice.cubic(20), ["Se"], [[0, 0, 0]])) == float("inf")
 
 
 def test_volume_ratio_is_one_for_copper_at_its_molar_volume() -> None:
@@ -50,6 +36,12 @@ def test_overlapping_atoms_are_unphysical() -> None:
     assert caught.value.reason == "unphysical"
     assert caught.value.structure is pair
     assert caught.value.energy_per_atom == -3.6
+
+
+def test_distances_are_judged_by_the_radii_of_the_selection() -> None:
+    pair = Structure(Lattice.cubic(3), ["Fe", "Fe"], [[0, 0, 0], [0, 0, 1.4 / 3]])  # Fe 1.42 Å; in ASE's table 1.32 Å
+    with pytest.raises(RelaxationFailure, match=r"0\.49 times the sum"):
+        check_physical(pair)
 
 
 @pytest.mark.parametrize(("scale", "what"), [(0.1, "outside 0.2 to 10"), (20, "outside 0.2 to 10")])

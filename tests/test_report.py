@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,3 +54,17 @@ def test_what_is_refuted_is_printed(small_campaign: SmallCampaign) -> None:
         CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id), Console(file=out, width=200)
     )
     assert f"Refuted: {small_campaign.unstable} (Bi7Se): slightly distorted" in out.getvalue()
+
+
+def test_files_of_the_user_are_left_alone(small_campaign: SmallCampaign, tmp_path: Path) -> None:
+    own = {"Bi2Se3.cif", "new-layers.cif", "candidate-7.cif", "POSCAR"}
+    stale = "candidate-Bi-Se-r9-0007-Mn(Bi2Se3)2.cif"
+    (tmp_path / "structures").mkdir()
+    for name in (*own, stale):
+        (tmp_path / "structures" / name).write_text("own")
+    report = CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id)
+    folder = report.write(tmp_path)["structures"]
+    names = {file.name for file in folder.iterdir()}
+    assert len(names - own) == len(report.candidates) > 0
+    assert all((folder / name).read_text() == "own" for name in own)
+    assert stale not in names

@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.seen import SeenStructures
-from ccdcgan_al.selection import covalent_ratio, is_valid, select
+from ccdcgan_al.selection import is_valid, select
 
 
 def rocksalt(cation: str = "Bi", anion: str = "Se", length: float = 5.9) -> Structure:
@@ -54,15 +54,6 @@ def test_broken_cells_are_invalid() -> None:
     assert not is_valid(Structure(Lattice(np.diag([5, 5, 0.001])), ["Bi"], [[0, 0, 0]]))
     assert not is_valid(Structure(Lattice.cubic(5), ["Bi", "Se"], [[0, 0, 0], [np.nan, 0, 0]]))
     assert not is_valid(Structure(Lattice.cubic(5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0]]))
-
-
-def test_covalent_ratio_by_hand() -> None:
-    # Cordero 2008: Bi 1.48 Å, Se 1.20 Å
-    assert covalent_ratio(pair(2.68)) == pytest.approx(1)
-    assert covalent_ratio(pair(1.34)) == pytest.approx(0.5)
-    assert covalent_ratio(Structure(Lattice.tetragonal(2.96, 9), ["Bi"], [[0, 0, 0]])) == pytest.approx(1)
-    assert covalent_ratio(Structure(Lattice.cubic(9), ["Bi"], [[0, 0, 0]])) == float("inf")
-    assert covalent_ratio(Structure(Lattice.cubic(5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0]])) == 0
 
 
 def test_seen_structures() -> None:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -142,9 +141,14 @@ class Discovery:
     # runs
 
     def run(self, strategy: DiscoveryStrategy, seed: int) -> None:
-        """Run a strategy and seed to the end of its budget, from wherever it was left."""
+        """Run a strategy and seed to the end of its budget, from wherever it was left.
+
+        Raises
+        ------
+        ValueError : its file holds a run with other choices
+        """
         campaign = self.campaign(strategy, seed)
-        rounds = self._read(strategy, seed)
+        rounds = self._read(strategy, seed, campaign)
         submitted: list[int] = []
         starts: dict[str, Structure] = {}
         phases: list[Phase] = []
@@ -203,18 +207,30 @@ class Discovery:
         shape = f"{self.budget}-{self.seed_count}-{self.per_round}{'-withheld' if self.withhold_hull else ''}"
         return self.work / self.spec.chemical_system / shape / f"{strategy}-{seed}.json"
 
-    def _read(self, strategy: str, seed: int) -> list[dict[str, Any]]:
-        with suppress(FileNotFoundError):
-            document = json.loads(self.file_of(strategy, seed).read_text(encoding="utf-8"))
-            return list(document["rounds"])
-        return []
+    def _choices(self, campaign: Campaign) -> dict[str, Any]:
+        """Return what a run's file says of its campaign; what is withheld by name."""
+        return {**campaign.as_dict(), "withheld": sorted(self.reference.withheld)}
+
+    def _read(self, strategy: str, seed: int, campaign: Campaign) -> list[dict[str, Any]]:
+        """Return the rounds of a run that was begun with these choices; refuses one of others."""
+        file = self.file_of(strategy, seed)
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        stored, wanted = document["campaign"], self._choices(campaign)
+        if stored != wanted:
+            differ = (name for name in {**wanted, **stored} if stored.get(name) != wanted.get(name))
+            told = "; ".join(f"{name} {stored.get(name)!r} there, {wanted.get(name)!r} here" for name in differ)
+            raise ValueError(f"{file} is a run with other choices ({told}): remove it or use another --work")
+        return list(document["rounds"])
 
     def _write(
         self, strategy: str, seed: int, campaign: Campaign, rounds: list[dict[str, Any]], *, done: bool = False
     ) -> None:
         file = self.file_of(strategy, seed)
         file.parent.mkdir(parents=True, exist_ok=True)
-        choices = {**campaign.as_dict(), "withheld": sorted(self.reference.withheld)}
+        choices = self._choices(campaign)
         write_json({"strategy": strategy, "seed": seed, "done": done, "campaign": choices, "rounds": rounds}, file)
 
 

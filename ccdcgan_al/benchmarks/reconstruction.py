@@ -118,7 +118,7 @@ def _made(kind: str, maker: Maker, held_out: Sequence[Case]) -> Iterator[Case]:
 def _reproduce(codec_name: str, cases: Sequence[Case]) -> list[str]:
     """Say what became of each case: `SAME`, `not encoded`, `other`, or the reason why its graph did not decode."""
     answers = [""] * len(cases)
-    matcher = StructureMatcher()
+    matcher = StructureMatcher()  # its defaults, as the ratio is stated, whatever `seen` calls the same phase
     for n_elements in sorted({case.n_elements for case in cases}):
         codec = CrystalCodec.load(codec_name, SYMBOLS[:n_elements])
         group = [i for i, case in enumerate(cases) if case.n_elements == n_elements]

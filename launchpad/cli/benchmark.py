@@ -61,9 +61,11 @@ def print_outcome(outcome: Outcome) -> None:
 
 def _cell(value: Any) -> str:
     """Text of one cell: six digits of a number, a dash for what is not there."""
+    from rich.markup import escape
+
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
 
 
 Counts = Annotated[str, typer.Option(help="how many structures, separated by commas: one line of the table each")]

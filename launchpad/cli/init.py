@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 from rich.console import Console
+from rich.markup import escape
 
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
@@ -27,7 +28,7 @@ def _queue(name: str | None) -> Queue | None:
 
 def init_command(folder: Path, mongo: str | None, queue: str | None, *, force: bool) -> int:
     """Write and check a config folder; returns the exit status."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
         checked = _queue(queue)
         settings = Settings(mongo_uri=SecretStr(mongo)) if mongo else Settings()
@@ -44,7 +45,7 @@ def init_command(folder: Path, mongo: str | None, queue: str | None, *, force: b
             console.print(line)
         console.print(f"schema version {repair(CampaignStore(uri).database)}: validators and indexes are there")
     except (CcdcganError, ValueError, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {redact(error)}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/] {escape(redact(error))}", highlight=False, soft_wrap=True)
         return 1
     if settings.mongo_uri is None:
         console.print(

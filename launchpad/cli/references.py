@@ -79,6 +79,7 @@ def list_references(config: options.Config = None, mongo: options.Mongo = None) 
     def show() -> None:
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         from launchpad.cli.submit import open_store
@@ -89,7 +90,8 @@ def list_references(config: options.Config = None, mongo: options.Mongo = None) 
             table.add_column(name, justify="right" if name == "entries" else "left", no_wrap=True)
         for row in reference_counts(open_store(config, mongo)):
             named = (row["thermo_type"] or "-", row["database_version"] or "-", f"{row['fetched']:%Y-%m-%d}")
-            table.add_row(row["chemical_system"], row["functional"], row["source"], *named, str(row["entries"]))
+            texts = (row["chemical_system"], row["functional"], row["source"], *named, str(row["entries"]))
+            table.add_row(*map(escape, texts))
         Console(width=max(Console().width, 100)).print(table)
 
     raise typer.Exit(told(show))

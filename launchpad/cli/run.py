@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ccdcgan_al.campaign import Campaign
@@ -95,19 +96,19 @@ def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: 
         console.print("[yellow]Stopped.[/] Nothing that was finished is lost; the same command goes on from here.")
         return INTERRUPTED
     except (CcdcganError, ValueError, OSError, PyMongoError) as error:
-        console.print(f"[red]error:[/] {redact(error)}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(redact(error))}", highlight=False, soft_wrap=True)
         return 1
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
     else:
         print_report(report, Console(width=max(Console().width, TABLE_WIDTH)))
-        listing = Console(soft_wrap=True, highlight=False)
+        listing = Console(soft_wrap=True, highlight=False, markup=False)
         for name, path in files.items():
             listing.print(f"{name}: {path}")
         listing.print(f"LaunchPad: lpad -c {config} get_wflows")
         listing.print("The local MongoDB stays up for such questions; ccdcgan-al database stop ends it.")
     if report.state == "stopped":
-        console.print(f"[red]The campaign stopped:[/] {report.reason}", highlight=False, soft_wrap=True)
+        console.print(f"[red]The campaign stopped:[/] {escape(str(report.reason))}", highlight=False, soft_wrap=True)
         return 1
     return 0
 
@@ -152,10 +153,11 @@ def print_report(report: CampaignReport, console: Console) -> None:
         title = f"Generated, within 50 meV/atom of the hull (meV/atom): {len(near)}"
         console.print(_phases(title if len(near) <= SHOWN else f"{title}, the lowest {SHOWN}", near[:SHOWN]))
     for entry in document["refuted"]:
-        console.print(f"Refuted: {entry['structure_id']} ({entry['formula']}): {entry['problem']}")
+        console.print(f"Refuted: {entry['structure_id']} ({entry['formula']}): {entry['problem']}", markup=False)
     console.print(
         f"Energies: {report.hull.method}. A phase on the corrected hull only is flagged and is no discovery. "
-        "Confirm a candidate with DFT before it costs you anything."
+        "Confirm a candidate with DFT before it costs you anything.",
+        markup=False,
     )
 
 

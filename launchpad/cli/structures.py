@@ -105,6 +105,7 @@ def _json(found: Any) -> str:
 
 def _table(found: list[dict[str, Any]]) -> Table:
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     title = f"{len(found)} structures (meV/atom)"
@@ -124,7 +125,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             document.get("space_group") or "-",
             state,
             document["origin"],
-            document["source"],
+            escape(document["source"]),  # may hold the name of a user's file
             *("-" if value is None else f"{1000 * value:.1f}" for value in figures),
         )
     return table

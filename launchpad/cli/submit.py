@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ccdcgan_al.errors import CcdcganError
@@ -42,7 +43,7 @@ def told(command: Callable[[], None]) -> int:
         command()
     except (CcdcganError, ValueError, KeyError, OSError, PyMongoError) as error:
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        Console(stderr=True).print(f"[red]error:[/] {redact(text)}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/] {escape(redact(text))}", highlight=False, soft_wrap=True)
         return 1
     return 0
 
@@ -57,7 +58,7 @@ def submit_command(choices: Choices, config: Path | None, mongo: str | None) -> 
         store = CampaignStore(address_of(folder))
         new = submit(campaign, store)
         state, reason = store.state(campaign.campaign_id)
-        console = Console(soft_wrap=True, highlight=False)
+        console = Console(soft_wrap=True, highlight=False, markup=False)
         there = f"there already, {state}{f': {reason}' if reason else ''}"
         console.print(f"campaign {campaign.campaign_id}: {'submitted' if new else there}")
         if state == "running":
@@ -76,7 +77,7 @@ def stop_command(campaign_id: str, config: Path | None, mongo: str | None) -> in
         store = CampaignStore(address_of(folder))
         launchpad = open_launchpad(folder)
         before = store.state(campaign_id)
-        console = Console(soft_wrap=True, highlight=False)
+        console = Console(soft_wrap=True, highlight=False, markup=False)
         taken = stop_campaign(store, launchpad, campaign_id)
         if before[0] != "running" and not taken:
             console.print(f"campaign {campaign_id} is {before[0]} already{f': {before[1]}' if before[1] else ''}")
@@ -105,7 +106,7 @@ def campaigns_command(config: Path | None, mongo: str | None) -> int:
             rounds = store.round_documents(campaign_id)
             ended, left = relaxation_counts(launchpad, campaign_id)
             round_number = str(rounds[-1]["round"]) if rounds else "-"
-            table.add_row(campaign_id, state, round_number, str(ended), str(left), reason or "")
+            table.add_row(campaign_id, state, round_number, str(ended), str(left), escape(reason or ""))
         Console(width=max(Console().width, 118)).print(table)
 
     return told(show)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,10 @@ def train_codec_command(out: Path, seed: int, arrangements: int, cells: int) -> 
             weights, card = train(seed, arrangements, cells)
         sha256 = write(weights, card, out)
     except (ValueError, OSError) as error:
-        console.print(f"[red]error:[/] {error}")
+        console.print(f"[red]error:[/] {escape(str(error))}")
         return 1
     explained = card["variance_explained"]
-    Console(highlight=False, soft_wrap=True).print(
+    Console(highlight=False, markup=False, soft_wrap=True).print(
         f"{out / WEIGHTS}: sha256 {sha256}\n"
         f"variance explained: sites {explained['sites']:.1%}, lattice {explained['lattice']:.1%}; {card['seconds']} s"
     )

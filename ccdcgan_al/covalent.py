@@ -1,0 +1,59 @@
+"""Distances of atoms over the sums of their covalent radii. It judges nothing: how close or how far is too much, its callers say."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+FloatArray = NDArray[np.float64]
+
+REACH = 5.0  # Å; two atoms of Cs touch at 4.88 Å, and only Fr is larger
+BEYOND_TABLE = 1.7  # Å, of the elements after Cm (1.69 Å), where the table ends
+
+
+@lru_cache(maxsize=1)
+def _table() -> FloatArray:
+    """Return the covalent radii (Å) by atomic number, shape (119,), the first NaN.
+
+    They are those of Cordero et al., Dalton Trans. 2008, 2832, as shipped by pymatgen: C is sp2; Mn, Fe and Co lie between their spin states.
+    """
+    from pymatgen.core import Element
+    from pymatgen.core.molecule_structure_comparator import CovalentRadius
+
+    symbols = [Element.from_Z(number).symbol for number in range(1, 119)]
+    return np.array([np.nan, *(CovalentRadius.radius.get(symbol, BEYOND_TABLE) for symbol in symbols)])
+
+
+def covalent_radii(structure: Structure) -> FloatArray:
+    """Return the covalent radius of each atom (Å), shape (n_atoms,)."""
+    return _table()[list(structure.atomic_numbers)]
+
+
+def nearest_ratios(structure: Structure, reach: float = REACH) -> FloatArray:
+    """Return the smallest ratio of a distance from each atom (periodic images counted) to the sum of the two covalent radii.
+
+    Parameters
+    ----------
+    structure : ordered periodic structure
+    reach : how far is looked (Å)
+
+    Returns
+    -------
+    (n_atoms,); inf where nothing is within reach
+    """
+    radii = covalent_radii(structure)
+    first, second, _, distances = structure.get_neighbor_list(reach)
+    nearest = np.full(len(structure), np.inf)
+    np.minimum.at(nearest, first, distances / (radii[first] + radii[second]))
+    return nearest
+
+
+def covalent_ratio(structure: Structure) -> float:
+    """Return the smallest of `nearest_ratios`; inf where nothing is within 5 Å."""
+    return float(nearest_ratios(structure).min())
