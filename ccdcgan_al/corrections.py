@@ -78,6 +78,14 @@ def mp_hubbard_u(structure: Structure) -> dict[str, float]:
     return {element.symbol: float(values[element.symbol]) for element in composition if values.get(element.symbol)}
 
 
+def mp_potcar_symbols(structure: Structure) -> list[str]:
+    """Return the POTCARs with which the Materials Project would compute the structure, e.g. ``V_pv``; source: `MPRelaxSet`."""
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    symbols = MPRelaxSet.CONFIG["POTCAR"]
+    return [symbols.get(element.symbol, element.symbol) for element in structure.composition.element_composition]
+
+
 def mp2020_correction_per_atom(
     structure: Structure,
     *,

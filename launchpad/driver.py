@@ -11,8 +11,8 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.errors import CcdcganError, HullError, MongoError, MongoUnreachableError
+from ccdcgan_al.campaign import DFT, Campaign
+from ccdcgan_al.errors import CcdcganError, HullError, MixedMethodsError, MongoError, MongoUnreachableError
 from ccdcgan_al.settings import Settings
 from launchpad.batches import relaxation_counts, withdraw, workflows_of
 from launchpad.configure import open_launchpad, write_config
@@ -20,6 +20,7 @@ from launchpad.local import ensure_mongo, redact
 from launchpad.report import CampaignReport
 from launchpad.store import ASKED_TO_STOP, CampaignStore
 from launchpad.workers import LocalWorkers
+from workflows.relax import method_of
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -52,6 +53,7 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     ------
     MongoError : the database cannot be had
     WorkerError : the workers die again and again
+    MixedMethodsError : it has energies of another version of its method than the one installed here
     CcdcganError : a closing Firework fizzled, or the campaign stopped before there was a hull; the message holds its reason
     """
     uri = ensure_mongo(settings)
@@ -66,6 +68,7 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     )
     submit(campaign, store)
     if store.state(campaign.campaign_id)[0] == "running":
+        check_version(campaign, store)
         with LocalWorkers(config, uri, settings.workers) as workers:
             _watch(campaign, store, launchpad, workers, settings, console)
     try:
@@ -89,6 +92,24 @@ def submit(campaign: Campaign, store: CampaignStore) -> bool:
 
     begin(campaign, store)
     return added
+
+
+def check_version(campaign: Campaign, store: CampaignStore) -> None:
+    """Refuse to go on with a campaign by another version of its potential, whose results would all be `inconsistent`.
+
+    VASP's version is known to its workers alone.
+
+    Raises
+    ------
+    MixedMethodsError : it has energies of another version than the one installed here
+    """
+    recorded = store.recorded_method(campaign.campaign_id)
+    if campaign.method == DFT or recorded is None or (installed := method_of(campaign.method)) == recorded:
+        return
+    raise MixedMethodsError(
+        f"campaign {campaign.campaign_id} has energies of {recorded}, installed is {installed}: they share no hull; "
+        "install that version again, or begin another campaign, with another --seed"
+    )
 
 
 def stop_campaign(store: CampaignStore, launchpad: LaunchPad, campaign_id: str) -> list[str]:

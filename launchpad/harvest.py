@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pymatgen.core import Structure
+
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.types import Method
 from launchpad.store import CampaignStore
 from workflows.documents import Failure, read_relaxation
 from workflows.jobs import RELAXATION_FILE
@@ -90,7 +93,8 @@ def _harvest(path: Path, store: CampaignStore) -> Finding:
         field = stage if stage in ("confirmation", "distortion") else "relaxation"
         stored = _submitted(store, str(spec.get("campaign_id")), document["structure_id"])
         campaign = store.campaign(stored["campaign_id"])
-        _check_method(document, campaign, confirms=field == "confirmation")
+        _check_method(document, campaign, store, confirms=field == "confirmation")
+        _check_composition(document, stored)
     except _RefusedError as refusal:
         return Finding(path, "refused", str(refusal), structure_id)
     present = stored.get(field)
@@ -145,11 +149,25 @@ def _spec(folder: Path, structure_id: str) -> dict[str, Any]:
     raise _RefusedError(f"no {FIREWORK_FILE} beside it says which campaign it is of")
 
 
-def _check_method(document: dict[str, Any], campaign: Campaign, *, confirms: bool) -> None:
-    """Refuse a result of another method than the campaign's."""
+def _check_method(document: dict[str, Any], campaign: Campaign, store: CampaignStore, *, confirms: bool) -> None:
+    """Refuse a result of another method than the campaign's, also of the same one in another version."""
     wanted, name = campaign.confirming_method if confirms else campaign.method, document["method"].get("name")
     if name != wanted:
         raise _RefusedError(f"it was relaxed by {str(name)[:40]!r}, its campaign relaxes by {wanted!r}")
+    recorded = store.recorded_method(campaign.campaign_id, field="confirmation" if confirms else "relaxation")
+    if document["state"] == "relaxed" and recorded and (came := Method(**document["method"])) != recorded:
+        raise _RefusedError(
+            f"it was relaxed by {str(came)[:160]}, its campaign's energies are of {recorded}: they share no hull"
+        )
+
+
+def _check_composition(document: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Refuse a structure of other atoms than those that were to be relaxed."""
+    if document["state"] != "relaxed":  # what became of the atoms may be the very failure
+        return
+    came, wanted = (Structure.from_dict(found).composition for found in (document["structure"], stored["start"]))
+    if came != wanted:
+        raise _RefusedError(f"it holds {came.formula[:80]}, its campaign asked for {wanted.formula}")
 
 
 def _json(path: Path, most: int) -> dict[str, Any]:

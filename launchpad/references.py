@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateOne
 
 from ccdcgan_al.campaign import DFT, Campaign
-from ccdcgan_al.errors import MixedMethodsError, StructureInputError
+from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u, mp_potcar_symbols
+from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
 from ccdcgan_al.materials_project import subsystems
 from ccdcgan_al.types import Method, Phase
 
@@ -49,11 +50,13 @@ def save_entries(
     Raises
     ------
     StructureInputError
-        an entry without id or run type, or of a functional that no hull here takes
+        an entry without id or run type, of a functional that no hull here takes, or, of PBE, with other U values or
+        POTCARs than the Materials Project's; nothing is stored then
     """
     now, writes, keys = datetime.now(UTC), [], []
     for entry in entries:
         functional, name = functional_of(entry), str(entry.entry_id)
+        fitting_correction(entry, source)
         keys.append(f"{source}/{functional}/{name}")
         document = {
             "state": "current",
@@ -88,6 +91,72 @@ def functional_of(entry: ComputedStructureEntry) -> str:
             "and parameters['run_type'] of GGA, GGA+U or r2SCAN"
         )
     return _FUNCTIONALS[run_type.upper()]
+
+
+def fitting_correction(entry: ComputedStructureEntry, source: str) -> float | None:
+    """Return the MP2020 correction (eV/atom) of a PBE or PBE + U entry by its own parameters; None for r2SCAN, which has none.
+
+    An entry of a file has to name its POTCARs. The Materials Project's own may come without: it chose them itself, and
+    then U values and run type alone are checked.
+
+    Raises
+    ------
+    StructureInputError
+        U values, POTCARs or run type are not those with which the Materials Project, and so the method ``vasp``, computes
+        this composition
+    """
+    functional = functional_of(entry)
+    if functional not in _FAMILIES["PBE"]:
+        return None
+    hubbard_u, potcar = _hubbard_u(entry), _potcar(entry)
+    run_type = functional.replace("PBE", "GGA")  # the scheme's word for it
+    problem = "" if potcar or source != FILE else "an entry of a file has to name its POTCARs"
+    if not problem:
+        try:
+            return mp2020_correction_per_atom(
+                entry.structure, hubbard_u=hubbard_u, run_type=run_type, potcar=potcar or None
+            )
+        except HullError as error:
+            problem = str(error).partition(": ")[2].partition(";")[0]
+    wanted_u, wanted_potcar = mp_hubbard_u(entry.structure), mp_potcar_symbols(entry.structure)
+    raise StructureInputError(
+        f"entry {entry.entry_id} ({entry.composition.reduced_formula}) cannot share a hull with the Materials Project's "
+        f"settings: it has run type {run_type}, {_told(hubbard_u, [title.split()[1] for title in potcar])}; wanted run type "
+        f"{'GGA+U' if wanted_u else 'GGA'}, {_told(wanted_u, wanted_potcar)} ({problem})"
+    )
+
+
+def _hubbard_u(entry: ComputedStructureEntry) -> dict[str, float]:
+    """Return the U values (eV) of an entry that are not 0, by symbol."""
+    found = entry.parameters.get("hubbards") or {}
+    try:
+        return {str(symbol): float(value) for symbol, value in found.items() if value}
+    except (AttributeError, TypeError, ValueError):
+        raise StructureInputError(
+            f"entry {entry.entry_id} has the hubbards {str(found)[:80]}; wanted U (eV) by symbol, e.g. {{'V': 3.25}}"
+        ) from None
+
+
+def _potcar(entry: ComputedStructureEntry) -> list[str]:
+    """Return the TITELs of an entry's POTCARs, from `potcar_spec` or `potcar_symbols`; empty where it names none."""
+    specs, symbols = entry.parameters.get("potcar_spec") or [], entry.parameters.get("potcar_symbols") or []
+    try:
+        titles = [str(title) for title in [_titel(spec) for spec in specs if spec] or symbols if title]
+    except (AttributeError, KeyError, TypeError):
+        raise StructureInputError(
+            f"entry {entry.entry_id} has the potcar_spec {str(specs)[:80]}; wanted a list of {{'titel': 'PAW_PBE V_pv ...'}}"
+        ) from None
+    return [title if len(title.split()) > 1 else f"PAW_PBE {title}" for title in titles]
+
+
+def _titel(spec: Any) -> Any:
+    """Return the TITEL of a POTCAR's description: a dictionary, or the object of emmet that mp-api makes of it."""
+    return spec["titel"] if isinstance(spec, dict) else spec.titel
+
+
+def _told(hubbard_u: dict[str, float], potcar: Sequence[str]) -> str:
+    values = ", ".join(f"{symbol} {value:g}" for symbol, value in hubbard_u.items())
+    return f"U {values or 'none'}, POTCARs {', '.join(potcar) or 'none'}"
 
 
 def plain(entry: ComputedStructureEntry) -> dict[str, Any]:
@@ -136,13 +205,16 @@ def read_entries(path: Path) -> list[ComputedStructureEntry]:
 def reference_phases(store: CampaignStore, elements: Sequence[str], method: Method) -> list[Phase]:
     """Return the stored references of a chemical system as phases of a VASP method, uncorrected.
 
-    The Materials Project's entries count as of the campaign's method, whose input sets, POTCARs and U values are the
-    Materials Project's and checked run by run (`workflows.vasp`). Their functional has to be the method's.
+    They count as of the campaign's method, whose input sets, POTCARs and U values are the Materials Project's and checked
+    run by run (`workflows.vasp`); each entry's own are checked here again, and give its MP2020 correction. Their
+    functional has to be the method's.
 
     Raises
     ------
     MixedMethodsError
         the method is none of VASP: a potential's energies do not share a hull with these
+    HullError
+        an entry that an earlier version stored unchecked, with other U values or POTCARs
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -158,7 +230,14 @@ def reference_phases(store: CampaignStore, elements: Sequence[str], method: Meth
         entry = ComputedStructureEntry.from_dict(document["entry"])
         energy = entry.uncorrected_energy / len(entry.structure)
         name = document["entry_id"]
-        phases.setdefault(name, Phase(name, entry.structure, energy, method, "reference"))
+        if name in phases:
+            continue
+        try:
+            correction = fitting_correction(entry, document["source"])
+        except StructureInputError as error:
+            remove = f"db.references.deleteOne({{key: {json.dumps(document['key'])}}})"
+            raise HullError(f"stored {error}; {remove} in mongosh removes it") from error
+        phases[name] = Phase(name, entry.structure, energy, method, "reference", correction_per_atom=correction)
     return list(phases.values())
 
 

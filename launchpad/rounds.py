@@ -40,7 +40,7 @@ from launchpad.configure import launchpad_at
 from launchpad.references import campaign_phases
 from launchpad.standing import confirmed_figures, figures, hull_documents, unstable_phases
 from launchpad.store import ASKED_TO_STOP, CampaignStore
-from workflows.documents import failure_document
+from workflows.documents import failure_document, of_one_method
 from workflows.flows import relaxations_then
 from workflows.methods import relaxer
 from workflows.relax import Relaxer
@@ -203,8 +203,9 @@ def _put(
 
 
 def _record(store: CampaignStore, campaign: Campaign, relaxations: dict[str, dict[str, Any] | None]) -> None:
-    """Store what came back; what did not, and was not recorded otherwise, is a failure."""
-    store.record(campaign.campaign_id, [document for document in relaxations.values() if document])
+    """Store what came back; what did not, and was not recorded otherwise, is a failure, as is a result of another method."""
+    came = [document for document in relaxations.values() if document]
+    store.record(campaign.campaign_id, of_one_method(came, store.recorded_method(campaign.campaign_id)))
     missing = [structure_id for structure_id, document in relaxations.items() if not document]
     still = store.documents(campaign.campaign_id, state="submitted", structure_id={"$in": missing}) if missing else []
     store.record(

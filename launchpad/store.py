@@ -18,7 +18,7 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.fingerprint import fingerprints
 from ccdcgan_al.settings import Settings
-from ccdcgan_al.types import Candidate, Phase
+from ccdcgan_al.types import Candidate, Method, Phase
 from launchpad.attempts import appended
 from launchpad.configure import database_name
 from launchpad.connection import PATIENCE_SECONDS
@@ -257,6 +257,12 @@ class CampaignStore:
                     )
                 )
         return found
+
+    def recorded_method(self, campaign_id: str, *, field: str = "relaxation") -> Method | None:
+        """Return the method of the energies that a campaign has, by the first of its structures; None where it has none."""
+        query = {"campaign_id": campaign_id, f"{field}.state": "relaxed"}
+        first = self.structures.find_one(query, {f"{field}.method": 1}, sort=[("structure_id", ASCENDING)])
+        return None if first is None else Method(**first[field]["method"])
 
     # rounds, hulls, models
 

@@ -31,14 +31,22 @@ PHASES: dict[str, tuple[Structure, float]] = {  # material id -> structure, unco
 
 
 def entry(material_id: str, run_type: str = "GGA") -> ComputedStructureEntry:
-    """Return an entry as the Materials Project gives it: with a correction and parameters."""
+    """Return an entry as the Materials Project gives it: with a correction and parameters; mp-4 is one without POTCARs."""
     structure, energy = PHASES[material_id]
     correction = -0.472 * structure.composition["Se"] if len(structure.composition) > 1 else 0.0
+    titles = (
+        [f"PAW_PBE {element.symbol} 08Apr2002" for element in structure.composition] if material_id != "mp-4" else []
+    )
     return ComputedStructureEntry(
         structure,
         energy * len(structure),
         energy_adjustments=[ConstantEnergyAdjustment(correction, uncertainty=0.0, name="MP2020 anion correction (Se)")],
-        parameters={"run_type": run_type, "is_hubbard": False, "hubbards": {}, "potcar_spec": []},
+        parameters={
+            "run_type": run_type,
+            "is_hubbard": False,
+            "hubbards": {},
+            "potcar_spec": [{"titel": title, "hash": None} for title in titles],
+        },
         data={"oxide_type": "None", "material_id": material_id},
         entry_id=f"{material_id}-{run_type}",
     )

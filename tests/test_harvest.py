@@ -202,6 +202,51 @@ def test_what_is_not_this_databases_is_refused(
     assert reason in said
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "0.12.1"}, {"functional": "r2SCAN"}, {"corrections": "MP2020"}, {"calculator": "SevenNet 7net-1"}],
+)
+@pytest.mark.parametrize("stage", ["round 0", "distortion"])
+def test_another_version_of_the_same_method_is_refused(
+    tmp_path: Path, store: CampaignStore, stage: str, change: dict[str, str]
+) -> None:
+    store.record(CAMPAIGN.campaign_id, [relaxation_document("Bi-Se-r0-0001", RELAXED)])
+    other = replace(SEVENNET, **change)
+    launch(tmp_path / "a", relaxation_document(NAME, replace(RELAXED, method=other)), stage=stage)
+    said = f"it was relaxed by {other}, its campaign's energies are of {SEVENNET}: they share no hull"
+    assert reasons(tmp_path, store) == [("refused", said)]
+    assert [phase.method for phase in store.phases(CAMPAIGN.campaign_id, 0)] == [SEVENNET]
+
+
+def test_a_confirmation_is_compared_with_confirmations(tmp_path: Path, store: CampaignStore) -> None:
+    method = Method(str(CAMPAIGN.confirming_method), "SevenNet 7net-l3i5", "0.13.0")
+    confirmed = replace(RELAXED, method=method)
+    store.record(CAMPAIGN.campaign_id, [relaxation_document("Bi-Se-r0-0001", RELAXED)])
+    store.record(CAMPAIGN.campaign_id, [relaxation_document("Bi-Se-r0-0001", confirmed)], as_field="confirmation")
+    launch(tmp_path / "a", relaxation_document(NAME, confirmed), stage="confirmation")
+    older = replace(confirmed, method=replace(method, version="0.12.1"))
+    launch(
+        tmp_path / "b", relaxation_document("Bi-Se-r0-0002", older), stage="confirmation", structure_id="Bi-Se-r0-0002"
+    )
+    (refused, said), recorded = sorted(reasons(tmp_path, store), reverse=True)
+    assert (refused, recorded[0]) == ("refused", "recorded")
+    assert "SevenNet 7net-l3i5 0.12.1" in said
+
+
+def test_other_atoms_than_those_asked_for_are_refused(tmp_path: Path, store: CampaignStore) -> None:
+    selenium = Structure(Lattice.cubic(3.0), ["Se", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    launch(tmp_path / "a", relaxation_document(NAME, replace(RELAXED, structure=selenium)))
+    launch(tmp_path / "b", relaxation_document(NAME, replace(RELAXED, structure=BISE * (2, 1, 1))))
+    failure = failure_document("Bi-Se-r0-0001", "inconsistent", "Bi1 Se1 went in", SEVENNET, selenium)
+    assert sorted(reasons(tmp_path, store)) == [
+        ("refused", "it holds Bi2 Se2, its campaign asked for Bi1 Se1"),
+        ("refused", "it holds Se2, its campaign asked for Bi1 Se1"),
+    ]
+    launch(tmp_path / "c" / "d", failure, structure_id="Bi-Se-r0-0001")  # says so itself
+    assert [found.outcome for found in harvest(tmp_path / "c", store)] == ["recorded"]
+    assert store.phases(CAMPAIGN.campaign_id, 0) == []
+
+
 def test_folders_and_links_to_folders_are_not_results(tmp_path: Path, store: CampaignStore) -> None:
     a_folder(launch(tmp_path / "there" / "a"))
     launch(tmp_path / "outside" / "b")

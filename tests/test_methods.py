@@ -46,6 +46,13 @@ def test_vasp_without_executable_or_potcars_says_so(tmp_path: Path) -> None:
     assert "set PMG_VASP_PSP_DIR" in error()
     environment["PMG_VASP_PSP_DIR"] = str(tmp_path)
     assert error() == ""
+    environment["ATOMATE2_VASP_INCAR_UPDATES"] = '{"NCORE": 4, "KPAR": 2}'
+    assert error() == ""
+    environment["ATOMATE2_VASP_INCAR_UPDATES"] = '{"NCORE": 4, "encut": 400, "GGA": "PS"}'
+    assert "VASP_INCAR_UPDATES set ENCUT = 400, GGA = PS, which decides the energy scale; take it out of" in error()
+    environment.pop("ATOMATE2_VASP_INCAR_UPDATES")
+    (tmp_path / ".atomate2.yaml").write_text("VASP_INCAR_UPDATES: {LASPH: false}")
+    assert "VASP_INCAR_UPDATES set LASPH = False" in error()
 
 
 def test_dft_is_confirmed_by_nothing() -> None:

@@ -11,6 +11,8 @@ import pytest
 from monty.serialization import loadfn
 from pymatgen.analysis.compatibility import MaterialsProject2020Compatibility
 from pymatgen.analysis.phase_diagram import PhaseDiagram
+from pymatgen.core import Lattice, Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 from typer.testing import CliRunner
 
 from ccdcgan_al.campaign import Campaign
@@ -122,11 +124,64 @@ def test_a_campaign_takes_those_of_its_method(store: CampaignStore, method: str,
 
 def test_entries_are_read_from_a_file(store: CampaignStore, tmp_path: Path) -> None:
     good = tmp_path / "good.json"
-    good.write_text(json.dumps([plain(entry(name)) for name in PHASES]))
-    assert save_entries(store, read_entries(good), FILE) == 4
-    assert len(reference_phases(store, ("Bi", "Se"), VASP)) == 4
+    good.write_text(json.dumps([plain(entry(name)) for name in PHASES if name != "mp-4"]))
+    assert save_entries(store, read_entries(good), FILE) == 3
+    assert len(reference_phases(store, ("Bi", "Se"), VASP)) == 3
     save(store, list(PHASES))
     assert len(reference_phases(store, ("Bi", "Se"), VASP)) == 4  # the same entries from two places count once
+
+
+def vanadium_oxide(run_type: str = "GGA+U", **parameters: object) -> ComputedStructureEntry:
+    """VO in rock salt with an invented energy, as the Materials Project would compute it but for `parameters`."""
+    structure = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.1), ["V", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    known = {
+        "run_type": run_type,
+        "hubbards": {"V": 3.25, "O": 0.0},
+        "potcar_symbols": ["PAW_PBE V_pv 07Sep2000", "PAW_PBE O 08Apr2002"],
+    }
+    return ComputedStructureEntry(structure, -8.0 * 8, parameters={**known, **parameters}, entry_id="own-VO")
+
+
+def test_an_entry_of_other_u_values_or_potcars_is_refused(store: CampaignStore) -> None:
+    foreign: list[tuple[str, dict[str, object], str]] = [
+        (
+            "GGA",
+            {"hubbards": {}, "potcar_symbols": ["PAW_PBE V 08Apr2002", "PAW_PBE O 08Apr2002"]},
+            "GGA, U none, POTCARs V, O",
+        ),
+        ("GGA", {"hubbards": {}}, "GGA, U none, POTCARs V_pv, O"),
+        ("GGA+U", {"hubbards": {"V": 3.1}}, r"GGA\+U, U V 3.1, POTCARs V_pv, O"),
+        ("GGA+U", {"potcar_symbols": ["V", "O"]}, r"GGA\+U, U V 3.25, POTCARs V, O"),
+        ("GGA+U", {"potcar_symbols": None}, r"GGA\+U, U V 3.25, POTCARs none"),
+    ]
+    for run_type, parameters, came in foreign:
+        wanted = r"wanted run type GGA\+U, U V 3.25, POTCARs V_pv, O"
+        with pytest.raises(StructureInputError, match=rf"entry own-VO \(VO\) .* run type {came}; {wanted}") as caught:
+            save_entries(store, [vanadium_oxide(), vanadium_oxide(run_type, **parameters)], FILE)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(StructureInputError, match=r"own-VO has the hubbards \[3.25\]; wanted U"):
+        save_entries(store, [vanadium_oxide(hubbards=[3.25])], FILE)
+    with pytest.raises(StructureInputError, match=r"own-VO has the potcar_spec .*; wanted a list of"):
+        save_entries(store, [vanadium_oxide(potcar_spec=["V_pv"])], FILE)
+    with pytest.raises(StructureInputError, match="U none, POTCARs none; wanted"):  # whoever says that it is from there
+        save_entries(store, [vanadium_oxide("GGA", hubbards={}, potcar_symbols=None)], MATERIALS_PROJECT)
+    assert store.references.count_documents({}) == 0
+
+
+def test_an_entry_that_fits_gets_its_correction_by_its_own_parameters(store: CampaignStore) -> None:
+    assert save_entries(store, [vanadium_oxide("PBE+U", potcar_symbols=["V_pv", "O"])], FILE) == 1
+    assert save_entries(store, [vanadium_oxide(potcar_symbols=None)], MATERIALS_PROJECT) == 1
+    (phase,) = reference_phases(store, ("O", "V"), VASP)
+    assert phase.energy_per_atom == pytest.approx(-8.0)
+    assert phase.correction_per_atom == pytest.approx((-1.7 - 0.687) / 2, abs=1e-3)  # MP2020's V (+ U) and oxide
+
+
+def test_an_entry_that_was_stored_unchecked_is_kept_out_of_the_hull(store: CampaignStore) -> None:
+    save_entries(store, [vanadium_oxide()], FILE)
+    store.references.update_one({}, {"$set": {"entry.parameters.hubbards": {}}})
+    said = r"stored entry own-VO .*U none.*; db.references.deleteOne\({key: \"file/PBE\+U/own-VO\"}\) in mongosh removes it"
+    with pytest.raises(HullError, match=said):
+        reference_phases(store, ("O", "V"), VASP)
 
 
 @pytest.mark.parametrize(

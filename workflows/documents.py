@@ -13,6 +13,8 @@ import contextlib
 import math
 import os
 import platform
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -127,6 +129,37 @@ def failure_document(
         maker=maker,
         details=details or {},
     )
+
+
+def of_one_method(documents: Sequence[dict[str, Any]], recorded: Method | None) -> list[dict[str, Any]]:
+    """Return documents of which no two energies are of different methods, those with energies of the one method first.
+
+    A result of another method, perhaps of the same potential in another version, shares no hull with the rest: it becomes
+    a failure, reason ``inconsistent``.
+
+    Parameters
+    ----------
+    documents : of one batch
+    recorded : the method of the energies that its campaign has already; None where it has none, then that of most of these
+    """
+    methods = [Method(**document["method"]) for document in documents if document["state"] == "relaxed"]
+    if not methods:
+        return list(documents)
+    wanted = recorded or Counter(methods).most_common(1)[0][0]
+    kept, other = [], []
+    for document in documents:
+        if document["state"] == "relaxed" and (came := Method(**document["method"])) != wanted:
+            other.append(_inconsistent(document, came, wanted))
+        else:
+            kept.append(document)
+    return [*kept, *other]
+
+
+def _inconsistent(document: dict[str, Any], came: Method, wanted: Method) -> dict[str, Any]:
+    """Return the failure that a result of another method is; structure and energy stay, for information."""
+    message = f"relaxed by {came}, its campaign's energies are of {wanted}: they share no hull; give every worker that version"
+    known = {"converged": False, "space_group": None, "mp2020_correction_per_atom": None}
+    return {**document, **known, "state": "failed", "reason": "inconsistent", "message": message}
 
 
 def read_relaxation(document: dict[str, Any]) -> Relaxed | Failure:

@@ -27,14 +27,12 @@ from workflows.finished import write_json
 from workflows.guards import Reason, RelaxationFailure, check_physical
 from workflows.relax import Relaxer, RelaxMaker, ready_structure
 from workflows.vasp_result import bare, mp2020_correction, structure_of
-from workflows.vasp_stage import finish, own_folder
+from workflows.vasp_stage import COMPARABLE, finish, incar_updates_problem, own_folder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 START_FILE = "start.json"
-COMPARABLE = ("ENCUT", "GGA", "METAGGA", "IVDW", "LHFCALC", "LDAU", "LDAUU", "LDAUTYPE", "LASPH")
-"""INCAR tags that decide the energy scale: a run in which they are not the input set's is no energy of this method."""
 
 
 @dataclass
@@ -165,7 +163,7 @@ def check_vasp() -> None:
     Raises
     ------
     UnknownMethodError
-        no executable, or no folder of POTCARs
+        no executable, no folder of POTCARs, or atomate2's settings change what decides the energy scale
     """
     import shlex
 
@@ -182,6 +180,8 @@ def check_vasp() -> None:
         raise UnknownMethodError(
             "method 'vasp' needs your POTCARs: set PMG_VASP_PSP_DIR (pymatgen's `pmg config -p` makes such a folder)"
         )
+    if problem := incar_updates_problem():
+        raise UnknownMethodError(f"method 'vasp' has the Materials Project's settings: {problem}")
 
 
 def _fingerprint(structure: Structure, maker: VaspMaker) -> str:

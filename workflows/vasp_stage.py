@@ -22,6 +22,8 @@ from workflows.vasp_result import bare, custodian_log, last_valid_structure, sum
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+COMPARABLE = ("ENCUT", "GGA", "METAGGA", "IVDW", "LHFCALC", "LDAU", "LDAUU", "LDAUTYPE", "LASPH")
+"""INCAR tags that decide the energy scale: a run in which they are not the input set's is no energy of this method."""
 STAGE_FILE = "stage.json"
 LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's folder
 MONITOR_EVERY = 60.0  # s between two looks of custodian's monitors at a running VASP
@@ -57,7 +59,8 @@ def finish(
     Raises
     ------
     RelaxationFailure
-        the stage is not converged, was stopped before the batch job's end, or VASP gave no readable result
+        the stage is not converged, was stopped before the batch job's end, or VASP gave no readable result; or this
+        machine's settings would change the energy scale, and nothing was begun
     """
     from custodian.custodian import ReturnCodeError, ValidationError
 
@@ -66,6 +69,8 @@ def finish(
         if (folder / STAGE_FILE).is_file():
             result: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text())
             return result
+        if problem := incar_updates_problem():
+            raise RelaxationFailure("inconsistent", f"{stage} was not begun: {problem}", structure)
         attempts = len(list(folder.parent.glob(f"{stage}.attempt*")))
         if folder.exists():
             _end_orphans(folder)
@@ -149,6 +154,23 @@ def _stage_maker(stage: str, settings: Settings) -> Any:
     }
     maker.stop_children_kwargs = {"handle_unsuccessful": False}  # judged here, with the reason
     return maker
+
+
+def incar_updates_problem() -> str | None:
+    """Return what is wrong with this machine's `VASP_INCAR_UPDATES`, None where nothing is.
+
+    atomate2 writes them into the INCAR before its copy of what the input set wrote, so that no look at a run finds them.
+    """
+    from atomate2 import SETTINGS
+
+    updates = {str(tag).upper(): value for tag, value in SETTINGS.VASP_INCAR_UPDATES.items()}  # as pymatgen's Incar
+    foreign = [f"{tag} = {updates[tag]}" for tag in COMPARABLE if tag in updates]
+    if not foreign:
+        return None
+    return (
+        f"atomate2's VASP_INCAR_UPDATES set {', '.join(foreign)}, which decides the energy scale; take it out of "
+        "ATOMATE2_VASP_INCAR_UPDATES or ~/.atomate2.yaml (parallel settings, such as NCORE and KPAR, may stay)"
+    )
 
 
 def _end_orphans(folder: Path) -> None:

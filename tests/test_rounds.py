@@ -1,0 +1,98 @@
+"""What a closing round records; whole campaigns are in test_loop and in tests/faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Structure
+
+from ccdcgan_al import round_step
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.errors import MixedMethodsError
+from ccdcgan_al.hull import build_hull
+from ccdcgan_al.types import Method, Relaxed
+from launchpad import rounds
+from launchpad.configure import open_launchpad
+from launchpad.driver import check_version
+from launchpad.store import CampaignStore
+from tests.faults.conftest import few_seeds
+from workflows.documents import of_one_method, relaxation_document
+from workflows.relax import method_of
+
+CAMPAIGN = Campaign("Bi-Se", strategy="random", rounds=0, seed_count=8)
+OLD = Method("sevennet", "SevenNet 7net-0", "0.12.1")
+NEW = replace(OLD, version="0.13.0")
+
+
+def results(store: CampaignStore, methods: Sequence[Method]) -> dict[str, dict[str, object] | None]:
+    """Return a result for each seed, by these methods in turn."""
+    names = [document["structure_id"] for document in store.documents(CAMPAIGN.campaign_id)]
+    starts = {candidate.structure_id: candidate.structure for candidate in store.candidates(CAMPAIGN.campaign_id, 0)}
+    return {
+        name: relaxation_document(name, relaxed(starts[name], method))
+        for name, method in zip(names, methods, strict=True)
+    }
+
+
+def relaxed(structure: Structure, method: Method) -> Relaxed:
+    return Relaxed(structure, -3.7, method, 1, 0.0, converged=True)
+
+
+@pytest.fixture
+def store(fresh_mongo_uri: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignStore:
+    """A campaign whose seeds are on the LaunchPad."""
+    monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", fresh_mongo_uri)
+    monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
+    open_launchpad(config_folder)
+    store = CampaignStore(fresh_mongo_uri)
+    store.add_campaign(CAMPAIGN)
+    rounds.begin(CAMPAIGN, store)
+    return store
+
+
+def test_a_round_closes_on_results_of_two_versions(store: CampaignStore) -> None:
+    came = results(store, [OLD] * 5 + [NEW] + [OLD] * 2)
+    for _ in range(2):  # the worker may die in a close, which is then run again
+        rounds.close_round.original(CAMPAIGN.campaign_id, 0, 0, came)  # type: ignore[attr-defined]
+    state, reason = store.state(CAMPAIGN.campaign_id)
+    assert "one method" not in str(reason)
+    assert state != "stopped"
+    (refused,) = store.documents(CAMPAIGN.campaign_id, state="failed")
+    assert (refused["structure_id"], refused["reason"]) == ("Bi-Se-r0-0005", "inconsistent")
+    assert f"relaxed by {NEW}, its campaign's energies are of {OLD}: they share no hull" in refused["message"]
+    assert refused["relaxation"]["energy_per_atom"] == -3.7
+    (closed,) = store.round_documents(CAMPAIGN.campaign_id)
+    assert (closed["state"], closed["relaxed"], closed["failures"]) == ("closed", 7, {"inconsistent": 1})
+    assert build_hull(store.phases(CAMPAIGN.campaign_id, 0), CAMPAIGN.elements).method == OLD
+
+
+def test_what_a_campaign_has_decides_and_else_what_most_of_a_batch_are_of(store: CampaignStore) -> None:
+    came = [document for document in results(store, [OLD, *[NEW] * 7]).values() if document]
+    assert [document["state"] for document in of_one_method(came, None)] == ["relaxed"] * 7 + ["failed"]
+    assert [document["state"] for document in of_one_method(came, OLD)] == ["relaxed"] + ["failed"] * 7
+    assert of_one_method(came[:1], OLD) == came[:1]
+    assert of_one_method([], OLD) == []
+    failed = {**came[0], "state": "failed", "method": {"name": "sevennet"}}
+    assert of_one_method([failed], NEW) == [failed]
+    assert store.recorded_method(CAMPAIGN.campaign_id) is None
+    store.record(CAMPAIGN.campaign_id, of_one_method(came, None))
+    assert store.recorded_method(CAMPAIGN.campaign_id) == NEW
+
+
+def test_a_campaign_is_not_gone_on_with_by_another_version(store: CampaignStore) -> None:
+    installed = method_of("sevennet")
+    check_version(CAMPAIGN, store)  # nothing is recorded yet
+    came = [document for document in results(store, [replace(installed, version="0.0.1")] * 8).values() if document]
+    store.record(CAMPAIGN.campaign_id, came)
+    said = r"has energies of sevennet \(SevenNet 7net-0 0.0.1, .* installed is sevennet .*; install that version again"
+    with pytest.raises(MixedMethodsError, match=said):
+        check_version(CAMPAIGN, store)
+
+
+def test_a_campaign_is_gone_on_with_by_the_same_version(store: CampaignStore) -> None:
+    came = [document for document in results(store, [method_of("sevennet")] * 8).values() if document]
+    store.record(CAMPAIGN.campaign_id, came)
+    check_version(CAMPAIGN, store)
