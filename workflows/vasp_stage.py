@@ -22,7 +22,10 @@ from workflows.vasp_result import bare, custodian_log, last_valid_structure, sum
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-COMPARABLE = ("ENCUT", "GGA", "METAGGA", "IVDW", "LHFCALC", "LDAU", "LDAUU", "LDAUTYPE", "LASPH")
+COMPARABLE = (
+    *("ENCUT", "PREC", "ISPIN", "GGA", "METAGGA", "IVDW", "LUSE_VDW", "LHFCALC", "LASPH"),
+    *("LDAU", "LDAUU", "LDAUJ", "LDAUL", "LDAUTYPE"),
+)
 """INCAR tags that decide the energy scale: a run in which they are not the input set's is no energy of this method."""
 STAGE_FILE = "stage.json"
 LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's folder
