@@ -17,12 +17,11 @@ import numpy as np
 
 from ccdcgan_al.corrections import mp2020_correction_per_atom
 from ccdcgan_al.errors import HullError, MixedMethodsError
-from ccdcgan_al.sanity import sanity
-from ccdcgan_al.seen import group_structures, structure_matcher
+from ccdcgan_al.seen import group_structures
 from ccdcgan_al.types import HullEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from pymatgen.core import Composition, Structure
@@ -104,14 +103,12 @@ class Hull:
         It is the lowest of the group, or the lowest reference or seed where that lies within `DEGENERATE` of it: a
         generated copy of a known phase, lower by what a relaxation scatters, does not stand for the phase.
         """
-        return [
-            self.entries[number] for number in sorted(self._representative(group) for group in self._groups(within))
-        ]
+        return [self.entries[number] for number in sorted(self._representative(group) for group in self.groups(within))]
 
     def on_hull(self) -> list[tuple[HullEntry, tuple[str, ...]]]:
         """Return the phases on the hull, one a group of matching structures, with the ids of all of its group."""
         found = []
-        for group in self._groups(METASTABLE):
+        for group in self.groups(METASTABLE):
             if self.entries[group[0]].energy_above_hull <= ON_HULL:
                 ids = tuple(self.entries[number].structure_id for number in group)
                 found.append((self.entries[self._representative(group)], ids))
@@ -120,7 +117,7 @@ class Hull:
     def duplicates(self) -> dict[str, str]:
         """Return, by structure_id, which of `unique_entries` stands for a phase within 0.1 eV/atom of the hull that is none of them."""
         found = {}
-        for group in self._groups(METASTABLE):
+        for group in self.groups(METASTABLE):
             own = self._representative(group)
             found.update(
                 {self.phases[number].structure_id: self.phases[own].structure_id for number in group if number != own}
@@ -137,7 +134,7 @@ class Hull:
         ]
         return known[0] if known else group[0]
 
-    def _groups(self, within: float) -> list[list[int]]:
+    def groups(self, within: float) -> list[list[int]]:
         """Positions of phases that match, a list a group, lowest energy first.
 
         Generated phases farther above the hull than `within` (eV/atom) are left out, unless they are correction-driven.
@@ -247,49 +244,6 @@ def _test(hull: Hull, points: _Points) -> None:
                     f"({entry.formula}) has {own:.4f} eV/atom above hull, put back it gets {put_back:.4f}, by linear "
                     f"programming {found:.4f}; wanted the same within {SELF_TEST} eV/atom"
                 )
-
-
-def claimed_phases(
-    hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str] | None = None
-) -> list[tuple[HullEntry, str | None]]:
-    """Return the generated phases that nobody put in, on the hull or close to it, each with what speaks against it.
-
-    Parameters
-    ----------
-    hull : with the generated phases in it
-    known : structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set; matched by structure, not
-        by formula
-    within : largest energy above the uncorrected hull (eV/atom)
-    unstable : structure_id -> reason, of phases that a second relaxation from a small distortion did not give back
-
-    Returns
-    -------
-    list of (HullEntry, reason or None)
-        The lowest of each group of matching structures, none of a group that holds a reference or a seed, none that is
-        on a hull through the corrections only; lowest energy above hull first. The reason is that of
-        `ccdcgan_al.sanity.sanity`, or of `unstable`.
-    """
-    matcher = structure_matcher()
-    same: dict[str, list[Structure]] = defaultdict(list)
-    for structure in [*known, *(phase.structure for phase in hull.phases if phase.origin != "generated")]:
-        same[structure.composition.element_composition.reduced_formula].append(structure)
-    found = []
-    for group in hull._groups(within):  # noqa: SLF001 (the module's own class)
-        entry, structure = hull.entries[group[0]], hull.phases[group[0]].structure
-        if entry.energy_above_hull > within + ON_HULL or entry.correction_driven:
-            continue
-        if any(hull.phases[number].origin != "generated" for number in group):
-            continue
-        if not any(matcher.fit(other, structure) for other in same[entry.formula]):
-            found.append((entry, sanity(structure, hull.elements) or (unstable or {}).get(entry.structure_id)))
-    return sorted(found, key=lambda claim: (claim[0].energy_above_hull, claim[0].structure_id))
-
-
-def new_phases(
-    hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str] | None = None
-) -> list[HullEntry]:
-    """Return those of `claimed_phases` that nothing speaks against."""
-    return [entry for entry, problem in claimed_phases(hull, known, within, unstable) if problem is None]
 
 
 def _one_method(phases: Sequence[Phase]) -> None:

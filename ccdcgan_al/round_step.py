@@ -14,8 +14,9 @@ from typing import Any
 from pymatgen.core import Structure
 
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.claims import new_phases
 from ccdcgan_al.generate import LEARNING_STRATEGIES, Example, Proposals, propose
-from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull, new_phases
+from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
 from ccdcgan_al.sanity import distort
 from ccdcgan_al.seeds import Seed, choose_seeds
 from ccdcgan_al.seen import structure_matcher

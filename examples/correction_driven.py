@@ -8,7 +8,8 @@ Run: python examples/correction_driven.py
 
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.hull import build_hull, new_phases
+from ccdcgan_al.claims import new_phases
+from ccdcgan_al.hull import build_hull
 from ccdcgan_al.types import Method, Phase
 
 METHOD = Method("by hand", "energies made up for this example", "1")

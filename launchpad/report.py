@@ -10,9 +10,10 @@ from typing import Any
 
 from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.claims import claimed_phases
 from ccdcgan_al.confirmation import ELSEWHERE, confirming_hull, relaxed_elsewhere
 from ccdcgan_al.errors import CcdcganError
-from ccdcgan_al.hull import DEGENERATE, NEAR_HULL, ON_HULL, Hull, build_hull, claimed_phases
+from ccdcgan_al.hull import DEGENERATE, NEAR_HULL, ON_HULL, Hull, build_hull
 from ccdcgan_al.sanity import DISPLACEMENT, RETURNED, STRAIN
 from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL
 from ccdcgan_al.selection import MIN_COVALENT_RATIO, MIN_DISTANCE

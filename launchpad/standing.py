@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al import __version__
+from ccdcgan_al.claims import new_phases
 from ccdcgan_al.confirmation import ELSEWHERE, relaxed_elsewhere
-from ccdcgan_al.hull import METASTABLE, ON_HULL, new_phases
+from ccdcgan_al.hull import METASTABLE, ON_HULL
 from ccdcgan_al.sanity import does_not_return
 from workflows.documents import Failure, read_relaxation
 

@@ -11,8 +11,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al import seen
+from ccdcgan_al.claims import claimed_phases, new_phases
 from ccdcgan_al.errors import HullError, MixedMethodsError
-from ccdcgan_al.hull import build_hull, claimed_phases, new_phases, self_test
+from ccdcgan_al.hull import build_hull, self_test
 from ccdcgan_al.types import Method, Origin, Phase
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"

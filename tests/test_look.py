@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from typer.testing import CliRunner
 
-from ccdcgan_al.hull import structure_matcher
+from ccdcgan_al.seen import structure_matcher
 from launchpad.cli.main import app
 from launchpad.references import functional_of
 from tests.small_campaign import COPY, FAILS

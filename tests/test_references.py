@@ -16,9 +16,10 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from typer.testing import CliRunner
 
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.claims import new_phases
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
-from ccdcgan_al.hull import build_hull, new_phases
-from ccdcgan_al.seeds import read_structures
+from ccdcgan_al.hull import build_hull
+from ccdcgan_al.structure_files import read_structures
 from ccdcgan_al.types import Candidate, Method, Phase, Relaxed
 from launchpad.cli.main import app
 from launchpad.configure import open_launchpad

@@ -56,7 +56,7 @@ class Choices:
         ------
         CcdcganError, ValueError : with one line that says what is wrong
         """
-        from ccdcgan_al.seeds import read_structures
+        from ccdcgan_al.structure_files import read_structures
         from workflows.methods import check_method
 
         elements = parse_chemical_system(self.chemical_system)
