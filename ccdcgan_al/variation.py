@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al.covalent import covalent_radii
 from ccdcgan_al.lattice_latent import MAX_LENGTH
 from ccdcgan_al.seeds import within
 from ccdcgan_al.structure_factors import MAX_SITES
 
 MOST_EXCHANGED = 3  # pairs of unlike atoms, or atoms of one kind, that a neighbour differs by
 SLIPS = (0.0, 1 / 3, 1 / 2, 2 / 3)  # of the two lattice vectors in the layer
-LARGEST_GAP = 1.5  # Å along an axis that no atom lies in, from which on there are layers to slip
+LEAST_GAP = 1.5  # Å along an axis that no atom lies in, from which on there are layers to slip
 
 
 @dataclass(frozen=True)
@@ -104,22 +105,18 @@ def _replace(structure: Structure, elements: Sequence[str], generator: np.random
         symbols[k] = other
     if len(set(symbols)) == 1:
         return None
-    before, after = (_size(atoms) for atoms in ([site.specie.symbol for site in structure], symbols))
-    return Structure(structure.lattice.scale(structure.volume * after / before), symbols, structure.frac_coords)
-
-
-def _size(symbols: Sequence[str]) -> float:
-    """Sum of the covalent spheres' volumes; gases have no molar volume that says how large they are in a crystal."""
-    from pymatgen.analysis.local_env import CovalentRadius
-
-    return sum(CovalentRadius.radius[Element(symbol).symbol] ** 3 for symbol in symbols)
+    replaced = Structure(structure.lattice, symbols, structure.frac_coords)
+    # covalent spheres: gases have no molar volume that says how large they are in a crystal
+    before, after = (float((covalent_radii(cell) ** 3).sum()) for cell in (structure, replaced))
+    replaced.scale_lattice(structure.volume * after / before)
+    return replaced
 
 
 def _slip(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
     """Let all that lies on one side of the widest gap along an axis slip in the layer; None where no axis has such a gap."""
     del elements
     gaps = [_widest_gap(structure, axis) for axis in range(3)]
-    axes = [axis for axis in range(3) if gaps[axis][0] >= LARGEST_GAP]
+    axes = [axis for axis in range(3) if gaps[axis][0] >= LEAST_GAP]
     if not axes:
         return None
     axis = int(generator.choice(axes))
@@ -136,7 +133,7 @@ def _slip(structure: Structure, elements: Sequence[str], generator: np.random.Ge
 
 
 def _widest_gap(structure: Structure, axis: int) -> tuple[float, float]:
-    """Width (Å) of the widest slab between lattice planes that holds no atom's centre, and where it ends (fractional)."""
+    """Width (Å) of the widest slab between lattice planes that holds no atom's centre, and its middle (fractional)."""
     heights = np.sort(structure.frac_coords[:, axis] % 1.0)
     gaps = np.diff(heights, append=heights[0] + 1.0)
     widest = int(np.argmax(gaps))
