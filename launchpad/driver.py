@@ -30,6 +30,7 @@ FIRST_RELAXATION_GUESS = 5.0  # s on one core, before any has been timed (measur
 FIRST_CLOSE_GUESS = 90.0  # s from the last relaxation of a round to the first of the next
 CONFIRMATIONS_GUESS = 15
 DATABASE_PATIENCE = 3600.0  # s to wait for a named server that does not answer
+ENDED_SECONDS = 15.0  # s for which all must have ended: `lpad detect_lostruns --rerun` leaves a Firework FIZZLED for a moment
 
 
 class InterruptedCampaignError(CcdcganError, RuntimeError):
@@ -151,6 +152,7 @@ def _watch(
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("seeds", total=planned, left="")
+        seen_going = time.monotonic()
         while True:
             try:
                 for name in workers.check():
@@ -162,6 +164,7 @@ def _watch(
                 later = (campaign.rounds + 1 - len(rounds)) * campaign.per_round + CONFIRMATIONS_GUESS
                 total = max(done + relaxing, last_known + later)
                 left = _seconds_left(store, campaign, settings.workers, total - done, len(rounds))
+                running = store.state(campaign.campaign_id)[0] == "running"
             except (MongoError, PyMongoError):
                 _await_database(settings, store.uri, console)
                 continue
@@ -171,13 +174,15 @@ def _watch(
                 raise InterruptedCampaignError(
                     f"the workflows of {campaign.campaign_id} are no longer on the LaunchPad"
                 )
-            if all(workflow["ended"] for workflow in workflows):
+            if not all(workflow["ended"] for workflow in workflows):
+                seen_going = time.monotonic()
+            elif not running or time.monotonic() - seen_going > ENDED_SECONDS:
                 progress.update(bar, total=done, left="")
                 break
             if paused := [workflow["name"] for workflow in workflows if workflow["state"] == "PAUSED"]:
                 raise InterruptedCampaignError(f"the workflow {paused[0]!r} is paused; lpad resume_wflows wakes it")
             time.sleep(POLL_SECONDS)
-    if store.state(campaign.campaign_id)[0] == "running":
+    if running:
         raise CcdcganError(_fizzled(launchpad, [fw_id for workflow in workflows for fw_id in workflow["nodes"]]))
 
 

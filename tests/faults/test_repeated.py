@@ -75,6 +75,26 @@ def test_two_workers_close_the_same_round_at_once(scene: Scene, undisturbed: Und
 
 
 @pytest.mark.slow
+def test_a_closing_that_is_fizzled_and_rerun_seconds_later_does_not_end_the_command(
+    scene: Scene, undisturbed: Undisturbed
+) -> None:
+    scene.environment.setenv("FAULTS_SLOW", "launchpad.store:CampaignStore.save_hull:4")
+
+    def disturb() -> None:
+        scene.wait_for(lambda: scene.state_of_closing("round 0") == "RUNNING")
+        closing = scene.closing("round 0")
+        (launch,) = scene.launches(fw_id=closing)
+        scene.launchpad().mark_fizzled(launch["launch_id"])  # what `lpad detect_lostruns --rerun` does first
+        assert all(found["ended"] for found in workflows_of(scene.launchpad(), SMALL.campaign_id))
+        time.sleep(3)  # several looks of the command, which sees nothing that would go on
+        scene.lpad("rerun_fws", "-i", str(closing))
+
+    scene.run(disturb)
+    assert scene.recorded() == undisturbed.recorded
+    assert scene.counts() == undisturbed.counts
+
+
+@pytest.mark.slow
 def test_fireworks_that_are_run_again_after_the_end_change_nothing(scene: Scene, undisturbed: Undisturbed) -> None:
     scene.run()
     launchpad = scene.launchpad()
