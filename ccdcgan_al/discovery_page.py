@@ -23,7 +23,7 @@ GOALS = {  # issue's wording -> (figure of the JSON, key in it, at least)
     "within 50 meV/atom, times `one-shot`": ("acceleration_over_one_shot", "0.05", 1.5),
     "S.U.N. of `ccdcgan`": ("sun", "ccdcgan", 0.4),
 }
-SHOWN_CLAIMS = 30
+SHOWN = 30  # phases near the hull that are not claimed
 
 
 def page(result: dict[str, Any]) -> str:
@@ -52,11 +52,10 @@ def page(result: dict[str, Any]) -> str:
 def overview(results: Sequence[dict[str, Any]]) -> str:
     """Return the table of all systems: budget, what `random` and `ccdcgan` found, and the claims."""
     lines = [
-        "| system | budget, seeds of it | strategy | random seeds | new, <= 0 | <= 50 | <= 100 | withheld found | claims that keep their place |",
+        "| system | budget, seeds of it | strategy | random seeds | new, <= 0 | <= 50 | <= 100 | withheld found | claimed, of those near the hull |",
         "|---" * 9 + "|",
     ]
     for result in results:
-        kept = sum(claim["keeps_its_place"] is True for claim in result["claims"])
         for name in strategies_of(result):
             runs = [run for run in result["runs"] if run["strategy"] == name]
             rows = [row for run in runs for row in proposed(run)]
@@ -70,10 +69,15 @@ def overview(results: Sequence[dict[str, Any]]) -> str:
                 str(len(runs)),
                 *(f"{count} of {len(rows)}" for count in counts),
                 found,
-                f"{kept} of {len(result['claims'])}",
+                f"{len(claimed(result))} of {len(result['near_hull'])}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def claimed(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the new phases near the reference hull that keep their place under the first checking potential; what it has not checked is not claimed."""
+    return [phase for phase in result["near_hull"] if phase["keeps_its_place"]]
 
 
 def _head(result: dict[str, Any]) -> str:
@@ -102,17 +106,17 @@ def _verdicts(result: dict[str, Any]) -> str:
         for name in withheld_found(run).keys() & found.keys():
             found[name].append(f"`{run['strategy']}`")
     known = [f"{name} by {', '.join(sorted(set(by)))}" if by else f"{name} by none" for name, by in found.items()]
-    claims = [claim for claim in result["claims"] if claim["withheld"] is None]
-    on_hull = [claim for claim in claims if claim["above_hull"] <= 0]
-    kept = [claim for claim in claims if claim["keeps_its_place"]]
-    checked = f"within 25 by the checking potential {len(kept)}: {_names(kept)}"
-    if any(claim["keeps_its_place"] is None for claim in claims):
-        checked = f"not all are checked by another potential; within 25 by it {len(kept)}: {_names(kept)}"
+    near = [phase for phase in result["near_hull"] if phase["withheld"] is None]
+    on_hull = [phase for phase in near if phase["above_hull"] <= 0]
+    kept = [phase for phase in claimed(result) if phase["withheld"] is None]
+    checked = f"{len(kept)} of them claimed, within 25 by the checking potential too: {_names(kept)}"
+    if any(phase["keeps_its_place"] is None for phase in near):
+        checked += "; of the others not all are checked by it, or it relaxes them into something else"
     magnetic = "" if result["provenance"]["spec"]["spin"].startswith("none:") else ", with spin"
     lines = [
         f"- Known phases found though withheld: {'; '.join(known) or 'none was withheld'}.",
         f"- New and not withheld, on the reference hull or below it: {_names(on_hull)}.",
-        f"- New and not withheld, within 50 meV/atom of it: {len(claims)}; {checked}.",
+        f"- New and not withheld, within 50 meV/atom of it: {len(near)}; {checked}.",
         f"- To confirm by DFT{magnetic}: {f'those {len(kept)}, lowest first' if kept else 'none of them'}; nothing here is confirmed.",
     ]
     for name, figures in result["summary"].items():
@@ -125,9 +129,9 @@ def _verdicts(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _names(claims: Sequence[dict[str, Any]]) -> str:
+def _names(phases: Sequence[dict[str, Any]]) -> str:
     return (
-        ", ".join(f"{claim['formula']} {claim['space_group']} ({1000 * claim['above_hull']:.0f})" for claim in claims)
+        ", ".join(f"{phase['formula']} {phase['space_group']} ({1000 * phase['above_hull']:.0f})" for phase in phases)
         or "none"
     )
 
@@ -170,6 +174,9 @@ def _goals(result: dict[str, Any]) -> str:
         lines.append(
             f"| withheld phases within the size limits found by `ccdcgan` | {wanted} | {_verdict(found, wanted)} |"
         )
+    if near := result["near_hull"]:
+        kept = f"{len(claimed(result))} of {len(near)} do, and no other is claimed"
+        lines.append(f"| new within 50 meV/atom keep their place (within 25) by `{next(iter(near[0]['checked']), '-')}` | all | {kept} |")
     return "\n".join(lines)
 
 
@@ -233,38 +240,45 @@ def _withheld(result: dict[str, Any]) -> str:
 
 
 def _claims(result: dict[str, Any]) -> str:
-    claims = result["claims"]
-    if not claims:
+    near = result["near_hull"]
+    if not near:
         return "No unique new phase lies within 50 meV/atom of the reference hull."
-    checks = list(claims[0]["checked"])
-    below = sum(claim["above_hull"] <= 0 for claim in claims)
-    kept = sum(claim["keeps_its_place"] is True for claim in claims)
-    driven = sum(claim["correction_driven"] for claim in claims)
+    below = sum(phase["above_hull"] <= 0 for phase in near)
+    driven = sum(phase["correction_driven"] for phase in near)
+    kept, others = claimed(result), [phase for phase in near if not phase["keeps_its_place"]]
     judged = (
-        f"{kept} are within 25 meV/atom of the hull of the first checking potential too"
-        if checks
-        else "**no other potential has checked them**"
+        f"{len(kept)} are within 25 meV/atom of the hull of the first checking potential too, and these alone are claimed"
+        if near[0]["checked"]
+        else "**no other potential has checked them, so none is claimed**"
     )
     text = (
-        f"{len(claims)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull, {below} of them on or below it; "
+        f"{len(near)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull, {below} of them on or below it; "
         f"{judged}; {driven} would be on the hull with MP2020 corrections but are not. Energies above each potential's own reference hull in "
         "meV/atom (-: that potential relaxes it into another structure, or not at all). **None is confirmed by DFT, which every one would need**, "
         "with spin where the page says so; the cells are in the JSON."
     )
+    parts = [text, _phases(kept)] if kept else [text]
+    if others:
+        parts += ["### Near the hull by the campaign's potential alone, not claimed", _phases(others[:SHOWN])]
+    if len(others) > SHOWN:
+        parts.append(f"{len(others) - SHOWN} more are in the JSON.")
+    return "\n\n".join(parts)
+
+
+def _phases(phases: Sequence[dict[str, Any]]) -> str:
+    checks = list(phases[0]["checked"])
     headings = ["formula", "group", "sites", "above hull", *checks, "first found by"]
-    lines = [text, "", f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
-    for claim in claims[:SHOWN_CLAIMS]:
-        energies = [claim["above_hull"], *(claim["checked"][name] for name in checks)]
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+    for phase in phases:
+        energies = [phase["above_hull"], *(phase["checked"][name] for name in checks)]
         cells = [
-            f"{claim['formula']}{' (withheld)' if claim['withheld'] else ''}",
-            claim["space_group"],
-            str(claim["n_sites"]),
+            f"{phase['formula']}{' (withheld)' if phase['withheld'] else ''}",
+            phase["space_group"],
+            str(phase["n_sites"]),
             *("-" if energy is None else f"{1000 * energy:.0f}" for energy in energies),
-            claim["name"],
+            phase["name"],
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    if len(claims) > SHOWN_CLAIMS:
-        lines.append(f"\n{len(claims) - SHOWN_CLAIMS} more are in the JSON.")
     return "\n".join(lines)
 
 

@@ -41,8 +41,9 @@ def test_codec_speed_is_measured(direction: str) -> None:
     assert line["met"] is None
     assert [row["structures"] for row in line["rows"]] == [5, 10]
     assert line["growth"]["fast"] > 0
-    for row in line["rows"]:  # its seconds are rounded to thousandths
-        assert row["seconds"] == pytest.approx(row["structures"] / row["per second"], abs=6e-4)
+    for row in line["rows"]:  # its seconds are rounded to thousandths, structures a second to tenths
+        most, least = (row["structures"] / (row["per second"] + error) for error in (-0.051, 0.051))
+        assert least - 6e-4 <= row["seconds"] <= most + 6e-4
 
 
 def test_a_table_says_the_goal() -> None:
@@ -271,7 +272,7 @@ def test_shipped_relaxed_set(tmp_path: Path) -> None:
     assert len(structures) > 500
     assert about["method"]["calculator"] == "SevenNet 7net-0"
     assert "CC BY 4.0" in about["licence"]
-    assert {item.kind for item in structures} == {"element", "aflow", "binary", "ternary", "random"}
+    assert {item.kind for item in structures} == {"element", "aflow", "binary", "ternary", "random", "campaign"}
     lowest = {
         symbol: min(i.formation_energy for i in structures if i.relaxed.symbol_set == (symbol,))
         for symbol in ("Bi", "Se")

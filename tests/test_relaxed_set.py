@@ -14,7 +14,7 @@ from ccdcgan_al.starting_pool import Start
 from ccdcgan_al.types import Method, Relaxed
 from workflows.guards import RelaxationFailure
 from workflows.relaxed_cache import RelaxedCache
-from workflows.relaxed_set import relax_pool, relaxed_set
+from workflows.relaxed_set import extended_set, relax_pool, relaxed_set
 
 
 @dataclass
@@ -59,6 +59,23 @@ def test_a_data_set(tmp_path: Path) -> None:
     assert [item.formation_energy for item in structures] == pytest.approx([0, 0, -0.5, -0.5])
     assert structures[2].family == structures[3].family == "AB-221"
     assert structures[2].relaxed == pool()[2].structure
+
+
+def test_a_data_set_is_extended_by_what_is_no_copy(tmp_path: Path) -> None:
+    cache = RelaxedCache(tmp_path / "cache")
+    write_set(relaxed_set(relax_pool(pool(), cache, StandInRelaxer()), ("Bi", "Se")), tmp_path / "set.json.gz")
+    structures, about = read_set(tmp_path / "set.json.gz")
+    zincblende = Structure.from_spacegroup("F-43m", Lattice.cubic(6.2), ["Bi", "Se"], [[0] * 3, [0.25] * 3])
+    cache.relax(zincblende.get_primitive_structure(), StandInRelaxer())
+    cache.relax(Structure(Lattice.cubic(3.5), ["Bi", "Te"], [[0] * 3, [0.5] * 3]), StandInRelaxer())
+    data = extended_set(structures, about, cache.documents(), ("Bi", "Se"))
+    assert data["left_out"] == {"copy": 4, "no crystal": 2, "unphysical": 2}  # those of the data set are in the cache
+    assert [item["label"] for item in data["structures"][:4]] == [item.label for item in structures]
+    (added,) = data["structures"][4:]
+    assert added["kind"] == "campaign"
+    assert added["formation_energy"] == pytest.approx(-0.5)
+    assert data["references"] == {"Bi": -4.0, "Se": -3.0}
+    assert data["method"] == about["method"]
 
 
 def test_two_methods_are_refused(tmp_path: Path) -> None:

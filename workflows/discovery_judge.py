@@ -1,6 +1,6 @@
-"""What the runs of a `Discovery` found: every relaxed structure against the reference hull, and its claims under other potentials.
+"""What the runs of a `Discovery` found: every relaxed structure against the reference hull, and what is near it under other potentials.
 
-It proposes nothing, and relaxes nothing but the claims.
+What another potential does not leave there is not claimed. It proposes nothing, and relaxes nothing but what is new and near the hull.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workflows.discovery import Discovery, phase_of
 from workflows.documents import package_versions, read_relaxation
 from workflows.methods import relaxer
 
-KEEPS_WITHIN = 0.025  # eV/atom above the hull of the potential that checks: a claim keeps its place
+KEEPS_WITHIN = 0.025  # eV/atom above the hull of the potential that checks: what keeps its place, and is claimed
 CHECKS = ("sevennet-l3i5", "chgnet")  # the first decides; CHGNet without the MP2020 corrections that it contains
 
 
@@ -34,7 +34,7 @@ class Judge:
     Attributes
     ----------
     discovery : the experiment
-    checks : methods that relax the claims again
+    checks : methods that relax what is new and near the hull again
     """
 
     discovery: Discovery
@@ -44,7 +44,7 @@ class Judge:
         """Everything a report needs of the runs that have relaxed something of their own, whole or not, as plain JSON."""
         discovery, reference = self.discovery, self.discovery.reference
         runs: list[dict[str, Any]] = []
-        claims: dict[str, Phase] = {}
+        near: dict[str, Phase] = {}
         for strategy in strategies:
             for seed in seeds:
                 file = discovery.file_of(strategy, seed)
@@ -53,7 +53,7 @@ class Judge:
                     if not any(row["round"] for row in run["candidates"]):
                         continue  # it has relaxed nothing but seeds so far
                     runs.append(run)
-                    claims |= {f"{strategy}-{seed}/{phase.structure_id}": phase for phase in found}
+                    near |= {f"{strategy}-{seed}/{phase.structure_id}": phase for phase in found}
         return {
             "chemical_system": discovery.spec.chemical_system,
             "elements": list(discovery.spec.elements),
@@ -66,7 +66,7 @@ class Judge:
             "reference": list(self._reference()),
             "reference_failed": reference.failed,
             "runs": runs,
-            "claims": self._claims(claims),
+            "near_hull": self._near_hull(near),
             "provenance": self._provenance(),
         }
 
@@ -96,12 +96,12 @@ class Judge:
         }
 
     def run(self, document: dict[str, Any]) -> tuple[dict[str, Any], list[Phase]]:
-        """Place what a run relaxed, in the order it was relaxed; returns its claims too: new, within 50 meV/atom of the reference hull."""
+        """Place what a run relaxed, in the order it was relaxed; returns what is new and near the reference hull too."""
         reference = self.discovery.reference
         known = SeenStructures(
             phase.structure for phase in reference.hull.phases if phase.structure_id not in reference.withheld
         )
-        rows, claims = [], []
+        rows, near = [], []
         for stage in document["rounds"]:
             for item in stage["candidates"]:
                 stored = self.discovery.cache.find(Structure.from_dict(item["start"]), self.discovery.relax)
@@ -118,7 +118,7 @@ class Judge:
                 if row["state"] == "relaxed":
                     known.add(result.structure)
                 if row["new"] and row["above_hull"] <= NEAR_HULL + ON_HULL:
-                    claims.append(phase)
+                    near.append(phase)
                 rows.append(row)
         return {
             "strategy": document["strategy"],
@@ -130,7 +130,7 @@ class Judge:
             ],
             "failures": dict(sorted(Counter(row["reason"] for row in rows if row["state"] == "failed").items())),
             "candidates": rows,
-        }, claims
+        }, near
 
     def _place(self, phase: Phase, known: SeenStructures) -> dict[str, Any]:
         """Where a relaxed structure lies, which withheld phase it is, and whether it is new: generated, and no copy of what is known."""
@@ -163,18 +163,18 @@ class Judge:
         hull = self.discovery.reference.hull
         return hull.energy_above(phase, corrected=True) <= ON_HULL < hull.energy_above(phase)
 
-    def _claims(self, claims: dict[str, Phase]) -> list[dict[str, Any]]:
-        """Claimed phases, lowest first, one of each kind over all runs, with their place under the checking potentials."""
+    def _near_hull(self, near: dict[str, Phase]) -> list[dict[str, Any]]:
+        """New phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
         groups = SeenStructures()
         hulls = {method: self._hull_of(method) for method in self.checks}
-        above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in claims.items()}
+        above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}
         rows = []
-        for name in sorted(claims, key=lambda name: (above[name], name)):
-            structure = claims[name].structure
+        for name in sorted(near, key=lambda name: (above[name], name)):
+            structure = near[name].structure
             if groups.holds(structure):
                 continue
             groups.add(structure)
-            checked = {method: self._checked(method, hull, claims[name]) for method, hull in hulls.items()}
+            checked = {method: self._checked(method, hull, near[name]) for method, hull in hulls.items()}
             decides = checked.get(self.checks[0]) if self.checks else None
             rows.append(
                 {
@@ -185,7 +185,7 @@ class Judge:
                     "above_hull": _number(above[name]),
                     "withheld": self._withheld(structure),
                     "checked": checked,
-                    "correction_driven": self._correction_driven(claims[name]),
+                    "correction_driven": self._correction_driven(near[name]),
                     "keeps_its_place": None if decides is None else decides <= KEEPS_WITHIN,
                     "lattice": structure.lattice.matrix.round(5).tolist(),
                     "sites": [[site.specie.symbol, *site.frac_coords.round(5).tolist()] for site in structure],

@@ -9,17 +9,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ccdcgan_al.benchmarks.relaxed_set import LICENCE, plain
+from pymatgen.core import Structure
+
+from ccdcgan_al.benchmarks.relaxed_set import LICENCE, LabelledStructure, plain
 from ccdcgan_al.families import merged_families
 from ccdcgan_al.generate import structure_family
 from ccdcgan_al.sanity import sanity
+from ccdcgan_al.seen import SeenStructures
+from ccdcgan_al.starting_pool import Start
 from ccdcgan_al.types import Relaxed
 from workflows.documents import read_relaxation
 from workflows.relaxed_cache import RelaxedCache
 
 if TYPE_CHECKING:
-    from ccdcgan_al.starting_pool import Start
     from workflows.relax import RelaxMaker
+
+_Kept = tuple[Start, Structure, float]  # what was relaxed, what it became, eV/atom
 
 
 def relax_pool(pool: Sequence[Start], cache: RelaxedCache, maker: RelaxMaker) -> Iterable[tuple[Start, dict[str, Any]]]:
@@ -48,27 +53,95 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
         Relaxations of two methods, or none of an element.
     """
     left_out: Counter[str] = Counter()
-    kept: list[tuple[Start, Relaxed]] = []
+    kept: list[_Kept] = []
     about: dict[str, Any] = {}
     for start, document in relaxations:
         result = read_relaxation(document)
         if not isinstance(result, Relaxed):
             left_out[result.reason] += 1
             continue
-        this = {key: document[key] for key in ("method", "maker", "versions")}
-        about = about or this
-        if this["method"] != about["method"]:
-            raise ValueError(f"one data set, one method: got {this['method']} beside {about['method']}")
+        about = about or _about(document)
+        _same_method(document["method"], about["method"])
         if sanity(result.structure, elements) is not None:
             left_out["no crystal"] += 1
             continue
-        kept.append((start, result))
-    references = {symbol: _reference(symbol, [result for _, result in kept]) for symbol in elements}
-    energies = [_formation_energy(result, references) for _, result in kept]
-    structures = [result.structure for _, result in kept]
+        kept.append((start, result.structure, result.energy_per_atom))
+    return _collected(kept, about, left_out, elements)
+
+
+def extended_set(
+    structures: Sequence[LabelledStructure],
+    about: dict[str, Any],
+    documents: Iterable[dict[str, Any]],
+    elements: Sequence[str],
+) -> dict[str, Any]:
+    """Return a data set and what a cache holds beside it: every relaxation by the same Maker of these elements that is no copy of what is there.
+
+    Parameters
+    ----------
+    structures, about : the data set, as `ccdcgan_al.benchmarks.relaxed_set.read_set` returns it
+    documents : of a cache of relaxations, each with its `start`; their kind is ``campaign``, their label the relaxation's
+    elements : symbols of the system
+
+    Returns
+    -------
+    dict
+        As `relaxed_set`; copies are counted among what was left out.
+
+    Raises
+    ------
+    ValueError
+        A relaxation by the same Maker has another method, one of another version for instance.
+    """
+    references: dict[str, float] = about["references"]
+    left_out = Counter(about["left_out"])
+    kept = [
+        (
+            Start(item.start, item.kind, item.label),
+            item.relaxed,
+            item.formation_energy + _of_elements(item.relaxed, references),
+        )
+        for item in structures
+    ]
+    seen = SeenStructures(item.relaxed for item in structures)
+    for document in documents:
+        start = Structure.from_dict(document["start"])
+        if document["maker"] != about["maker"] or not set(start.symbol_set) <= set(elements):
+            continue
+        result = read_relaxation(document)
+        if not isinstance(result, Relaxed):
+            left_out[result.reason] += 1
+            continue
+        _same_method(document["method"], about["method"])
+        if sanity(result.structure, elements) is not None:
+            left_out["no crystal"] += 1
+        elif seen.holds(result.structure):
+            left_out["copy"] += 1
+        else:
+            seen.add(result.structure)
+            kept.append((Start(start, "campaign", document["structure_id"]), result.structure, result.energy_per_atom))
+    return _collected(kept, about, left_out, elements)
+
+
+def _about(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: document[key] for key in ("method", "maker", "versions")}
+
+
+def _same_method(method: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if method != wanted:
+        raise ValueError(f"one data set, one method: got {method} beside {wanted}")
+
+
+def _collected(
+    kept: Sequence[_Kept], about: dict[str, Any], left_out: Counter[str], elements: Sequence[str]
+) -> dict[str, Any]:
+    """Formation energies and families of relaxed structures, as one document."""
+    references = {symbol: _reference(symbol, kept) for symbol in elements}
+    energies = [energy - _of_elements(structure, references) for _, structure, energy in kept]
+    structures = [structure for _, structure, _ in kept]
     families = merged_families(structures, [structure_family(structure) for structure in structures], energies)
     return {
-        **about,
+        **_about(about),
         "references": references,
         "licence": LICENCE,
         "left_out": dict(sorted(left_out.items())),
@@ -78,24 +151,23 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
                 "kind": start.kind,
                 "family": family,
                 "formation_energy": round(energy, 5),
-                "relaxed": plain(result.structure),
+                "relaxed": plain(structure),
                 "start": plain(start.structure),
             }
-            for (start, result), energy, family in zip(kept, energies, families, strict=True)
+            for (start, structure, _), energy, family in zip(kept, energies, families, strict=True)
         ],
     }
 
 
-def _reference(symbol: str, results: Sequence[Relaxed]) -> float:
+def _reference(symbol: str, kept: Sequence[_Kept]) -> float:
     """Lowest energy of an element (eV/atom)."""
-    own = [result.energy_per_atom for result in results if result.structure.symbol_set == (symbol,)]
+    own = [energy for _, structure, energy in kept if structure.symbol_set == (symbol,)]
     if not own:
         raise ValueError(f"no relaxed structure of {symbol} alone: formation energies need one")
     return min(own)
 
 
-def _formation_energy(result: Relaxed, references: dict[str, float]) -> float:
-    fractions = result.structure.composition.fractional_composition
-    return result.energy_per_atom - sum(
-        fraction * references[element.symbol] for element, fraction in fractions.items()
-    )
+def _of_elements(structure: Structure, references: dict[str, float]) -> float:
+    """Energy (eV/atom) that a structure's elements have apart."""
+    fractions = structure.composition.fractional_composition
+    return sum(float(fraction) * references[element.symbol] for element, fraction in fractions.items())

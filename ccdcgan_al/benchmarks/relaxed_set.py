@@ -26,7 +26,7 @@ class LabelledStructure:
     Attributes
     ----------
     label : prototype's label, or the number of a random draw
-    kind : ``element``, ``aflow``, ``binary``, ``ternary`` (of a table) or ``random``
+    kind : ``element``, ``aflow``, ``binary``, ``ternary`` (of a table), ``random`` or ``campaign`` (chosen by a strategy of `benchmark discovery`)
     family : what must not be split between training and held-out structures
     formation_energy : eV/atom, against the data set's own elements
     relaxed, start : the structure after and before relaxation

@@ -183,8 +183,8 @@ def discovery(
         "discovery-work"
     ),
     out: Annotated[Path | None, typer.Option(help="folder for JSON, page and plots of the system")] = None,
-    only_report: Annotated[bool, typer.Option(help="tell what is there, run nothing but the check of claims")] = False,
-    check: Annotated[bool, typer.Option(help="relax what is claimed by 7net-l3i5 and CHGNet too")] = True,
+    only_report: Annotated[bool, typer.Option(help="tell what is there, run nothing but that check")] = False,
+    check: Annotated[bool, typer.Option(help="relax what is near the hull by 7net-l3i5 and CHGNet too")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Every strategy on the same references, seeds, budget and relaxer: what it finds, and how fast."""
@@ -297,16 +297,27 @@ def relaxed_set(
     table: Annotated[Path | None, typer.Option(help="csv with material_id, pretty_formula and cif: prototypes")] = None,
     ternaries: Annotated[int, typer.Option(min=0, help="prototypes of its ternaries")] = 900,
     draws: Annotated[int, typer.Option(min=0, help="random crystals")] = 220,
+    extend: Annotated[
+        Path | None, typer.Option(help="a data set, to which what the cache holds beside it is added; relaxes nothing")
+    ] = None,
 ) -> None:
     """Make the Bi-Se data set of `benchmark constraint` again: hours of relaxations; a stopped run goes on."""
-    from ccdcgan_al.benchmarks.relaxed_set import write_set
+    from ccdcgan_al.benchmarks.relaxed_set import read_set, write_set
     from ccdcgan_al.starting_pool import starting_pool
     from workflows.relax import RelaxMaker
     from workflows.relaxed_cache import RelaxedCache
-    from workflows.relaxed_set import relax_pool
+    from workflows.relaxed_set import extended_set, relax_pool
     from workflows.relaxed_set import relaxed_set as collect
 
     elements = ("Bi", "Se")
+    if extend is not None:
+        structures, about = read_set(extend)
+        data = extended_set(structures, about, RelaxedCache(folder).documents(), elements)
+        write_set(data, out)
+        typer.echo(
+            f"{len(data['structures'])} structures in {out}, {len(structures)} of them from {extend}; left out: {data['left_out']}"
+        )
+        return
     pool = starting_pool(elements, table, ternaries, draws)
     data = collect(relax_pool(pool, RelaxedCache(folder), RelaxMaker()), elements)
     write_set(data, out)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OVERVIEW = """Written by `ccdcgan-al benchmark discovery` from the JSON files beside it; `docs/discovery.md` has the experiment and what is counted.
 Counts are added up over random seeds: unique new phases within 0, 50 and 100 meV/atom of the reference hull, of all relaxations after the seeds.
-Withheld phases are those within 20 sites and 10 Å. Claims, of all strategies of a system: within 50 meV/atom, and within 25 by `7net-l3i5`."""
+Withheld phases are those within 20 sites and 10 Å. Near the hull, of all strategies of a system: within 50 meV/atom; claimed: within 25 by `7net-l3i5` too."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def measure_discovery(
     experiment : what the user chose
     out : folder of JSON, page and plots; None: nothing is written
     only_report : tell what is there, run nothing but the check
-    check : relax the claims by other potentials too
+    check : relax what is near the hull by other potentials too
     maker : in place of the relaxer of the spec's method
     """
     from ccdcgan_al.discovery_report import with_figures
