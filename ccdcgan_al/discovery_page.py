@@ -76,7 +76,7 @@ def overview(results: Sequence[dict[str, Any]]) -> str:
 
 
 def claimed(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the new phases near the reference hull that keep their place under the first checking potential; what it has not checked is not claimed."""
+    """Return the new phases near the reference hull that keep their place under the first checking potential, which has to have checked them."""
     return [phase for phase in result["near_hull"] if phase["keeps_its_place"]]
 
 
@@ -176,7 +176,9 @@ def _goals(result: dict[str, Any]) -> str:
         )
     if near := result["near_hull"]:
         kept = f"{len(claimed(result))} of {len(near)} do, and no other is claimed"
-        lines.append(f"| new within 50 meV/atom keep their place (within 25) by `{next(iter(near[0]['checked']), '-')}` | all | {kept} |")
+        lines.append(
+            f"| new within 50 meV/atom keep their place (within 25) by `{next(iter(near[0]['checked']), '-')}` | all | {kept} |"
+        )
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ from ccdcgan_al import seeds
 from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.random_search import random_structures
 
-Kind = Literal["element", "aflow", "binary", "ternary", "random"]
+Kind = Literal["element", "aflow", "binary", "ternary", "random", "campaign"]
 MAX_SITES, MAX_LENGTH = seeds.MAX_SITES, seeds.MAX_LENGTH
 _SIZE_BIAS = 30  # sites by which a structure moves back through the whole pool: small, cheap ones come somewhat earlier
 

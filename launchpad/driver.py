@@ -30,7 +30,9 @@ FIRST_RELAXATION_GUESS = 5.0  # s on one core, before any has been timed (measur
 FIRST_CLOSE_GUESS = 90.0  # s from the last relaxation of a round to the first of the next
 CONFIRMATIONS_GUESS = 15
 DATABASE_PATIENCE = 3600.0  # s to wait for a named server that does not answer
-ENDED_SECONDS = 15.0  # s for which all must have ended: `lpad detect_lostruns --rerun` leaves a Firework FIZZLED for a moment
+ENDED_SECONDS = (
+    15.0  # s for which all must have ended: `lpad detect_lostruns --rerun` leaves a Firework FIZZLED for a moment
+)
 
 
 class InterruptedCampaignError(CcdcganError, RuntimeError):

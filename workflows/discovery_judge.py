@@ -164,7 +164,7 @@ class Judge:
         return hull.energy_above(phase, corrected=True) <= ON_HULL < hull.energy_above(phase)
 
     def _near_hull(self, near: dict[str, Phase]) -> list[dict[str, Any]]:
-        """New phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
+        """Return the new phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
         groups = SeenStructures()
         hulls = {method: self._hull_of(method) for method in self.checks}
         above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}

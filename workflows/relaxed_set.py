@@ -135,7 +135,7 @@ def _same_method(method: dict[str, Any], wanted: dict[str, Any]) -> None:
 def _collected(
     kept: Sequence[_Kept], about: dict[str, Any], left_out: Counter[str], elements: Sequence[str]
 ) -> dict[str, Any]:
-    """Formation energies and families of relaxed structures, as one document."""
+    """Put formation energies and families of relaxed structures into one document."""
     references = {symbol: _reference(symbol, kept) for symbol in elements}
     energies = [energy - _of_elements(structure, references) for _, structure, energy in kept]
     structures = [structure for _, structure, _ in kept]

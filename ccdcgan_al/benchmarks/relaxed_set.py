@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al.starting_pool import Kind
+
 SHIPPED = Path(__file__).parent / "data" / "bi-se-7net-0.json.gz"
 LICENCE = (
     "Prototypes: AFLOW library as shipped by pymatgen (Mehl et al., Comput. Mater. Sci. 136, S1 (2017)); Materials Project, CC BY 4.0 "
@@ -33,7 +35,7 @@ class LabelledStructure:
     """
 
     label: str
-    kind: str
+    kind: Kind
     family: str
     formation_energy: float
     relaxed: Structure

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 OVERVIEW = """Written by `ccdcgan-al benchmark discovery` from the JSON files beside it; `docs/discovery.md` has the experiment and what is counted.
 Counts are added up over random seeds: unique new phases within 0, 50 and 100 meV/atom of the reference hull, of all relaxations after the seeds.
-Withheld phases are those within 20 sites and 10 Å. Near the hull, of all strategies of a system: within 50 meV/atom; claimed: within 25 by `7net-l3i5` too."""
+Withheld phases are those within 20 sites and 10 Å. Near the hull, of all strategies of a system: within 50 meV/atom; claimed are those within 25 by
+`7net-l3i5` too."""
 
 
 @dataclass(frozen=True)
