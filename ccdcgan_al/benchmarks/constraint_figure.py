@@ -44,7 +44,7 @@ def constraint_figure(runs: Sequence[dict[str, Any]]) -> Figure:
     curve.set(
         xlabel="structures learnt from", ylabel="MAE on held-out families (meV/atom)", xscale="log", ylim=(0, None)
     )
-    curve.set_xticks(sizes, [str(size) for size in sizes])
+    curve.set_xticks(sizes, [str(size) for size in sizes], rotation=45)  # 400 and 500 stand close
     curve.minorticks_off()
     curve.legend()
 
