@@ -248,6 +248,50 @@ def test_what_a_torn_write_leaves_is_repaired(
     assert launchpad.workflows.count_documents({"locked": True}) == 0
 
 
+def test_a_lock_that_a_worker_elsewhere_left_is_broken(
+    config_folder: Path, launchpad: LaunchPad, fresh_mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "TORN_SECONDS", 1.0)
+    (fw_id,) = _add(launchpad, _firework("count", category="elsewhere", spec={"campaign_id": "c"}))
+    _, launch_id = launchpad.checkout_fw(FWorker(), "/elsewhere", fw_id=fw_id)
+    with LocalWorkers(config_folder, fresh_mongo_uri, relaxation_workers=1) as local:
+        done = {"state": "COMPLETED", "action": FWAction().to_dict()}
+        launchpad.workflows.update_one({"nodes": fw_id}, {"$set": {"locked": True}})
+        launchpad.launches.update_one({"launch_id": launch_id}, {"$set": done})
+        local.check()
+        assert launchpad.workflows.count_documents({"locked": True}) == 1  # it may be a live worker's
+        _wait(lambda: local.check() == [] and _state(launchpad, fw_id) == "COMPLETED", seconds=40)
+    assert launchpad.workflows.count_documents({"locked": True}) == 0
+
+
+def test_a_lock_is_broken_only_where_it_was_held_before_and_nothing_changed(launchpad: LaunchPad) -> None:
+    stale, live, new = (_add(launchpad, _firework("count"))[0] for _ in range(3))
+    launchpad.workflows.update_many({"nodes": {"$in": [stale, live]}}, {"$set": {"locked": True}})
+    held = recovery.sweep(launchpad, {})
+    assert len(held) == 2
+    launchpad.workflows.update_one({"nodes": live}, {"$set": {"updated_on": datetime.now(UTC)}})
+    launchpad.workflows.update_one({"nodes": new}, {"$set": {"locked": True}})
+    recovery.sweep(launchpad, held)
+    locked = launchpad.workflows.find({"locked": True}, {"nodes": 1})
+    assert sorted(workflow["nodes"] for workflow in locked) == [[live], [new]]
+
+
+def test_a_silent_checkout_that_was_torn_is_made_ready_and_a_job_that_waits_is_left_alone(launchpad: LaunchPad) -> None:
+    torn, queued, begun = (_add(launchpad, _firework("count", spec={"campaign_id": "c"}))[0] for _ in range(3))
+    for fw_id in (queued, begun):
+        launchpad.reserve_fw(FWorker(), "/queue", fw_id=fw_id)
+    before = {fw_id: launchpad.fireworks.find_one({"fw_id": fw_id}) for fw_id in (torn, begun)}
+    for fw_id, firework in before.items():
+        launchpad.checkout_fw(FWorker(), "/elsewhere", fw_id=fw_id)
+        # as if its worker had died when the launch was written, and not yet that the Firework runs
+        launchpad.fireworks.replace_one({"fw_id": fw_id}, {**firework, "state": "RESERVED"})
+    assert recovery.recover_silent_runs(launchpad) == []
+    assert recovery.recover_silent_runs(launchpad, silent=-60) == [torn, begun]
+    assert [_state(launchpad, fw_id) for fw_id in (torn, queued, begun)] == ["READY", "RESERVED", "READY"]
+    states = {launch["fw_id"]: launch["state"] for launch in launchpad.launches.find()}
+    assert states == {torn: "FIZZLED", queued: "RESERVED", begun: "FIZZLED"}
+
+
 def test_sigterm_waits_for_a_write_to_the_launchpad(tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys, threading, time
