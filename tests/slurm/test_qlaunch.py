@@ -182,6 +182,10 @@ def _cancel_one(store: CampaignStore, cluster: SlurmCluster, one: str) -> int:
     )
     if launch is None:
         return 0
+    fw_id = launch["fw_id"]
+    # its workflow knows, so the job is within no write that this would tear
+    if store.database["workflows"].find_one({f"fw_states.{fw_id}": "RUNNING", "locked": {"$exists": False}}) is None:
+        return 0
     for line in cluster.run("squeue", "--noheader", "--states=R", "-o", "%i %Z").splitlines():
         job_id, folder = line.split(maxsplit=1)
         if Path(folder) in Path(launch["launch_dir"]).parents:
