@@ -188,7 +188,8 @@ def _watch(
                 raise InterruptedCampaignError(f"the workflow {paused[0]!r} is paused; lpad resume_wflows wakes it")
             time.sleep(POLL_SECONDS)
     if running:
-        raise CcdcganError(_why(launchpad, [fw_id for workflow in workflows for fw_id in workflow["nodes"]]))
+        nodes = [fw_id for workflow in workflows for fw_id in workflow["nodes"]]
+        raise CcdcganError(_why(launchpad, nodes, campaign.campaign_id))
 
 
 def _await_database(settings: Settings, uri: str, console: Console) -> None:
@@ -248,8 +249,17 @@ def _pairs(rounds: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str,
     return [(a, b) for a, b in pairwise(rounds) if "closed" in a]
 
 
-def _why(launchpad: LaunchPad, nodes: list[int]) -> str:
-    """Why a workflow ended without ending its campaign: the last lines of the first Firework that fizzled."""
+def _why(launchpad: LaunchPad, nodes: list[int], campaign_id: str) -> str:
+    """Why a workflow ended without ending its campaign: what is defused, or the last lines of the first Firework that fizzled.
+
+    A closing Firework takes a relaxation that fizzled, and waits for one that somebody defused.
+    """
+    defused = launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "DEFUSED"}, {"fw_id": 1}).sort("fw_id", 1)
+    if ids := ",".join(str(document["fw_id"]) for document in defused):
+        return (
+            f"Fireworks {ids} are DEFUSED, and their round waits for them: lpad reignite_fws -i {ids} and the same command again "
+            f"relax them, ccdcgan-al stop {campaign_id} ends the campaign without them"
+        )
     for document in launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "FIZZLED"}).sort("fw_id", -1):
         for launch_id in reversed(document["launches"]):
             launch = launchpad.launches.find_one({"launch_id": launch_id}) or {}
