@@ -91,9 +91,9 @@ def test_both_kinds_run_and_a_worker_keeps_its_modules_between_fireworks(
     with LocalWorkers(config_folder, fresh_mongo_uri, relaxation_workers=1, training_threads=2) as local:
         pids = local.pids
         assert sorted(pids) == ["relaxation-1", "training-1"]
-        environments = {name: psutil.Process(pid).environ() for name, pid in pids.items()}
         _wait(lambda: all(_state(launchpad, fw_id) == "COMPLETED" for fw_id in relaxed + trained))
         assert local.check() == []
+        environments = {name: psutil.Process(pid).environ() for name, pid in pids.items()}
         assert {os.getsid(pid) for pid in pids.values()} == set(pids.values())
     assert environments["relaxation-1"]["OMP_NUM_THREADS"] == "1"
     assert environments["training-1"]["OMP_NUM_THREADS"] == "2"
