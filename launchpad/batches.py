@@ -104,7 +104,7 @@ def _missing(launchpad: LaunchPad, batch_id: str) -> list[int] | None:
 
 
 def workflows_of(launchpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
-    """Return name, state, Fireworks and whether they have ended of a campaign's workflows, oldest first.
+    """Return name, state, Fireworks, whether they have ended and whether one of them waits, of a campaign's workflows, oldest first.
 
     A workflow of which something was withdrawn is DEFUSED for FireWorks while the rest of it still runs.
     """
@@ -112,6 +112,7 @@ def workflows_of(launchpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]
     found = list(launchpad.workflows.find({"metadata.campaign_id": campaign_id}, shown).sort("_id", 1))
     for workflow in found:
         states = set(workflow.pop("fw_states").values())
+        workflow["waits"] = "WAITING" in states
         workflow["ended"] = workflow["state"] in ENDED and not states & {"READY", "RESERVED", "RUNNING"}
     return found
 
@@ -127,13 +128,14 @@ def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
     """Take back the relaxations of a campaign that nobody has begun, and return the ids of their structures.
 
     Their Fireworks are DEFUSED and cut from their batch's closing one, which so runs, and records, as soon as those
-    that had begun are back; a batch of which nothing had begun is DEFUSED as a whole. May be repeated.
+    that had begun are back; a batch of which nothing had begun is DEFUSED as a whole. So is cut, and closed, what has ended
+    but for relaxations that somebody defused. May be repeated.
     """
     from fireworks.core.launchpad import WFLock
 
     taken: list[str] = []
     for found in workflows_of(launchpad, campaign_id):
-        if found["ended"]:
+        if found["ended"] and not found["waits"]:
             continue
         with WFLock(launchpad, found["nodes"][0]):
             workflow = launchpad.get_wf_by_fw_id_lzyfw(found["nodes"][0])

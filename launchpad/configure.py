@@ -41,6 +41,9 @@ WITH_ADDRESS = ("my_launchpad.yaml", "jobflow.yaml", "environment.sh")
 RECORD = ".written.json"
 """In the folder: what was written last, so that an edited file is known."""
 
+LOCK_EXPIRATION_SECONDS = 60
+"""How long this process waits for a workflow's lock before it breaks it; its workers: WFLOCK_EXPIRATION_SECS in FW_config.yaml."""
+
 Queue = Literal["slurm", "pbs", "sge"]
 
 
@@ -214,11 +217,14 @@ def check_config(folder: Path) -> list[str]:
 def open_launchpad(folder: Path) -> LaunchPad:
     """Return the LaunchPad of a config folder; one that was never used gets its counters and indexes first.
 
-    FireWorks asks for `lpad reset` here, which also wipes; this does not.
+    FireWorks asks for `lpad reset` here, which also wipes; this does not. From then on this process breaks a lock that a dead
+    worker left: FireWorks reads FW_config.yaml when it is imported, before the folder is known.
     """
     from fireworks import LaunchPad
+    from fireworks.core.launchpad import WFLock
     from pymongo.errors import DuplicateKeyError, PyMongoError
 
+    WFLock.__init__.__defaults__ = (LOCK_EXPIRATION_SECONDS, True)
     try:
         launchpad = LaunchPad.from_file(str(folder / "my_launchpad.yaml"))
         if launchpad.fw_id_assigner.find_one() is None:

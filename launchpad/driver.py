@@ -154,7 +154,7 @@ def _watch(
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("seeds", total=planned, left="")
-        seen_going = time.monotonic()
+        ended_since: float | None = None
         while True:
             try:
                 for name in workers.check():
@@ -169,6 +169,7 @@ def _watch(
                 running = store.state(campaign.campaign_id)[0] == "running"
             except (MongoError, PyMongoError):
                 _await_database(settings, store.uri, console)
+                ended_since = None
                 continue
             stage = _stage(rounds, relaxing, campaign)
             progress.update(bar, completed=done, total=total, description=stage, left=f"about {left / 60:.0f} min left")
@@ -177,15 +178,18 @@ def _watch(
                     f"the workflows of {campaign.campaign_id} are no longer on the LaunchPad"
                 )
             if not all(workflow["ended"] for workflow in workflows):
-                seen_going = time.monotonic()
-            elif not running or time.monotonic() - seen_going > ENDED_SECONDS:
-                progress.update(bar, total=done, left="")
-                break
+                ended_since = None
+            else:
+                ended_since = ended_since or time.monotonic()
+                if not running or time.monotonic() - ended_since > ENDED_SECONDS:
+                    progress.update(bar, total=done, left="")
+                    break
             if paused := [workflow["name"] for workflow in workflows if workflow["state"] == "PAUSED"]:
                 raise InterruptedCampaignError(f"the workflow {paused[0]!r} is paused; lpad resume_wflows wakes it")
             time.sleep(POLL_SECONDS)
     if running:
-        raise CcdcganError(_fizzled(launchpad, [fw_id for workflow in workflows for fw_id in workflow["nodes"]]))
+        nodes = [fw_id for workflow in workflows for fw_id in workflow["nodes"]]
+        raise CcdcganError(_why(launchpad, nodes, campaign.campaign_id))
 
 
 def _await_database(settings: Settings, uri: str, console: Console) -> None:
@@ -245,8 +249,17 @@ def _pairs(rounds: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str,
     return [(a, b) for a, b in pairwise(rounds) if "closed" in a]
 
 
-def _fizzled(launchpad: LaunchPad, nodes: list[int]) -> str:
-    """Why a workflow ended without ending its campaign: the last lines of the first Firework that fizzled."""
+def _why(launchpad: LaunchPad, nodes: list[int], campaign_id: str) -> str:
+    """Why a workflow ended without ending its campaign: what is defused, or the last lines of the first Firework that fizzled.
+
+    A closing Firework takes a relaxation that fizzled, and waits for one that somebody defused.
+    """
+    defused = launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "DEFUSED"}, {"fw_id": 1}).sort("fw_id", 1)
+    if ids := ",".join(str(document["fw_id"]) for document in defused):
+        return (
+            f"Fireworks {ids} are DEFUSED, and their round waits for them: lpad reignite_fws -i {ids} and the same command again "
+            f"relax them, ccdcgan-al stop {campaign_id} ends the campaign without them"
+        )
     for document in launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "FIZZLED"}).sort("fw_id", -1):
         for launch_id in reversed(document["launches"]):
             launch = launchpad.launches.find_one({"launch_id": launch_id}) or {}

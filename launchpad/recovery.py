@@ -1,7 +1,7 @@
 """Fireworks that dead workers left behind, and how they are made ready again. It starts and ends no process.
 
 Dead is a local worker that no longer holds the lock of its folder, or one, wherever it is, that has given no sign of life
-for half an hour. What a worker that was killed within a write leaves torn is repaired beside.
+for half an hour. What a worker that was killed within a write leaves torn is repaired beside, a lock that it held is broken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_LOSSES = (
     3  # a Firework that took so many workers down with it (memory, a crash in native code) is a failure of its own
 )
-TORN_SECONDS = 60.0  # a checkout takes milliseconds: RESERVED for longer without a launch, its worker died in it
+TORN_SECONDS = 60.0  # a write takes milliseconds; RESERVED without a launch, or locked, for longer: its worker died
 SILENT_SECONDS = 1800.0  # a worker gives a sign of life every 300 s (PING_TIME_SECS in FW_config.yaml)
 LOCK_SECONDS = 20.0  # FireWorks holds a workflow's lock for well under a second
 UNFINISHED: dict[str, object] = {
@@ -71,16 +71,36 @@ def recover_lost_runs(launchpad: LaunchPad, launches: Path, *, reason: str, coun
     return sorted(set(ready))
 
 
+def sweep(launchpad: LaunchPad, held: dict[object, object]) -> dict[object, object]:
+    """Mend what dead workers, wherever they were, left behind; return the locks that are held, for the next sweep.
+
+    A lock that may be a live worker's stays, and its workflow is left for the next sweep: nothing here waits for it.
+
+    Parameters
+    ----------
+    held : what the sweep before returned, at least `TORN_SECONDS` ago; one of these that is still held, and whose workflow has
+        not changed, is broken
+    """
+    locks = _locks(launchpad)
+    _break(launchpad, [key for key, updated in locks.items() if held.get(key, key) == updated])
+    release_torn_checkouts(launchpad)
+    recover_silent_runs(launchpad)
+    repair(launchpad, UNFINISHED)
+    return locks
+
+
 def recover_silent_runs(launchpad: LaunchPad, silent: float = SILENT_SECONDS) -> list[int]:
     """Make Fireworks ready again whose worker, wherever it is, has given no sign of life for so long; return their ids.
 
     As `lpad detect_lostruns --rerun --refresh`, but for campaigns alone, and no Firework is FIZZLED for a moment, in which
     the closing of its round could start without it. The refresh tells a Firework of a launch that ended while its worker
-    was killed before it could.
+    was killed before it could. And a Firework that is still RESERVED while its launch runs is lost too, where `lpad` sees none:
+    its worker died between the two writes. (RESERVED with a RESERVED launch it waits in the queue of a cluster.)
     """
-    ours = {"spec.campaign_id": {"$exists": True}, "state": "RUNNING"}
+    ours = {**_unlocked(launchpad), "spec.campaign_id": {"$exists": True}, "state": {"$in": ["RUNNING", "RESERVED"]}}
     launch_ids, fw_ids, _ = launchpad.detect_lostruns(expiration_secs=silent, query=ours, refresh=True)
-    launches = launchpad.launches.find({"launch_id": {"$in": launch_ids}, "fw_id": {"$in": fw_ids}})
+    torn = launchpad.fireworks.distinct("fw_id", {**ours, "state": "RESERVED"})
+    launches = launchpad.launches.find({"launch_id": {"$in": launch_ids}, "fw_id": {"$in": [*fw_ids, *torn]}})
     reason = f"its worker has given no sign of life for {silent:.0f} s"
     ready = [_give_back(launchpad, launch["launch_id"], launch["fw_id"], reason) for launch in launches]
     return sorted({fw_id for given in ready for fw_id in given})
@@ -93,7 +113,8 @@ def _give_back(launchpad: LaunchPad, launch_id: int, fw_id: int, reason: str, *,
     ready: list[int] = []
     firework = launchpad.fireworks.find_one({"fw_id": fw_id}, {"state": 1, "launches": 1, "archived_launches": 1})
     verdict = reason
-    current = firework and (not firework["launches"] or launch_id in firework["launches"])
+    archived = firework and launch_id in firework.get("archived_launches", [])
+    current = firework and not archived and (not firework["launches"] or launch_id in firework["launches"])
     if current and firework["state"] in ("RUNNING", "RESERVED"):
         if not (count and _losses(launchpad, firework) + 1 >= MAX_LOSSES):
             # before the launch is marked: a Firework that is FIZZLED for a moment would start its children
@@ -114,24 +135,34 @@ def _losses(launchpad: LaunchPad, firework: dict) -> int:
 def release_torn_checkouts(launchpad: LaunchPad) -> None:
     """Make Fireworks ready whose worker died between reserving them and writing the launch."""
     before = datetime.now(UTC) - timedelta(seconds=TORN_SECONDS)
-    for firework in launchpad.fireworks.find(
-        {"state": "RESERVED", "launches": [], "updated_on": {"$lt": before}}, {"fw_id": 1}
-    ):
+    torn = {**_unlocked(launchpad), "state": "RESERVED", "launches": [], "updated_on": {"$lt": before}}
+    for firework in launchpad.fireworks.find(torn, {"fw_id": 1}):
         if not launchpad.launches.find_one({"fw_id": firework["fw_id"], "state": {"$in": ["RESERVED", "RUNNING"]}}):
             launchpad.rerun_fw(firework["fw_id"])
 
 
 def _break_stale_locks(launchpad: LaunchPad) -> None:
-    """Unlock and refresh workflows that stay locked, and unchanged, for `LOCK_SECONDS`; FireWorks itself never does."""
-
-    def locked() -> dict[object, object]:
-        return {wf["_id"]: wf.get("updated_on") for wf in launchpad.workflows.find({"locked": True}, {"updated_on": 1})}
-
-    stale, deadline = locked(), time.monotonic() + LOCK_SECONDS
+    """Unlock and refresh workflows that stay locked, and unchanged, for `LOCK_SECONDS`."""
+    stale, deadline = _locks(launchpad), time.monotonic() + LOCK_SECONDS
     while stale and time.monotonic() < deadline:
         time.sleep(0.5)
-        now = locked()
+        now = _locks(launchpad)
         stale = {key: updated for key, updated in stale.items() if now.get(key, key) == updated}
+    _break(launchpad, list(stale))
+
+
+def _locks(launchpad: LaunchPad) -> dict[object, object]:
+    """Return the workflows that are locked now, and when they were last changed."""
+    return {wf["_id"]: wf.get("updated_on") for wf in launchpad.workflows.find({"locked": True}, {"updated_on": 1})}
+
+
+def _unlocked(launchpad: LaunchPad) -> dict[str, object]:
+    """Return a query for Fireworks whose workflow is not locked."""
+    return {"fw_id": {"$nin": launchpad.workflows.distinct("nodes", {"locked": True})}}
+
+
+def _break(launchpad: LaunchPad, stale: list[object]) -> None:
+    """Unlock and refresh workflows."""
     for key in stale:
         logger.warning("a workflow was left locked by a worker that died; unlocked")
         launchpad.workflows.update_one({"_id": key}, {"$unset": {"locked": True}})

@@ -216,7 +216,7 @@ def _record(store: CampaignStore, campaign: Campaign, relaxations: dict[str, dic
 
 def _lost(structure_id: str, method: str) -> dict[str, Any]:
     """Return the document of a relaxation that gave nothing back."""
-    return failure_document(structure_id, "lost", "its Firework fizzled or was defused", method)
+    return failure_document(structure_id, "lost", "its Firework fizzled or was withdrawn", method)
 
 
 def _set_aside_withheld(store: CampaignStore, campaign: Campaign) -> None:

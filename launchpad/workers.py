@@ -88,6 +88,7 @@ class LocalWorkers:
         self._workers: list[_Worker] = []
         self._launchpad: LaunchPad | None = None
         self._swept = 0.0
+        self._locks: dict[object, object] = {}
 
     def __enter__(self) -> Self:
         self.start()
@@ -124,7 +125,7 @@ class LocalWorkers:
         return recovered
 
     def check(self) -> list[str]:
-        """Restart workers that died, make their Fireworks ready again, and return their names.
+        """Restart workers that died, make their Fireworks ready again, and return their names; every minute look for others' dead.
 
         Raises
         ------
@@ -148,9 +149,7 @@ class LocalWorkers:
                 )
             elif time.monotonic() - self._swept > recovery.TORN_SECONDS:
                 self._swept = time.monotonic()
-                recovery.release_torn_checkouts(self._pad)
-                recovery.recover_silent_runs(self._pad)
-                recovery.repair(self._pad, recovery.UNFINISHED)
+                self._locks = recovery.sweep(self._pad, self._locks)
         except PyMongoError as error:
             raise MongoError(f"MongoDB does not answer any more: {redact(error).split(', Timeout:')[0]}") from None
         for worker in failed:

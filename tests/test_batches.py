@@ -16,6 +16,7 @@ from ccdcgan_al.errors import MongoError
 from ccdcgan_al.types import Candidate
 from launchpad.batches import put, relaxation_counts, split, withdraw, workflows_of
 from launchpad.configure import open_launchpad
+from launchpad.driver import _why
 from workflows.flows import relaxations_then
 from workflows.relax import RelaxMaker
 
@@ -129,6 +130,31 @@ def test_what_was_finished_before_a_stop_is_closed_at_once(launchpad: LaunchPad)
     launchpad.complete_launch(begin(launchpad), FWAction(), "COMPLETED")
     assert withdraw(launchpad, "c") == ["Bi-Se-r0-0001", "Bi-Se-r0-0002"]
     assert list(states(launchpad).values()) == ["COMPLETED", "DEFUSED", "DEFUSED", "READY"]
+
+
+def test_a_close_waits_for_what_somebody_defused_until_it_is_reignited_or_taken_back(launchpad: LaunchPad) -> None:
+    for name in ("c round 0", "c round 1"):
+        put(launchpad, name, flow, METADATA)
+    closing = []
+    for workflow in workflows_of(launchpad, "c"):
+        *relaxations, close = sorted(workflow["nodes"])
+        closing.append(close)
+        launchpad.defuse_fw(relaxations[0])
+        for fw_id, state in zip(relaxations[1:], ("COMPLETED", "FIZZLED"), strict=True):
+            _, launch = launchpad.checkout_fw(FWorker(), "/nowhere", fw_id=fw_id)
+            launchpad.complete_launch(launch, FWAction(), state)
+    assert [(found["ended"], found["waits"]) for found in workflows_of(launchpad, "c")] == [(True, True)] * 2
+    nodes = launchpad.get_fw_ids()
+    assert "Fireworks 1,5 are DEFUSED" in (said := _why(launchpad, nodes, "c"))
+    assert "lpad reignite_fws -i 1,5 and" in said
+    assert "ccdcgan-al stop c ends" in said
+    launchpad.reignite_fw(1)
+    assert launchpad.fireworks.find_one({"fw_id": 1})["state"] == "READY"
+    _, launch = launchpad.checkout_fw(FWorker(), "/nowhere", fw_id=1)
+    launchpad.complete_launch(launch, FWAction(), "COMPLETED")
+    assert launchpad.fireworks.find_one({"fw_id": closing[0]})["state"] == "READY"
+    assert withdraw(launchpad, "c") == ["Bi-Se-r0-0000"]
+    assert launchpad.fireworks.find_one({"fw_id": closing[1]})["state"] == "READY"
 
 
 def test_a_batch_that_nobody_has_begun_is_taken_back_whole(launchpad: LaunchPad) -> None:

@@ -69,6 +69,19 @@ def test_files_hold_what_was_asked_and_only_their_owner_reads_them(tmp_path: Pat
     assert shell.stdout == SECRET_URI
 
 
+def test_a_lock_that_a_dead_worker_left_is_broken_by_the_service_as_by_its_workers(
+    config_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fireworks.core.launchpad import WFLock
+
+    monkeypatch.setattr(WFLock.__init__, "__defaults__", (300, False))  # FireWorks' own
+    launchpad = open_launchpad(config_folder)
+    settings = yaml.safe_load((config_folder / "FW_config.yaml").read_text())
+    lock = WFLock(launchpad, 1)
+    assert (lock.expire_secs, lock.kill) == (settings["WFLOCK_EXPIRATION_SECS"], settings["WFLOCK_EXPIRATION_KILL"])
+    assert (lock.expire_secs, lock.kill) == (60, True)
+
+
 def test_writing_again_changes_only_what_changed(tmp_path: Path) -> None:
     folder = write_config(tmp_path, "mongodb://127.0.0.1:1/x")
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}

@@ -22,22 +22,28 @@ def run(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-def left_behind() -> set[str]:
-    """Temporary folders and servers of benchmarks, anybody's."""
-    folders = {path.name for path in Path(tempfile.gettempdir()).glob("ccdcgan-al-*")}
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this test's temporary folders, its workers' too."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def left_behind(temporary: Path) -> set[str]:
+    """Temporary folders, and servers and workers in them."""
     lines = {" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])}
-    return folders | {line for line in lines if "mongod" in line and "ccdcgan-al-benchmark-" in line}
+    return {path.name for path in temporary.glob("ccdcgan-al-*")} | {line for line in lines if str(temporary) in line}
 
 
 @pytest.mark.slow
-def test_round_size_runs_every_structure_and_compares_the_largest_with_the_smallest() -> None:
-    before = left_behind()
+def test_round_size_runs_every_structure_and_compares_the_largest_with_the_smallest(temporary: Path) -> None:
     line = run("round-size", "--sizes", "4,70", "--repeats", "1")
     assert [(row["structures"], row["workflows"], row["rounds"]) for row in line["rows"]] == [(4, 1, 2), (70, 2, 1)]
     assert line["ratio"] == pytest.approx(line["rows"][1]["total, ms"] / line["rows"][0]["total, ms"])
     assert line["met"] is None  # the goal is about other sizes
     assert line["cpu_ratio"] > 0
-    assert left_behind() <= before
+    assert left_behind(temporary) == set()
 
 
 @pytest.mark.slow
@@ -52,8 +58,7 @@ def test_overhead_relaxes_the_same_structures_both_ways() -> None:
 
 
 @pytest.mark.slow
-def test_database_measures_all_four_in_small() -> None:
-    before = left_behind()
+def test_database_measures_all_four_in_small(temporary: Path) -> None:
     line = run("database", "--count", "1000", "--kept", "40", "--new", "5", "--entries", "60")
     insertion, query, duplicates, hull = line["rows"]
     assert [row["structures"] for row in line["rows"]] == [1000, query["structures"], 40, 60]
@@ -63,7 +68,7 @@ def test_database_measures_all_four_in_small() -> None:
     assert "checked pair by pair: the same" in line["notes"][2]
     assert duplicates["figure"] > 0
     assert hull["unit"] == "s"
-    assert left_behind() <= before
+    assert left_behind(temporary) == set()
 
 
 def test_the_relaxer_of_the_benchmark_relaxes_nothing() -> None:

@@ -55,7 +55,7 @@ def _quick() -> Iterator[None]:
         monkeypatch.setitem(POTENTIALS, METHOD, Potential(METHOD, "stand-in of the fault tests", "ase", "ase"))
         monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
         monkeypatch.setattr(recovery, "LOCK_SECONDS", 8.0)
-        monkeypatch.setattr(recovery, "TORN_SECONDS", 5.0)
+        monkeypatch.setattr(recovery, "TORN_SECONDS", 8.0)
         yield
 
 

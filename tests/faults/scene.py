@@ -225,6 +225,12 @@ class Scene:
         """Wait until the closing of a stage has begun; on a fast machine it may have ended before anybody looked."""
         self.wait_for(lambda: self.state_of_closing(stage) in ("RUNNING", "COMPLETED"))
 
+    def known(self, fw_id: int, state: str) -> bool:
+        """Whether a Firework's workflow knows of its state, and nobody is within a write that a kill would tear."""
+        launchpad = self.launchpad()
+        torn = launchpad.fireworks.find_one({"state": "RESERVED"}) or launchpad.workflows.find_one({"locked": True})
+        return torn is None and launchpad.workflows.find_one({f"fw_states.{fw_id}": state}) is not None
+
     def workers(self, kind: str) -> list[psutil.Process]:
         """Processes of this command's workers of a kind."""
         found = []

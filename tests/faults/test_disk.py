@@ -27,7 +27,7 @@ def test_relaxations_are_recorded_though_the_workers_disk_is_full(scene: Scene, 
 
 @pytest.fixture
 def make_unwritable(scene: Scene) -> Iterator[Callable[[], str]]:
-    """A way to make the workers' folder refuse everything: a full tmpfs where one may mount it, else its permissions."""
+    """A way to make the workers' folder refuse everything: a full tmpfs where one may mount it, else a file in its place."""
     launches = scene.config / "launches"
     launches.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=200,mode=700", "tmpfs", str(launches)]
@@ -39,9 +39,9 @@ def make_unwritable(scene: Scene) -> Iterator[Callable[[], str]]:
                 for number in range(1000):
                     (launches / f"ballast-{number}").touch()
             return "No space left on device"
-        for folder in [launches, *filter(Path.is_dir, launches.iterdir())]:
-            folder.chmod(0o500)
-        return "Permission denied"
+        launches.rename(launches.with_name("away"))
+        launches.touch()
+        return "Not a directory"
 
     yield make
     if mounted:
@@ -50,10 +50,11 @@ def make_unwritable(scene: Scene) -> Iterator[Callable[[], str]]:
 
 def make_writable(launches: Path) -> None:
     """Undo `make_unwritable`."""
+    if launches.is_file():
+        launches.unlink()
+        launches.with_name("away").rename(launches)
     for ballast in launches.glob("ballast-*"):
         ballast.unlink()
-    for folder in [launches, *filter(Path.is_dir, launches.iterdir())]:
-        folder.chmod(0o700)
 
 
 def test_a_worker_folder_that_takes_nothing_is_named_and_the_campaign_goes_on_later(

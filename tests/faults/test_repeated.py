@@ -63,6 +63,7 @@ def test_two_workers_close_the_same_round_at_once(scene: Scene, undisturbed: Und
         scene.lpad("rerun_fws", "-i", str(closing))  # while it runs
         scene.wait_for(lambda: len(scene.launches(fw_id=closing)) == 2)
         scene.wait_for(lambda: all(launch["state"] == "COMPLETED" for launch in scene.launches(fw_id=closing)))
+        scene.wait_for(lambda: scene.known(closing, "COMPLETED"))
         other.send_signal(signal.SIGKILL)
         other.wait()
         time.sleep(2)  # it may have begun to close the next round
@@ -78,7 +79,7 @@ def test_two_workers_close_the_same_round_at_once(scene: Scene, undisturbed: Und
 def test_a_closing_that_is_fizzled_and_rerun_seconds_later_does_not_end_the_command(
     scene: Scene, undisturbed: Undisturbed
 ) -> None:
-    scene.environment.setenv("FAULTS_SLOW", "launchpad.store:CampaignStore.save_hull:4")
+    scene.environment.setenv("FAULTS_SLOW", "launchpad.store:CampaignStore.save_hull:10")
 
     def disturb() -> None:
         scene.wait_for(lambda: scene.state_of_closing("round 0") == "RUNNING")
@@ -123,7 +124,7 @@ def test_a_run_lost_elsewhere_is_found_and_rerun_by_lpad(scene: Scene, undisturb
         scene.wait_for(lambda: scene.workers("relaxation"))
         other = scene.rlaunch("relaxation")
         elsewhere = {"state": "RUNNING", "launch_dir": {"$regex": "/elsewhere-relaxation/"}}
-        scene.wait_for(lambda: scene.launches(**elsewhere))
+        scene.wait_for(lambda: any(scene.known(run["fw_id"], "RUNNING") for run in scene.launches(**elsewhere)))
         other.send_signal(signal.SIGKILL)
         other.wait()
         lost = scene.launches(**elsewhere)

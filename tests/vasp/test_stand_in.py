@@ -121,13 +121,17 @@ def test_a_walltime_stop_is_put_on_the_launchpad_again_and_goes_on(
     stand_in: Path, alloy: Structure, vasp_runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vasp_stage, "MONITOR_EVERY", 0.2)
-    monkeypatch.setenv("STAND_IN_STEP_SECONDS", "1.5")
-    monkeypatch.setenv("CCDCGAN_AL_JOB_END", str(time.time() + 100))
-    monkeypatch.setenv("CCDCGAN_AL_STOP_BEFORE", "99.5")  # so VASP is begun, and asked to stop at once
     job = VaspMaker().make(alloy, "cuau")
     job.update_metadata({"_category": "relaxation"}, dynamic=False)
-    answer: Any = relax.original(*job.function_args)  # type: ignore[attr-defined]
+    left = iter([1000.0])
+    with monkeypatch.context() as short:
+        short.setattr(vasp_stage, "MONITOR_EVERY", 0.2)
+        short.setattr(
+            vasp_stage, "_seconds_left", lambda _: next(left, 1.0)
+        )  # VASP is begun, and asked to stop at once
+        short.setenv("STAND_IN_STEP_SECONDS", "1.5")
+        short.setenv("CCDCGAN_AL_JOB_END", str(time.time() + 1000))
+        answer: Any = relax.original(*job.function_args)  # type: ignore[attr-defined]
     assert isinstance(answer, Response)
     assert "relax_1 was stopped by a STOPCAR after" in (answer.stored_data or {})["stopped"]
     assert not (tmp_path / RELAXATION_FILE).exists()
@@ -135,8 +139,6 @@ def test_a_walltime_stop_is_put_on_the_launchpad_again_and_goes_on(
     assert not (folder / "relax_1" / STAGE_FILE).exists()  # pymatgen would have called it converged
     replacement: Any = answer.replace
     assert replacement.function_args[1] == "cuau"
-    monkeypatch.setenv("STAND_IN_STEP_SECONDS", "0")
-    monkeypatch.delenv("CCDCGAN_AL_JOB_END")
     document: Any = relax.original(*replacement.function_args)  # type: ignore[attr-defined]
     assert document["state"] == "relaxed", document["message"]
     assert document["details"]["attempts"] == {"relax_1": 2, "relax_2": 1}
