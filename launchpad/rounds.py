@@ -258,8 +258,8 @@ def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
         store.starting_structures(campaign.campaign_id),
     )
     counts |= hull_counts(hull, round_number, known)
-    store.save_figures(campaign.campaign_id, figures(hull, round_number, unstable, known))
-    store.save_hull(campaign.campaign_id, round_number, hull_documents(hull, hull_changes(hull, round_number)))
+    if store.save_hull(campaign.campaign_id, round_number, hull_documents(hull, hull_changes(hull, round_number))):
+        store.save_figures(campaign.campaign_id, figures(hull, round_number, unstable, known))
     store.close_round(campaign.campaign_id, round_number, counts)
     return hull
 

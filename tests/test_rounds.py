@@ -19,6 +19,7 @@ from launchpad.configure import open_launchpad
 from launchpad.driver import check_version
 from launchpad.store import CampaignStore
 from tests.faults.conftest import few_seeds
+from tests.small_campaign import small_campaign
 from workflows.documents import of_one_method, relaxation_document
 from workflows.relax import method_of
 
@@ -96,3 +97,31 @@ def test_a_campaign_is_gone_on_with_by_the_same_version(store: CampaignStore) ->
     came = [document for document in results(store, [method_of("sevennet")] * 8).values() if document]
     store.record(CAMPAIGN.campaign_id, came)
     check_version(CAMPAIGN, store)
+
+
+@pytest.fixture
+def ended(fresh_mongo_uri: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignStore:
+    """A campaign of two rounds that has ended, to be written to."""
+    with small_campaign(fresh_mongo_uri, config_folder):
+        monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", fresh_mongo_uri)
+    return CampaignStore(fresh_mongo_uri)
+
+
+def standings(store: CampaignStore) -> dict[str, tuple[object, ...]]:
+    """Return how each structure stands against the hull."""
+    fields = ("hull_round", "energy_above_hull", "is_new_phase", "confirmed")
+    return {
+        document["structure_id"]: tuple(document.get(name) for name in fields) for document in store.structures.find()
+    }
+
+
+def test_an_old_round_that_is_closed_again_says_nothing_of_the_structures(ended: CampaignStore) -> None:
+    (campaign_id,) = ended.campaign_ids()
+    before = standings(ended)
+    for number in (0, 1):
+        rounds.close_round.original(campaign_id, number, 0, {})  # type: ignore[attr-defined]
+    assert standings(ended) == before
+    assert ended.state(campaign_id)[0] == "completed"
+    ended.structures.update_many({}, {"$unset": {"hull_round": ""}})
+    rounds.close_round.original(campaign_id, 2, 0, {})  # type: ignore[attr-defined]
+    assert standings(ended) == before
