@@ -100,7 +100,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
     returned = [document or _lost(name, campaign.method) for name, document in relaxations.items()]
-    store.record(campaign_id, returned, as_field="distortion")
+    store.record(campaign_id, of_one_method(returned, store.recorded_method(campaign_id)), as_field="distortion")
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
     unstable, known = unstable_phases(store.distorted(campaign_id)), store.starting_structures(campaign_id)
     store.save_figures(campaign_id, figures(hull, round_number, unstable, known))
@@ -113,7 +113,9 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
 def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
     """Record the confirming relaxations and end the campaign, whose last round was `round_number`."""
     store = CampaignStore.of_worker()
-    store.record(campaign_id, [document for document in relaxations.values() if document], as_field="confirmation")
+    came = [document for document in relaxations.values() if document]
+    recorded = store.recorded_method(campaign_id, field="confirmation")
+    store.record(campaign_id, of_one_method(came, recorded), as_field="confirmation")
     campaign = store.campaign(campaign_id)
     reason = _ending(store, campaign, round_number)
     try:

@@ -17,10 +17,11 @@ from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
 from launchpad.configure import open_launchpad
 from launchpad.driver import check_version
+from launchpad.report import CampaignReport
 from launchpad.store import CampaignStore
 from tests.faults.conftest import few_seeds
 from tests.small_campaign import small_campaign
-from workflows.documents import of_one_method, relaxation_document
+from workflows.documents import failure_document, of_one_method, relaxation_document
 from workflows.relax import method_of
 
 CAMPAIGN = Campaign("Bi-Se", strategy="random", rounds=0, seed_count=8)
@@ -125,3 +126,48 @@ def test_an_old_round_that_is_closed_again_says_nothing_of_the_structures(ended:
     ended.structures.update_many({}, {"$unset": {"hull_round": ""}})
     rounds.close_round.original(campaign_id, 2, 0, {})  # type: ignore[attr-defined]
     assert standings(ended) == before
+
+
+def take_back(store: CampaignStore, field: str) -> dict[str, dict[str, object]]:
+    """Forget a stage of a campaign that has ended, and return what it had left, lowest above the hull first."""
+    found = list(store.structures.find({field: {"$exists": True}}).sort("energy_above_hull", 1))
+    store.structures.update_many({}, {"$unset": {field: "", "confirmed": ""}, "$pull": {"attempts": {"kind": field}}})
+    return {document["structure_id"]: document[field] for document in found}
+
+
+def another_version(document: dict[str, object]) -> dict[str, object]:
+    method = document["method"]
+    assert isinstance(method, dict)
+    return {**document, "method": {**method, "version": "another"}}
+
+
+def test_a_distortion_that_the_machine_spoiled_refutes_nothing(ended: CampaignStore) -> None:
+    (campaign_id,) = ended.campaign_ids()
+    came: dict[str, dict[str, object] | None] = {**take_back(ended, "distortion")}
+    lost, other, third, failed, *_ = came
+    broken = failure_document(third, "calculator_error", "no memory left", "sevennet")
+    unphysical = failure_document(failed, "unphysical", "it fell apart", "sevennet")
+    came |= {lost: None, other: another_version(came[other] or {}), third: broken, failed: unphysical}
+    rounds.close_distortion.original(campaign_id, 2, came)  # type: ignore[attr-defined]
+    report = CampaignReport(ended, campaign_id)
+    assert {*came} - {*report.distorted} == {lost, other, third}
+    assert report.distorted[failed] == "slightly distorted it does not relax: unphysical"
+    reasons = {name: (ended.structures.find_one({"structure_id": name}) or {})["distortion"]["reason"] for name in came}
+    assert (reasons[lost], reasons[other], reasons[third]) == ("lost", "inconsistent", "calculator_error")
+    shown = {item["structure_id"]: item["returns"] for item in report.as_dict()["candidates"]}
+    assert [shown[name] for name in (lost, other, third)] == [None] * 3
+    new = {document["structure_id"] for document in ended.structures.find({"is_new_phase": True})}
+    assert {lost, other, third} <= new
+    assert failed not in new
+
+
+def test_a_confirmation_by_another_version_is_a_failure_and_the_others_stand(ended: CampaignStore) -> None:
+    (campaign_id,) = ended.campaign_ids()
+    came = take_back(ended, "confirmation")
+    *_, highest = came
+    came[highest] = another_version(came[highest])
+    rounds.close_confirmation.original(campaign_id, 2, came)  # type: ignore[attr-defined]
+    refused = ended.structures.find_one({"structure_id": highest}) or {}
+    assert refused["confirmation"]["reason"] == "inconsistent"
+    confirmed = {document["structure_id"] for document in ended.structures.find({"confirmed": {"$exists": True}})}
+    assert confirmed == {*came} - {highest}
