@@ -95,7 +95,7 @@ class Campaign:
         if self.round_size(spent) < 1:
             return f"the budget of {self.budget} relaxations is spent"
         if self.patience is not None and done >= self.patience and not any(new_phases[-self.patience :]):
-            return f"no new phase in {self.patience} rounds"
+            return f"no new phase on the hull in {self.patience} rounds"
         return None
 
     def round_size(self, spent: int) -> int:

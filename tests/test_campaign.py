@@ -77,8 +77,8 @@ def test_it_ends_where_its_budget_is_spent() -> None:
 def test_it_ends_where_no_new_phase_came_for_so_many_rounds() -> None:
     campaign = replace(BISE, rounds=9, patience=2)
     assert campaign.ending([64, 24], [0, 0]) is None  # the seeds are no round that could have found one
-    assert campaign.ending([64, 24, 24], [0, 0, 0]) == "no new phase in 2 rounds"
-    assert campaign.ending([64, 24, 24, 24], [0, 1, 0, 0]) == "no new phase in 2 rounds"
+    assert campaign.ending([64, 24, 24], [0, 0, 0]) == "no new phase on the hull in 2 rounds"
+    assert campaign.ending([64, 24, 24, 24], [0, 1, 0, 0]) == "no new phase on the hull in 2 rounds"
     assert campaign.ending([64, 24, 24, 24], [0, 0, 1, 0]) is None
 
 

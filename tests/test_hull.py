@@ -14,6 +14,7 @@ from ccdcgan_al import seen
 from ccdcgan_al.claims import claimed_phases, new_phases
 from ccdcgan_al.errors import HullError, MixedMethodsError
 from ccdcgan_al.hull import build_hull, self_test
+from ccdcgan_al.round_step import hull_counts
 from ccdcgan_al.types import Method, Origin, Phase
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -166,6 +167,17 @@ def test_new_phases_are_matched_by_structure(three: list[Phase]) -> None:
     near = build_hull(three, BISE)
     assert new_phases(near, [], within=0.1) == []
     assert [entry.structure_id for entry in new_phases(near, [], within=0.14)] == ["bise"]
+
+
+def test_a_new_phase_counts_in_the_round_of_its_first_copy(three: list[Phase]) -> None:
+    first = phase("first", rocksalt(), -3.9, "generated")
+    lower = replace(phase("lower", rocksalt(), -3.9001, "generated"), round_number=2)
+    hull = build_hull([*three[:3], first, lower], BISE)
+    assert [entry.structure_id for entry in new_phases(hull, [])] == ["lower"]
+    assert [hull_counts(hull, number)["stable"] for number in (1, 2)] == [1, 0]
+    assert [hull_counts(hull, number)["within_100_mev"] for number in (1, 2)] == [1, 0]
+    alone = build_hull([*three[:3], lower], BISE)
+    assert [hull_counts(alone, number)["stable"] for number in (1, 2)] == [0, 1]
 
 
 def test_self_test_catches_a_wrong_hull(three: list[Phase]) -> None:
