@@ -244,8 +244,7 @@ def _all_failed(store: CampaignStore, campaign: Campaign, round_number: int) -> 
 
 def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
     """Store the counts of a round, build the hull, store it, and return it."""
-    if round_number == 0:
-        _set_aside_withheld(store, campaign)
+    _set_aside_withheld(store, campaign)
     documents = store.documents(campaign.campaign_id, round=round_number)
     states = Counter(document["state"] for document in documents)
     counts = {

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al import round_step
 from ccdcgan_al.campaign import Campaign
@@ -171,3 +171,26 @@ def test_a_confirmation_by_another_version_is_a_failure_and_the_others_stand(end
     assert refused["confirmation"]["reason"] == "inconsistent"
     confirmed = {document["structure_id"] for document in ended.structures.find({"confirmed": {"$exists": True}})}
     assert confirmed == {*came} - {highest}
+
+
+def test_a_seed_that_comes_late_and_is_withheld_is_set_aside(store: CampaignStore) -> None:
+    nickeline = Lattice.hexagonal(4.2, 5.7)
+    hidden = Structure.from_spacegroup("P6_3/mmc", nickeline, ["Bi", "Se"], [[0, 0, 0], [1 / 3, 2 / 3, 0.25]])
+    campaign = Campaign(
+        "Bi-Se", strategy="random", rounds=1, per_round=1, seed_count=8, withheld=(str(hidden.to_json()),)
+    )
+    store.add_campaign(campaign)
+    rounds.begin(campaign, store)
+
+    def came(number: int) -> dict[str, dict[str, object] | None]:
+        made = store.candidates(campaign.campaign_id, number)
+        return {
+            item.structure_id: relaxation_document(item.structure_id, relaxed(item.structure, OLD)) for item in made
+        }
+
+    late = "Bi-Se-r0-0005"
+    rounds.close_round.original(campaign.campaign_id, 0, 0, came(0) | {late: None})  # type: ignore[attr-defined]
+    store.record(campaign.campaign_id, [relaxation_document(late, relaxed(hidden, OLD))])
+    rounds.close_round.original(campaign.campaign_id, 1, 0, came(1))  # type: ignore[attr-defined]
+    assert [item["structure_id"] for item in store.documents(campaign.campaign_id, state="withheld")] == [late]
+    assert late not in {phase.structure_id for phase in store.phases(campaign.campaign_id, 1)}
