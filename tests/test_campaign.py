@@ -122,6 +122,15 @@ def test_bad_choices(change: dict[str, Any], message: str) -> None:
         replace(BISE, **change)
 
 
+def test_a_budget_that_own_structures_exceed_is_refused() -> None:
+    own = {f"{number}.cif": "{}" for number in range(60)}
+    said = "a budget of 67 relaxations does not cover 60 structures of your own and 8 of the elements, .*: raise it, or give fewer"
+    with pytest.raises(ValueError, match=said):
+        Campaign("Bi-Se", budget=67, own_seeds=own)
+    assert Campaign("Bi-Se", budget=68, own_seeds=own).budget == 68
+    assert Campaign("Bi-Se", own_seeds=own).budget is None
+
+
 @pytest.mark.parametrize("system", ["Bi", "Se-Bi", "Bi-Xx", "Bi-Bi", ""])
 def test_bad_chemical_systems(system: str) -> None:
     with pytest.raises(ChemicalSystemError, match="chemical system"):

@@ -12,7 +12,7 @@ Rounds = Annotated[int, typer.Option(min=0, help="rounds after the seeds")]
 PerRound = Annotated[int, typer.Option(min=1, help="relaxations in each round")]
 SeedCount = Annotated[int, typer.Option(min=2, help="starting structures, those of the elements included")]
 Generated = Annotated[int, typer.Option(min=1, help="crystal graphs drawn in each round, to choose from")]
-Budget = Annotated[int | None, typer.Option(min=1, help="most relaxations in all, starting structures included")]
+Budget = Annotated[int | None, typer.Option(min=1, help="most relaxations in all rounds, starting structures included")]
 Patience = Annotated[
     int | None, typer.Option(min=1, help="end after so many rounds in a row without a new phase on the hull")
 ]
