@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
+import logging
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,28 @@ LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's f
 MONITOR_EVERY = 60.0  # s between two looks of custodian's monitors at a running VASP
 LONGEST = 400  # characters of an error message that are kept
 
+logger = logging.getLogger("ccdcgan_al.relaxations")
+
+
+def settings_of_run() -> Settings:
+    """Return this machine's settings as a relaxation begins; an end of a batch job that has passed by then is no end of its own."""
+    settings = Settings()
+    if settings.job_end is None or _seconds_left(settings) > 0:
+        return settings
+    _tell_of_passed(settings.job_end)
+    return settings.model_copy(update={"job_end": None})
+
+
+@functools.cache  # once a process
+def _tell_of_passed(job_end: float) -> None:
+    """Say which end of a batch job is ignored."""
+    when = datetime.fromtimestamp(job_end, UTC).isoformat(timespec="seconds")
+    logger.warning(
+        "the environment says that the batch job ended at %s, before this relaxation began; it is of another job and "
+        "is ignored (unset CCDCGAN_AL_JOB_END and SLURM_JOB_END_TIME)",
+        when,
+    )
+
 
 @contextlib.contextmanager
 def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
@@ -43,7 +67,7 @@ def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if _seconds_left(settings) < settings.stop_before:
+                if _seconds_left(settings) <= 0:
                     raise RelaxationFailure("walltime", f"another worker holds {folder}, and time is up") from None
                 time.sleep(LOCK_POLL)
         yield folder.resolve()
