@@ -200,9 +200,17 @@ def test_a_killed_worker_leaves_no_vasp_behind_and_its_rerun_goes_on(
     worker.wait()
     inside = [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(str(vasp_runs))]
     assert inside, "custodian's VASP outlives its worker"
+    onlooker = subprocess.Popen(
+        ["tail", f"--pid={os.getpid()}", "-f", "CONTCAR"],
+        cwd=folder_of(vasp_runs) / "relax_1",
+        stdout=subprocess.DEVNULL,
+    )
     start = Structure.from_file(tmp_path / "start.json")
     document = relax_to_document(start, "cuau", VaspMaker())
     assert document["state"] == "relaxed", document["message"]
     assert document["details"]["attempts"] == {"relax_1": 2, "relax_2": 1}
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in inside)
+    assert onlooker.poll() is None, "what somebody else runs in the folder is left alone"
+    onlooker.kill()
+    onlooker.wait()
     assert runs(stand_in) == ["relax_1", "relax_2"]
