@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.generate import Strategy
+from ccdcgan_al.seeds import references_per_element
 
 DFT = "vasp"
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
@@ -28,7 +29,7 @@ class Campaign:
     rounds, per_round : rounds after the seeds, and relaxations in each
     seed_count : starting structures, elements included
     generated_per_round : crystal graphs (or random draws) made to choose from
-    budget : most relaxations by `method` in all rounds, seeds included; None: as many as the rounds take
+    budget : most relaxations by `method` in all rounds, seeds included, those from distortions not; None: as many as the rounds take
     patience : end after so many rounds in a row without a new phase on the hull; None: go on
     own_seeds : file name -> JSON text of the user's own starting structures
     withheld : JSON texts of structures that, with whatever matches them, are kept out of seeds and training
@@ -60,6 +61,12 @@ class Campaign:
         if self.budget is not None and self.budget < self.seed_count:
             raise ValueError(
                 f"a budget of {self.budget} relaxations does not cover the {self.seed_count} seeds: raise it, or lower seed_count"
+            )
+        of_elements = len(self.elements) * references_per_element(self.elements, self.seed_count)
+        if self.budget is not None and self.own_seeds and self.budget < len(self.own_seeds) + of_elements:
+            raise ValueError(
+                f"a budget of {self.budget} relaxations does not cover {len(self.own_seeds)} structures of your own and "
+                f"{of_elements} of the elements, all of which are relaxed: raise it, or give fewer"
             )
 
     @property
@@ -95,7 +102,7 @@ class Campaign:
         if self.round_size(spent) < 1:
             return f"the budget of {self.budget} relaxations is spent"
         if self.patience is not None and done >= self.patience and not any(new_phases[-self.patience :]):
-            return f"no new phase in {self.patience} rounds"
+            return f"no new phase on the hull in {self.patience} rounds"
         return None
 
     def round_size(self, spent: int) -> int:

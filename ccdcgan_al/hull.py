@@ -204,27 +204,15 @@ def build_hull(phases: Sequence[Phase], elements: Sequence[str]) -> Hull:
     raw, corrected = (_diagram(ordered, compositions, points, scale) for scale in (0, 1))
     entries = _entries(ordered, compositions, points, (raw, corrected))
     hull = Hull(tuple(elements), ordered[0].method, ordered, entries, raw, corrected)
-    _test(hull, points)
+    _self_test(hull, points)
     return hull
 
 
-def self_test(hull: Hull) -> None:
+def _self_test(hull: Hull, points: _Points) -> None:
     """Put the references and the phases on the hull back as candidates, against a hull found by linear programming.
 
-    Parameters
-    ----------
-    hull : any hull
-
-    Raises
-    ------
-    HullError
-        A phase does not get its own energy above hull, on either scale, to 1 meV/atom.
+    Raises HullError where one does not get its own energy above hull, on either scale, to 1 meV/atom.
     """
-    _test(hull, _Points.of(hull.phases, [phase.structure.composition for phase in hull.phases], hull.elements))
-
-
-def _test(hull: Hull, points: _Points) -> None:
-    """Do what `self_test` says, with the hull's phases as points."""
     from scipy.optimize import linprog
 
     lowest = np.full((len(points.rows), 2), np.inf)  # of the phases of one composition; no mixture needs another

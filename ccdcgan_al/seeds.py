@@ -268,6 +268,11 @@ def is_charge_balanced(formula: str) -> bool:
     )
 
 
+def references_per_element(elements: Sequence[str], count: int) -> int:
+    """Return how many structures of each element a starting set of `count` structures holds at most."""
+    return min(REFERENCES_PER_ELEMENT, max(1, count // (4 * len(elements))))
+
+
 def choose_seeds(
     elements: Sequence[str],
     count: int = 64,
@@ -302,7 +307,7 @@ def choose_seeds(
     if count < len(elements):
         raise ValueError(f"count must be at least {len(elements)}, one structure an element; got {count}")
     withheld = list(withhold)
-    per_element = min(REFERENCES_PER_ELEMENT, max(1, count // (4 * len(elements))))
+    per_element = references_per_element(elements, count)
     chosen: list[Seed] = []
     for element in elements:
         chosen += _kept(element_structures(element), withheld)[:per_element]

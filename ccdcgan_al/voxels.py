@@ -256,11 +256,6 @@ def _gaussians(
     return tuple(indices[:, axis][(slice(None), *shapes[axis])] for axis in range(3)), values, apart
 
 
-def positions_from_voxels(voxels: FloatArray, count: int | None = None, sigma: float = SIGMA) -> FloatArray:
-    """Positions of the atoms of one channel: `find_peaks` without the heights, (n, 3) in Å relative to the cube's centre."""
-    return find_peaks(voxels, count, sigma)[0]
-
-
 def find_peaks(
     voxels: FloatArray, count: int | None = None, sigma: float = SIGMA, smoothing: float = 0.1, least: float = 0.3
 ) -> tuple[FloatArray, FloatArray]:

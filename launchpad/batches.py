@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobflow.managers.fireworks import flow_to_workflow
 
 from ccdcgan_al.errors import MongoError
+from launchpad.indexes import DUPLICATE_KEY
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -24,8 +25,6 @@ BATCH_SIZE = 64
 
 ENDED = ("COMPLETED", "FIZZLED", "DEFUSED", "ARCHIVED")
 """States in which a workflow does nothing more by itself."""
-
-DUPLICATE_KEY = 11000  # MongoDB's error code
 
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from ccdcgan_al.errors import MongoError
-from launchpad.local import redact, write_atomically
+from launchpad.local import redact
+from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.campaign import DFT
 from ccdcgan_al.hull import SYMPREC
-from launchpad.local import write_atomically
+from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.fingerprint import fingerprints_of_documents
+from launchpad.indexes import DUPLICATE_KEY
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -17,8 +18,6 @@ CHUNK = 5000
 """Documents at a time: fingerprints of some are found while others are written."""
 
 WRITERS = 2
-
-DUPLICATE_KEY = 11000  # MongoDB's error code
 
 
 def insert_new(

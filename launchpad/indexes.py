@@ -14,6 +14,8 @@ from launchpad.schema import SCHEMA, markdown
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+DUPLICATE_KEY = 11000  # MongoDB's error code where a unique index refuses
+
 
 @dataclass(frozen=True)
 class Index:

@@ -27,6 +27,7 @@ from urllib.parse import quote_plus, unquote, urlsplit, urlunsplit
 import psutil
 
 from ccdcgan_al.errors import MongoError, MongoUnreachableError
+from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,21 +75,6 @@ class MongoStatus:
 def redact(text: object) -> str:
     """Return `text` with every password in a URI, and every ``password=...``, replaced by ``***``."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", str(text)))
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> Path:
-    """Write a text file so that a reader sees the old one or the new one, never a part; `mode` holds from the start."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # a full disk must not keep half a file
-        raise
 
 
 def find_mongod(settings: Settings) -> Path:

@@ -18,11 +18,11 @@ from ccdcgan_al.sanity import DISPLACEMENT, RETURNED, STRAIN
 from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL
 from ccdcgan_al.selection import MIN_COVALENT_RATIO, MIN_DISTANCE
 from ccdcgan_al.types import HullEntry
-from launchpad.local import write_atomically
 from launchpad.references import campaign_phases
 from launchpad.standing import unstable_phases
 from launchpad.store import CampaignStore
 from workflows.documents import package_versions
+from workflows.finished import write_atomically
 
 ROUND_KEYS = (
     "round",

@@ -100,7 +100,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
     returned = [document or _lost(name, campaign.method) for name, document in relaxations.items()]
-    store.record(campaign_id, returned, as_field="distortion")
+    store.record(campaign_id, of_one_method(returned, store.recorded_method(campaign_id)), as_field="distortion")
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
     unstable, known = unstable_phases(store.distorted(campaign_id)), store.starting_structures(campaign_id)
     store.save_figures(campaign_id, figures(hull, round_number, unstable, known))
@@ -113,7 +113,9 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
 def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
     """Record the confirming relaxations and end the campaign, whose last round was `round_number`."""
     store = CampaignStore.of_worker()
-    store.record(campaign_id, [document for document in relaxations.values() if document], as_field="confirmation")
+    came = [document for document in relaxations.values() if document]
+    recorded = store.recorded_method(campaign_id, field="confirmation")
+    store.record(campaign_id, of_one_method(came, recorded), as_field="confirmation")
     campaign = store.campaign(campaign_id)
     reason = _ending(store, campaign, round_number)
     try:
@@ -242,8 +244,7 @@ def _all_failed(store: CampaignStore, campaign: Campaign, round_number: int) -> 
 
 def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
     """Store the counts of a round, build the hull, store it, and return it."""
-    if round_number == 0:
-        _set_aside_withheld(store, campaign)
+    _set_aside_withheld(store, campaign)
     documents = store.documents(campaign.campaign_id, round=round_number)
     states = Counter(document["state"] for document in documents)
     counts = {
@@ -258,8 +259,8 @@ def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
         store.starting_structures(campaign.campaign_id),
     )
     counts |= hull_counts(hull, round_number, known)
-    store.save_figures(campaign.campaign_id, figures(hull, round_number, unstable, known))
-    store.save_hull(campaign.campaign_id, round_number, hull_documents(hull, hull_changes(hull, round_number)))
+    if store.save_hull(campaign.campaign_id, round_number, hull_documents(hull, hull_changes(hull, round_number))):
+        store.save_figures(campaign.campaign_id, figures(hull, round_number, unstable, known))
     store.close_round(campaign.campaign_id, round_number, counts)
     return hull
 

@@ -152,7 +152,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "relaxed": Field("int|long|null", "relaxations that gave an energy"),
         "failed": Field("int|long|null", "relaxations that did not"),
         "failures": Field("object|null", "why: reason -> number"),
-        "stable": Field("int|long|null", "new phases of this round on the hull"),
+        "stable": Field("int|long|null", "new phases on the hull whose first copy is of this round"),
         "within_50_mev": Field("int|long|null", "within 50 meV/atom of it"),
         "within_100_mev": Field("int|long|null", "within 100 meV/atom of it"),
         "constraint_mae_ev_per_atom": Field(_ENERGY, "mean absolute error of the constraint, held out (eV/atom)"),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 5000
 """Entries of a hull document, the lowest; one has some 400 bytes, so that the document stays far below MongoDB's 16 MB."""
 
+OF_THE_MACHINE = ("lost", "inconsistent", "calculator_error")
+"""Reasons for which a distorted phase failed that tell nothing of the phase."""
+
 _SCHEMES = {"uncorrected": "energy_above_hull", "MP2020": "corrected_energy_above_hull"}
 
 
@@ -119,6 +122,8 @@ def confirmed_figures(hull: Hull, confirming: Hull) -> dict[str, dict[str, Any]]
 def unstable_phases(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:
     """Return, for phases relaxed again from a small distortion, why they did not come back, None for those that did.
 
+    Of a phase whose relaxation failed for the machine's reasons (`OF_THE_MACHINE`) nothing is known, and it is left out.
+
     Parameters
     ----------
     distorted : their documents (`CampaignStore.distorted`)
@@ -127,6 +132,8 @@ def unstable_phases(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None
     for document in distorted:
         first, again = read_relaxation(document["relaxation"]), read_relaxation(document["distortion"])
         if isinstance(again, Failure):
+            if again.reason in OF_THE_MACHINE:
+                continue
             reasons[document["structure_id"]] = f"slightly distorted it does not relax: {again.reason}"
         elif not isinstance(first, Failure):
             reasons[document["structure_id"]] = does_not_return(

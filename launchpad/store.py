@@ -307,10 +307,11 @@ class CampaignStore:
         query = {"campaign_id": campaign_id, "distortion": {"$exists": True}}
         return list(self.structures.find(query, {"attempts": 0}))
 
-    def save_hull(self, campaign_id: str, round_number: int, documents: Sequence[dict[str, Any]]) -> None:
+    def save_hull(self, campaign_id: str, round_number: int, documents: Sequence[dict[str, Any]]) -> bool:
         """Store a hull as it stands after a round, a document a scheme (`launchpad.standing.hull_documents`).
 
-        Hulls of earlier rounds are superseded, unless this is one of them, closed again.
+        Hulls of earlier rounds are superseded, unless this is one of them, closed again: False then, and it says nothing
+        of how the campaign's structures stand.
         """
         newer = self.hulls.find_one({"campaign_id": campaign_id, "round": {"$gt": round_number}}, {"_id": 1})
         for document in documents:
@@ -326,6 +327,7 @@ class CampaignStore:
             {"campaign_id": campaign_id, "round": {"$lt": round_number}, "state": "current"},
             {"$set": {"state": "superseded", "last_updated": _now()}},
         )
+        return newer is None
 
     def save_figures(self, campaign_id: str, figures: dict[str, dict[str, Any]]) -> None:
         """Store how structures stand against a hull, by structure_id (`launchpad.standing`)."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pymatgen.core import Structure
+
     from tests.small_campaign import SmallCampaign
 
 
@@ -68,3 +70,17 @@ def config_folder(tmp_path: Path, fresh_mongo_uri: str) -> Path:
     # else FireWorks imports every module it has to find these, its own tests with marks of their own included
     SAVED_FW_MODULES.update(dict.fromkeys(("PyTask", "ScriptTask"), "fireworks.user_objects.firetasks.script_task"))
     return write_config(tmp_path / "config", fresh_mongo_uri)
+
+
+@pytest.fixture(scope="session")
+def tetradymite() -> Structure:
+    """Bi2Se3, R-3m."""
+    from pymatgen.core import Lattice, Structure
+
+    # measured cell, Nakajima, J. Phys. Chem. Solids 24, 479 (1963): a = 4.143 Å, c = 28.636 Å
+    return Structure.from_spacegroup(
+        "R-3m",
+        Lattice.hexagonal(4.143, 28.636),
+        ["Bi", "Se", "Se"],
+        [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]],
+    )

@@ -77,8 +77,8 @@ def test_it_ends_where_its_budget_is_spent() -> None:
 def test_it_ends_where_no_new_phase_came_for_so_many_rounds() -> None:
     campaign = replace(BISE, rounds=9, patience=2)
     assert campaign.ending([64, 24], [0, 0]) is None  # the seeds are no round that could have found one
-    assert campaign.ending([64, 24, 24], [0, 0, 0]) == "no new phase in 2 rounds"
-    assert campaign.ending([64, 24, 24, 24], [0, 1, 0, 0]) == "no new phase in 2 rounds"
+    assert campaign.ending([64, 24, 24], [0, 0, 0]) == "no new phase on the hull in 2 rounds"
+    assert campaign.ending([64, 24, 24, 24], [0, 1, 0, 0]) == "no new phase on the hull in 2 rounds"
     assert campaign.ending([64, 24, 24, 24], [0, 0, 1, 0]) is None
 
 
@@ -120,6 +120,15 @@ def test_identity_and_seeds_do_not_depend_on_the_process() -> None:
 def test_bad_choices(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(BISE, **change)
+
+
+def test_a_budget_that_own_structures_exceed_is_refused() -> None:
+    own = {f"{number}.cif": "{}" for number in range(60)}
+    said = "a budget of 67 relaxations does not cover 60 structures of your own and 8 of the elements, .*: raise it, or give fewer"
+    with pytest.raises(ValueError, match=said):
+        Campaign("Bi-Se", budget=67, own_seeds=own)
+    assert Campaign("Bi-Se", budget=68, own_seeds=own).budget == 68
+    assert Campaign("Bi-Se", own_seeds=own).budget is None
 
 
 @pytest.mark.parametrize("system", ["Bi", "Se-Bi", "Bi-Xx", "Bi-Bi", ""])

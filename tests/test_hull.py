@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al import hull as hull_module
 from ccdcgan_al import seen
 from ccdcgan_al.claims import claimed_phases, new_phases
 from ccdcgan_al.errors import HullError, MixedMethodsError
-from ccdcgan_al.hull import build_hull, self_test
+from ccdcgan_al.hull import build_hull
+from ccdcgan_al.round_step import hull_counts
 from ccdcgan_al.types import Method, Origin, Phase
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -168,11 +170,23 @@ def test_new_phases_are_matched_by_structure(three: list[Phase]) -> None:
     assert [entry.structure_id for entry in new_phases(near, [], within=0.14)] == ["bise"]
 
 
-def test_self_test_catches_a_wrong_hull(three: list[Phase]) -> None:
-    hull = build_hull(three, BISE)
-    wrong = [replace(entry, energy_above_hull=0.002) if entry.structure_id == "se" else entry for entry in hull.entries]
+def test_a_new_phase_counts_in_the_round_of_its_first_copy(three: list[Phase]) -> None:
+    first = phase("first", rocksalt(), -3.9, "generated")
+    lower = replace(phase("lower", rocksalt(), -3.9001, "generated"), round_number=2)
+    hull = build_hull([*three[:3], first, lower], BISE)
+    assert [entry.structure_id for entry in new_phases(hull, [])] == ["lower"]
+    assert [hull_counts(hull, number)["stable"] for number in (1, 2)] == [1, 0]
+    assert [hull_counts(hull, number)["within_100_mev"] for number in (1, 2)] == [1, 0]
+    alone = build_hull([*three[:3], lower], BISE)
+    assert [hull_counts(alone, number)["stable"] for number in (1, 2)] == [0, 1]
+
+
+def test_self_test_catches_a_wrong_hull(three: list[Phase], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = build_hull(three, BISE).entries
+    wrong = tuple(replace(entry, energy_above_hull=0.002) if entry.structure_id == "se" else entry for entry in right)
+    monkeypatch.setattr(hull_module, "_entries", lambda *_: wrong)
     with pytest.raises(HullError, match=r"self-test of the uncorrected hull: se \(Se\) has 0.0020"):
-        self_test(replace(hull, entries=tuple(wrong)))
+        build_hull(three, BISE)
 
 
 def test_ternary_by_hand() -> None:

@@ -21,6 +21,7 @@ from ccdcgan_al.errors import MongoError
 from ccdcgan_al.settings import Settings
 from launchpad import local
 from launchpad.local import ensure_mongo, find_mongod, mongo_status, redact, stop_local_mongo
+from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def test_a_pid_reused_by_another_process_is_not_taken_for_the_server(home: Setti
     ensure_mongo(home)
     _kill(_pid(home))
     state = json.loads((home.home / "mongo/mongod.json").read_text())
-    local.write_atomically(home.home / "mongo/mongod.json", json.dumps({**state, "pid": os.getpid()}))
+    write_atomically(home.home / "mongo/mongod.json", json.dumps({**state, "pid": os.getpid()}))
     (home.home / "mongo/data/mongod.lock").write_text(f"{os.getpid()}\n")
     ensure_mongo(home)
     assert _pid(home) != os.getpid()

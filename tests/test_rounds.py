@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al import round_step
 from ccdcgan_al.campaign import Campaign
@@ -17,9 +17,11 @@ from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
 from launchpad.configure import open_launchpad
 from launchpad.driver import check_version
+from launchpad.report import CampaignReport
 from launchpad.store import CampaignStore
 from tests.faults.conftest import few_seeds
-from workflows.documents import of_one_method, relaxation_document
+from tests.small_campaign import small_campaign
+from workflows.documents import failure_document, of_one_method, relaxation_document
 from workflows.relax import method_of
 
 CAMPAIGN = Campaign("Bi-Se", strategy="random", rounds=0, seed_count=8)
@@ -96,3 +98,99 @@ def test_a_campaign_is_gone_on_with_by_the_same_version(store: CampaignStore) ->
     came = [document for document in results(store, [method_of("sevennet")] * 8).values() if document]
     store.record(CAMPAIGN.campaign_id, came)
     check_version(CAMPAIGN, store)
+
+
+@pytest.fixture
+def ended(fresh_mongo_uri: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignStore:
+    """A campaign of two rounds that has ended, to be written to."""
+    with small_campaign(fresh_mongo_uri, config_folder):
+        monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", fresh_mongo_uri)
+    return CampaignStore(fresh_mongo_uri)
+
+
+def standings(store: CampaignStore) -> dict[str, tuple[object, ...]]:
+    """Return how each structure stands against the hull."""
+    fields = ("hull_round", "energy_above_hull", "is_new_phase", "confirmed")
+    return {
+        document["structure_id"]: tuple(document.get(name) for name in fields) for document in store.structures.find()
+    }
+
+
+def test_an_old_round_that_is_closed_again_says_nothing_of_the_structures(ended: CampaignStore) -> None:
+    (campaign_id,) = ended.campaign_ids()
+    before = standings(ended)
+    for number in (0, 1):
+        rounds.close_round.original(campaign_id, number, 0, {})  # type: ignore[attr-defined]
+    assert standings(ended) == before
+    assert ended.state(campaign_id)[0] == "completed"
+    ended.structures.update_many({}, {"$unset": {"hull_round": ""}})
+    rounds.close_round.original(campaign_id, 2, 0, {})  # type: ignore[attr-defined]
+    assert standings(ended) == before
+
+
+def take_back(store: CampaignStore, field: str) -> dict[str, dict[str, object]]:
+    """Forget a stage of a campaign that has ended, and return what it had left, lowest above the hull first."""
+    found = list(store.structures.find({field: {"$exists": True}}).sort("energy_above_hull", 1))
+    store.structures.update_many({}, {"$unset": {field: "", "confirmed": ""}, "$pull": {"attempts": {"kind": field}}})
+    return {document["structure_id"]: document[field] for document in found}
+
+
+def another_version(document: dict[str, object]) -> dict[str, object]:
+    method = document["method"]
+    assert isinstance(method, dict)
+    return {**document, "method": {**method, "version": "another"}}
+
+
+def test_a_distortion_that_the_machine_spoiled_refutes_nothing(ended: CampaignStore) -> None:
+    (campaign_id,) = ended.campaign_ids()
+    came: dict[str, dict[str, object] | None] = {**take_back(ended, "distortion")}
+    lost, other, third, failed, *_ = came
+    broken = failure_document(third, "calculator_error", "no memory left", "sevennet")
+    unphysical = failure_document(failed, "unphysical", "it fell apart", "sevennet")
+    came |= {lost: None, other: another_version(came[other] or {}), third: broken, failed: unphysical}
+    rounds.close_distortion.original(campaign_id, 2, came)  # type: ignore[attr-defined]
+    report = CampaignReport(ended, campaign_id)
+    assert {*came} - {*report.distorted} == {lost, other, third}
+    assert report.distorted[failed] == "slightly distorted it does not relax: unphysical"
+    reasons = {name: (ended.structures.find_one({"structure_id": name}) or {})["distortion"]["reason"] for name in came}
+    assert (reasons[lost], reasons[other], reasons[third]) == ("lost", "inconsistent", "calculator_error")
+    shown = {item["structure_id"]: item["returns"] for item in report.as_dict()["candidates"]}
+    assert [shown[name] for name in (lost, other, third)] == [None] * 3
+    new = {document["structure_id"] for document in ended.structures.find({"is_new_phase": True})}
+    assert {lost, other, third} <= new
+    assert failed not in new
+
+
+def test_a_confirmation_by_another_version_is_a_failure_and_the_others_stand(ended: CampaignStore) -> None:
+    (campaign_id,) = ended.campaign_ids()
+    came = take_back(ended, "confirmation")
+    *_, highest = came
+    came[highest] = another_version(came[highest])
+    rounds.close_confirmation.original(campaign_id, 2, came)  # type: ignore[attr-defined]
+    refused = ended.structures.find_one({"structure_id": highest}) or {}
+    assert refused["confirmation"]["reason"] == "inconsistent"
+    confirmed = {document["structure_id"] for document in ended.structures.find({"confirmed": {"$exists": True}})}
+    assert confirmed == {*came} - {highest}
+
+
+def test_a_seed_that_comes_late_and_is_withheld_is_set_aside(store: CampaignStore) -> None:
+    nickeline = Lattice.hexagonal(4.2, 5.7)
+    hidden = Structure.from_spacegroup("P6_3/mmc", nickeline, ["Bi", "Se"], [[0, 0, 0], [1 / 3, 2 / 3, 0.25]])
+    campaign = Campaign(
+        "Bi-Se", strategy="random", rounds=1, per_round=1, seed_count=8, withheld=(str(hidden.to_json()),)
+    )
+    store.add_campaign(campaign)
+    rounds.begin(campaign, store)
+
+    def came(number: int) -> dict[str, dict[str, object] | None]:
+        made = store.candidates(campaign.campaign_id, number)
+        return {
+            item.structure_id: relaxation_document(item.structure_id, relaxed(item.structure, OLD)) for item in made
+        }
+
+    late = "Bi-Se-r0-0005"
+    rounds.close_round.original(campaign.campaign_id, 0, 0, came(0) | {late: None})  # type: ignore[attr-defined]
+    store.record(campaign.campaign_id, [relaxation_document(late, relaxed(hidden, OLD))])
+    rounds.close_round.original(campaign.campaign_id, 1, 0, came(1))  # type: ignore[attr-defined]
+    assert [item["structure_id"] for item in store.documents(campaign.campaign_id, state="withheld")] == [late]
+    assert late not in {phase.structure_id for phase in store.phases(campaign.campaign_id, 1)}

@@ -1,7 +1,7 @@
 """Starting structures: what must be among them, what must not, and what is refused."""
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ccdcgan_al.seeds import (
@@ -18,17 +18,6 @@ BISE = ("Bi", "Se")
 @pytest.fixture(scope="module")
 def bise_seeds() -> list[Seed]:
     return choose_seeds(BISE)
-
-
-@pytest.fixture(scope="module")
-def tetradymite() -> Structure:
-    # measured cell, Nakajima, J. Phys. Chem. Solids 24, 479 (1963): a = 4.143 Å, c = 28.636 Å
-    return Structure.from_spacegroup(
-        "R-3m",
-        Lattice.hexagonal(4.143, 28.636),
-        ["Bi", "Se", "Se"],
-        [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]],
-    )
 
 
 def _spread(seeds: list[Seed]) -> list[tuple[str, str, float]]:

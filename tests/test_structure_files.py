@@ -13,17 +13,6 @@ from ccdcgan_al.structure_files import read_structures
 BISE = ("Bi", "Se")
 
 
-@pytest.fixture(scope="module")
-def tetradymite() -> Structure:
-    # measured cell, Nakajima, J. Phys. Chem. Solids 24, 479 (1963): a = 4.143 Å, c = 28.636 Å
-    return Structure.from_spacegroup(
-        "R-3m",
-        Lattice.hexagonal(4.143, 28.636),
-        ["Bi", "Se", "Se"],
-        [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]],
-    )
-
-
 def test_files_of_a_user(tmp_path: Path, tetradymite: Structure) -> None:
     tetradymite.to(filename=str(tmp_path / "bi2se3.cif"))
     tetradymite.to(filename=str(tmp_path / "POSCAR_1"), fmt="poscar")

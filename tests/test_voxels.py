@@ -18,7 +18,6 @@ from ccdcgan_al.voxels import (
     find_peaks,
     lattice_from_voxels,
     lattice_voxels,
-    positions_from_voxels,
     positions_voxels,
     reach,
     sites_voxels,
@@ -99,8 +98,8 @@ def test_a_cell_comes_back_from_a_noisy_image(lattice: Lattice, seed: int) -> No
 @given(points=point_sets())
 def test_points_come_back(points: np.ndarray) -> None:
     voxels = positions_voxels(points, np.zeros(len(points), dtype=int), 1)[..., 0]
-    assert shift(points, positions_from_voxels(voxels)) < 0.005
-    assert shift(points, positions_from_voxels(voxels, len(points))) < 0.005
+    assert shift(points, find_peaks(voxels)[0]) < 0.005
+    assert shift(points, find_peaks(voxels, len(points))[0]) < 0.005
 
 
 @PROPERTY
@@ -108,8 +107,8 @@ def test_points_come_back(points: np.ndarray) -> None:
 def test_points_come_back_from_a_noisy_image(points: np.ndarray, seed: int) -> None:
     noise = np.random.default_rng(seed).normal(scale=0.02, size=(64, 64, 64))
     voxels = positions_voxels(points, np.zeros(len(points), dtype=int), 1)[..., 0] + noise
-    assert shift(points, positions_from_voxels(voxels)) < 0.05
-    assert shift(points, positions_from_voxels(voxels, len(points))) < 0.05
+    assert shift(points, find_peaks(voxels)[0]) < 0.05
+    assert shift(points, find_peaks(voxels, len(points))[0]) < 0.05
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -140,7 +139,7 @@ def test_a_crystal_comes_back_through_voxels_alone(crystal: Structure) -> None:
     assert voxels.shape == (64, 64, 64, 2)
     lattice = lattice_from_voxels(lattice_voxels(reduced.lattice))
     assert lattice is not None
-    positions = [positions_from_voxels(voxels[..., channel]) for channel in range(2)]
+    positions = [find_peaks(voxels[..., channel])[0] for channel in range(2)]
     species = ["Bi"] * len(positions[0]) + ["Se"] * len(positions[1])
     back = Structure(lattice, species, np.concatenate(positions), coords_are_cartesian=True)
     assert back.composition == reduced.composition
@@ -175,7 +174,7 @@ def test_atoms_that_only_fit_around_the_centre_are_put_there() -> None:
     assert np.abs(positions).max() <= CUBE / 2
     np.testing.assert_allclose(positions.mean(axis=0), 0, atol=1e-12)
     voxels = sites_voxels(crystal, ["Bi", "Se"])
-    back = [positions_from_voxels(voxels[..., channel]) for channel in range(2)]
+    back = [find_peaks(voxels[..., channel])[0] for channel in range(2)]
     oriented = Lattice.from_parameters(*lattice.parameters)
     decoded = Structure(oriented, ["Bi", "Se"], np.concatenate(back), coords_are_cartesian=True)
     assert StructureMatcher().fit(decoded, crystal)
@@ -200,7 +199,7 @@ def test_close_pairs_are_two_atoms(distance: float) -> None:
         first, direction = rng.uniform(-5, 5, 3), rng.normal(size=3)
         points = np.array([first, first + distance * direction / np.linalg.norm(direction)])
         voxels = positions_voxels(points, np.zeros(2, dtype=int), 1)[..., 0]
-        assert shift(points, positions_from_voxels(voxels, 2)) < 0.05
+        assert shift(points, find_peaks(voxels, 2)[0]) < 0.05
 
 
 def test_a_split_peak_is_one_atom() -> None:
@@ -208,7 +207,7 @@ def test_a_split_peak_is_one_atom() -> None:
     voxels = positions_voxels(np.array([[0.1, 0.0, 0.0]]), np.zeros(1, dtype=int), 1)[..., 0]
     voxels[32, 31:34, 31:34] *= 0.6
     voxels[32, 32, 32] = 0.2
-    positions = positions_from_voxels(voxels)
+    positions = find_peaks(voxels)[0]
     assert len(positions) == 1
     assert np.linalg.norm(positions[0] - [0.1, 0, 0]) < 0.15
 
@@ -217,7 +216,7 @@ def test_a_count_is_kept_whatever_the_image() -> None:
     rng = np.random.default_rng(0)
     points = np.array([[0, 0, 0], [0.55, 0, 0], [4, 4, 4]])
     merged = positions_voxels(points, np.zeros(3, dtype=int), 1)[..., 0]
-    assert shift(points, positions_from_voxels(merged, 3)) < 0.1
+    assert shift(points, find_peaks(merged, 3)[0]) < 0.1
     for image in (np.zeros((64, 64, 64)), rng.normal(size=(64, 64, 64)), np.full((64, 64, 64), np.nan)):
         positions, heights = find_peaks(image, 5)
         assert positions.shape == (5, 3)
@@ -227,7 +226,7 @@ def test_a_count_is_kept_whatever_the_image() -> None:
 
 
 def test_an_empty_image_holds_no_atoms() -> None:
-    assert positions_from_voxels(np.zeros((64, 64, 64))).shape == (0, 3)
+    assert find_peaks(np.zeros((64, 64, 64)))[0].shape == (0, 3)
     assert lattice_from_voxels(np.zeros((32, 32, 32, 1))) is None
     assert lattice_from_voxels(np.full((32, 32, 32, 1), np.nan)) is None
     assert lattice_from_voxels(np.ones((32, 32, 32, 1))) is None
@@ -235,7 +234,7 @@ def test_an_empty_image_holds_no_atoms() -> None:
 
 def test_wrong_shapes_are_the_callers_error() -> None:
     with pytest.raises(ValueError, match=r"\(grid, grid, grid\), got \(64, 64, 64, 1\)"):
-        positions_from_voxels(np.zeros((64, 64, 64, 1)))
+        find_peaks(np.zeros((64, 64, 64, 1)))
     with pytest.raises(ValueError, match=r"\(grid, grid, grid, 1\), got \(32, 32\)"):
         lattice_from_voxels(np.zeros((32, 32)))
 

@@ -96,7 +96,10 @@ def read_data(file: Path, training: int, seed: int = 0) -> AblationData:
 
 
 def write_data(cache: RelaxedCache, elements: Sequence[str], file: Path) -> int:
-    """Freeze the relaxed structures of a cache, one method's, that hold no other element; returns how many there are."""
+    """Freeze the relaxed structures of a cache, one method's, that hold no other element; returns how many there are.
+
+    No command calls it: `docs/results/ablation-data.json.gz` was made by ``write_data(RelaxedCache(folder), ("Bi", "Se"), file)``.
+    """
     items: list[dict[str, Any]] = []
     methods: dict[str, dict[str, Any]] = {}
     for document in cache.documents():

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,16 +60,23 @@ def keep(document: dict[str, Any], structure: Structure, maker: Any, launch_file
 
 
 def write_json(document: dict[str, Any], path: Path) -> None:
-    """Write a document whole or not at all: into a temporary file beside `path`, then renamed."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a document whole or not at all."""
+    write_atomically(path, json.dumps(document, allow_nan=False))
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> Path:
+    """Write a text file so that a reader sees the old one or the new one, never a part; `mode` holds from the start."""
+    temporary = path.with_name(
+        f".{path.name}.{secrets.token_hex(4)}"
+    )  # of this writer alone, also among several machines'
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        return temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # a full disk must not keep half a file
         raise
 
 

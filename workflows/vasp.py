@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.errors import HullError, UnknownMethodError
-from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import Method, Relaxed
 from workflows.finished import write_json
 from workflows.guards import Reason, RelaxationFailure, check_physical
 from workflows.relax import Relaxer, RelaxMaker, ready_structure
 from workflows.vasp_result import bare, mp2020_correction, structure_of
-from workflows.vasp_stage import COMPARABLE, finish, incar_updates_problem, own_folder
+from workflows.vasp_stage import COMPARABLE, finish, incar_updates_problem, own_folder, settings_of_run
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -72,7 +71,7 @@ class VaspMaker(Relaxer):
         RelaxationFailure
             no usable energy; its reason says why, its details what custodian did
         """
-        settings = Settings()
+        settings = settings_of_run()
         name = f"{structure_id}-{_fingerprint(structure, self)}"
         start = ready_structure(structure, structure_id, self.rattle)
         with own_folder(settings.vasp_runs / name, settings) as folder:

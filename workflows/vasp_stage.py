@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
+import logging
+import os
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +31,32 @@ COMPARABLE = (
 )
 """INCAR tags that decide the energy scale: a run in which they are not the input set's is no energy of this method."""
 STAGE_FILE = "stage.json"
+STAGE_MARK = "CCDCGAN_AL_STAGE"  # names the stage's folder in the environment of all that its run starts
 LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's folder
 MONITOR_EVERY = 60.0  # s between two looks of custodian's monitors at a running VASP
 LONGEST = 400  # characters of an error message that are kept
+
+logger = logging.getLogger("ccdcgan_al.relaxations")
+
+
+def settings_of_run() -> Settings:
+    """Return this machine's settings as a relaxation begins; an end of a batch job that has passed by then is no end of its own."""
+    settings = Settings()
+    if settings.job_end is None or _seconds_left(settings) > 0:
+        return settings
+    _tell_of_passed(settings.job_end)
+    return settings.model_copy(update={"job_end": None})
+
+
+@functools.cache  # once a process
+def _tell_of_passed(job_end: float) -> None:
+    """Say which end of a batch job is ignored."""
+    when = datetime.fromtimestamp(job_end, UTC).isoformat(timespec="seconds")
+    logger.warning(
+        "the environment says that the batch job ended at %s, before this relaxation began; it is of another job and "
+        "is ignored (unset CCDCGAN_AL_JOB_END and SLURM_JOB_END_TIME)",
+        when,
+    )
 
 
 @contextlib.contextmanager
@@ -43,7 +69,7 @@ def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if _seconds_left(settings) < settings.stop_before:
+                if _seconds_left(settings) <= 0:
                     raise RelaxationFailure("walltime", f"another worker holds {folder}, and time is up") from None
                 time.sleep(LOCK_POLL)
         yield folder.resolve()
@@ -108,7 +134,7 @@ def _run(
     maker = _stage_maker(stage, settings)
     folder.mkdir()
     try:
-        with contextlib.chdir(folder):  # atomate2 and custodian work in the working directory
+        with contextlib.chdir(folder), _marked(folder):  # atomate2 and custodian work in the working directory
             task = maker.make.original(maker, structure, prev_dir=None if previous is None else str(previous)).output
     except Exception as error:  # custodian gave up, VASP died, an input could not be written: kept with its reason
         errors = [name for entry in custodian_log(folder) for name in entry["errors"]]
@@ -176,11 +202,24 @@ def incar_updates_problem() -> str | None:
     )
 
 
+@contextlib.contextmanager
+def _marked(folder: Path) -> Iterator[None]:
+    """Mark whatever this process starts as of a stage's run."""
+    os.environ[STAGE_MARK] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[STAGE_MARK]
+
+
 def _end_orphans(folder: Path) -> None:
-    """End what a killed worker left running in a stage's folder: custodian starts VASP in a session of its own."""
+    """End what a killed worker's run of a stage left running: custodian starts VASP in a session of its own.
+
+    Its mark tells it from what somebody else runs in that folder.
+    """
     import psutil
 
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if Path(process.cwd()) == folder:
+            if process.environ().get(STAGE_MARK) == str(folder):
                 process.kill()

@@ -60,7 +60,7 @@ def measure_ablation(
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write the JSON and, beside it, the figures of energies and compositions."""
     from ccdcgan_al.ablation_report import plot_compositions, plot_energies
-    from launchpad.local import write_atomically
+    from workflows.finished import write_atomically
 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, json.dumps(result) + "\n", 0o644)

@@ -110,8 +110,8 @@ def write_result(result: dict[str, Any], out: Path) -> None:
     """Write JSON, page and plots of a system in a folder, and the table of all systems that are there."""
     from ccdcgan_al.discovery_page import overview, page
     from ccdcgan_al.discovery_report import plot_curve, plot_energies, plot_hull
-    from launchpad.local import write_atomically
     from workflows.campaign_spec import systems
+    from workflows.finished import write_atomically
 
     out.mkdir(parents=True, exist_ok=True)
     name = result["chemical_system"]

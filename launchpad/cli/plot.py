@@ -10,9 +10,9 @@ import typer
 
 from ccdcgan_al.chemsys import parse_chemical_system
 from launchpad.cli.submit import open_store, told
-from launchpad.local import write_atomically
 from launchpad.lookup import campaign_of, campaigns_of, discovery_counts
 from launchpad.queries import QUERIES
+from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable

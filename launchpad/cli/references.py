@@ -111,7 +111,7 @@ def fetch_seeds(
         from ccdcgan_al.chemsys import parse_chemical_system
         from ccdcgan_al.materials_project import fetch_structures
         from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES, reduced_primitive, within
-        from launchpad.local import write_atomically
+        from workflows.finished import write_atomically
 
         elements = parse_chemical_system(chemical_system)
         fetched = fetch_structures(elements)

@@ -199,4 +199,4 @@ def _flag(entry: dict[str, Any]) -> str:
         return "correction only"
     if (entry["confirmed"] or {}).get("problem"):
         return "elsewhere if confirmed"
-    return "not distorted yet" if entry["origin"] == "generated" and entry["returns"] is None else ""
+    return "return not known" if entry["origin"] == "generated" and entry["returns"] is None else ""

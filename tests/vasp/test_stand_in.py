@@ -16,7 +16,8 @@ from jobflow import Response
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Poscar
 
-from workflows import vasp_stage
+from workflows import vasp, vasp_stage
+from workflows.guards import RelaxationFailure
 from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
 from workflows.vasp import VaspMaker
 from workflows.vasp_result import last_valid_structure
@@ -158,6 +159,29 @@ def test_nothing_begins_shortly_before_the_end_of_a_batch_job(
     assert runs(stand_in) == []
 
 
+def test_an_end_that_has_passed_is_of_another_job(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, vasp_runs: Path
+) -> None:
+    end = time.time() - 5
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(end))
+    begun: list[float | None] = []
+
+    def finish(*arguments: Any) -> None:
+        begun.append(arguments[-1].job_end)
+        raise RelaxationFailure("bad_input", "VASP is not wanted here")
+
+    monkeypatch.setattr(vasp, "finish", finish)
+    crystal = Structure(Lattice.cubic(3.6), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    for name in ("first", "second"):
+        relax_to_document(crystal, name, VaspMaker())
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(end + 1000))
+    relax_to_document(crystal, "third", VaspMaker())
+    assert begun == [None, None, end + 1000]
+    (said,) = caplog.messages
+    assert "before this relaxation began; it is of another job and is ignored" in said
+    assert len([*vasp_runs.iterdir()]) == 3
+
+
 def test_a_killed_worker_leaves_no_vasp_behind_and_its_rerun_goes_on(
     stand_in: Path, alloy: Structure, vasp_runs: Path, tmp_path: Path
 ) -> None:
@@ -178,9 +202,17 @@ def test_a_killed_worker_leaves_no_vasp_behind_and_its_rerun_goes_on(
     worker.wait()
     inside = [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(str(vasp_runs))]
     assert inside, "custodian's VASP outlives its worker"
+    onlooker = subprocess.Popen(
+        ["tail", f"--pid={os.getpid()}", "-f", "CONTCAR"],
+        cwd=folder_of(vasp_runs) / "relax_1",
+        stdout=subprocess.DEVNULL,
+    )
     start = Structure.from_file(tmp_path / "start.json")
     document = relax_to_document(start, "cuau", VaspMaker())
     assert document["state"] == "relaxed", document["message"]
     assert document["details"]["attempts"] == {"relax_1": 2, "relax_2": 1}
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in inside)
+    assert onlooker.poll() is None, "what somebody else runs in the folder is left alone"
+    onlooker.kill()
+    onlooker.wait()
     assert runs(stand_in) == ["relax_1", "relax_2"]
