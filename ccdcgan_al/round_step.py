@@ -167,17 +167,20 @@ def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, A
 def hull_counts(hull: Hull, round_number: int, known: Sequence[Structure] = ()) -> dict[str, int]:
     """Return how many new phases a round brought, on the hull and within 50 and 100 meV/atom of it; `known`: starting structures.
 
-    A phase is of the round that made the first of its copies, also where a later copy is lower.
+    A phase is of the round that made the first of its copies that lie so near the hull, also where a later copy is lower.
     """
-    first = {
-        hull.entries[group[0]].structure_id: min(hull.entries[number].round_number for number in group)
-        for group in hull.groups(METASTABLE)
-    }
-    near = [entry for entry in new_phases(hull, known, within=METASTABLE) if first[entry.structure_id] == round_number]
+
+    def brought(within: float) -> int:
+        first = {
+            hull.entries[group[0]].structure_id: min(hull.entries[number].round_number for number in group)
+            for group in hull.groups(within)
+        }
+        return sum(first[entry.structure_id] == round_number for entry in new_phases(hull, known, within=within))
+
     return {
-        "stable": sum(entry.energy_above_hull <= ON_HULL for entry in near),
-        "within_50_mev": sum(entry.energy_above_hull <= NEAR_HULL for entry in near),
-        "within_100_mev": len(near),
+        "stable": brought(ON_HULL),
+        "within_50_mev": brought(NEAR_HULL),
+        "within_100_mev": brought(METASTABLE),
     }
 
 

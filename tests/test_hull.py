@@ -177,6 +177,11 @@ def test_a_new_phase_counts_in_the_round_of_its_first_copy(three: list[Phase]) -
     assert [entry.structure_id for entry in new_phases(hull, [])] == ["lower"]
     assert [hull_counts(hull, number)["stable"] for number in (1, 2)] == [1, 0]
     assert [hull_counts(hull, number)["within_100_mev"] for number in (1, 2)] == [1, 0]
+    poorly = build_hull(
+        [*three[:3], phase("first", rocksalt(), -3.87, "generated"), lower], BISE
+    )  # 30 meV/atom above it
+    assert [hull_counts(poorly, number)["stable"] for number in (1, 2)] == [0, 1]
+    assert [hull_counts(poorly, number)["within_50_mev"] for number in (1, 2)] == [1, 0]
     alone = build_hull([*three[:3], lower], BISE)
     assert [hull_counts(alone, number)["stable"] for number in (1, 2)] == [0, 1]
 
