@@ -124,7 +124,7 @@ def test_a_walltime_stop_is_put_on_the_launchpad_again_and_goes_on(
     monkeypatch.chdir(tmp_path)
     job = VaspMaker().make(alloy, "cuau")
     job.update_metadata({"_category": "relaxation"}, dynamic=False)
-    left = iter([1000.0])
+    left = iter([1000.0, 1000.0])  # as the relaxation begins, and as its stage does
     with monkeypatch.context() as short:
         short.setattr(vasp_stage, "MONITOR_EVERY", 0.2)
         short.setattr(
