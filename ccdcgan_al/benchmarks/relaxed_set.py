@@ -6,12 +6,13 @@ import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.starting_pool import Kind
+if TYPE_CHECKING:
+    from ccdcgan_al.starting_pool import Kind
 
 SHIPPED = Path(__file__).parent / "data" / "bi-se-7net-0.json.gz"
 LICENCE = (
