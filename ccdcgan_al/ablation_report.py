@@ -1,4 +1,4 @@
-"""What an ablation found: a table by strategy, mean and spread over seeds, and figures. It runs nothing."""
+"""What an ablation found: a table by strategy, or strategy and training size, mean and spread over seeds, and figures. It runs nothing."""
 
 from __future__ import annotations
 
@@ -56,12 +56,22 @@ def figures_of(run: dict[str, Any]) -> dict[str, float]:
 
 
 def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Mean and standard deviation over seeds of every figure, by strategy, in the order of `ORDER`."""
+    """Mean and standard deviation over seeds of every figure, by the names of `rows_of`."""
     summary = {}
-    for strategy in sorted({run["strategy"] for run in result["runs"]}, key=_place):
-        runs = [figures_of(run) for run in result["runs"] if run["strategy"] == strategy]
-        summary[strategy] = {name: mean_and_spread([figures[name] for figures in runs]) for name in COLUMNS}
+    for row, runs in rows_of(result).items():
+        figures = [figures_of(run) for run in runs]
+        summary[row] = {name: mean_and_spread([item[name] for item in figures]) for name in COLUMNS}
     return summary
+
+
+def rows_of(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the runs by strategy, in the order of `ORDER`, and by the number of structures learnt from, where the result has several."""
+    several = len({run["training"] for run in result["runs"]}) > 1
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for run in sorted(result["runs"], key=lambda run: (*_place(run["strategy"]), run["training"], run["seed"])):
+        name = f"{run['strategy']} of {run['training']}" if several else run["strategy"]
+        rows.setdefault(name, []).append(run)
+    return rows
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
@@ -77,8 +87,7 @@ def table(result: dict[str, Any]) -> str:
     lines = [f"| strategy | seeds | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for strategy, figures in summarise(result).items():
         cells = [_cell(name, *figures[name]) for name in COLUMNS]
-        seeds = sum(run["strategy"] == strategy for run in result["runs"])
-        lines.append(f"| `{strategy}` | {seeds} | {' | '.join(cells)} |")
+        lines.append(f"| `{strategy}` | {len(rows_of(result)[strategy])} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -97,7 +106,7 @@ def plot_energies(result: dict[str, Any]) -> Figure:
     """Energy above hull of every relaxed candidate by strategy, beside the data set's; a bar is the median."""
     figure, axes = _axes(result)
     known = [item["above_hull"] for item in result["data"]]
-    groups = [("data set", known), *((s, _relaxed(result, s, "above_hull")) for s in summarise(result))]
+    groups = [("data set", known), *((name, _above_hull(runs)) for name, runs in rows_of(result).items())]
     rng = np.random.default_rng(0)
     for place, (name, values) in enumerate(groups):
         millis = 1000 * np.array(values)
@@ -106,7 +115,7 @@ def plot_energies(result: dict[str, Any]) -> Figure:
         axes.hlines(np.median(millis), place - 0.35, place + 0.35, color="black", linewidth=1.5)
     for level in (1000 * NEAR, 1000 * METASTABLE):
         axes.axhline(level, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
-    axes.set_xticks(range(len(groups)), [name for name, _ in groups])
+    axes.set_xticks(range(len(groups)), [name.replace(" of ", "\nof ") for name, _ in groups])
     axes.set_ylim(-15, 400)
     axes.set_ylabel("energy above hull (meV/atom)")
     return figure
@@ -118,15 +127,15 @@ def plot_compositions(result: dict[str, Any]) -> Figure:
     for training, colour, label in ((False, "0.85", "data set, not learnt from"), (True, "0.55", "training set")):
         items = [item for item in result["data"] if item["training"] == training]
         axes.scatter(*_points(items), s=12, color=colour, label=label, zorder=1)
-    for number, strategy in enumerate(summarise(result)):
-        items = [i for run in result["runs"] if run["strategy"] == strategy for i in run["candidates"]]
+    for number, (row, runs) in enumerate(rows_of(result).items()):
+        items = [item for run in runs for item in run["candidates"]]
         axes.scatter(
             *_points([item for item in items if item["state"] == "relaxed"]),
             s=18,
             alpha=0.8,
             marker="os^vDPX*"[number % 8],
             color=f"C{number}",
-            label=strategy,
+            label=row,
             zorder=2,
         )
     axes.set_xlabel(f"fraction of {result['elements'][-1]}")
@@ -140,10 +149,9 @@ def _points(items: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:
     return [item["fraction"] for item in items], [1000 * item["formation_energy"] for item in items]
 
 
-def _relaxed(result: dict[str, Any], strategy: str, key: str) -> list[float]:
-    """Values of all relaxed candidates of a strategy."""
-    runs = [run for run in result["runs"] if run["strategy"] == strategy]
-    return [item[key] for run in runs for item in run["candidates"] if item["state"] == "relaxed"]
+def _above_hull(runs: Sequence[dict[str, Any]]) -> list[float]:
+    """Energies above hull (eV/atom) of all that relaxed in these runs."""
+    return [item["above_hull"] for run in runs for item in run["candidates"] if item["state"] == "relaxed"]
 
 
 def _axes(result: dict[str, Any]) -> tuple[Figure, Any]:

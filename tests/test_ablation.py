@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -15,11 +16,10 @@ from ccdcgan_al.ablation_report import COLUMNS, figures_of, plot_compositions, p
 from ccdcgan_al.random_search import random_structures
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_ablation import outcome_of, write_result
-from workflows.ablation import Ablation, read_data, write_data
+from workflows.ablation import Ablation, AblationData, read_data, write_data
 from workflows.relaxed_cache import RelaxedCache
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RESULT = DOCS / "results" / "ablation.json"
 
 
 @dataclass
@@ -63,9 +63,9 @@ def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -
     data = read_data(tmp_path / "data.json.gz", training=3)
     relaxer = StandInRelaxer()
 
-    def ablation() -> Ablation:
+    def ablation(learnt: AblationData = data) -> Ablation:
         work = tmp_path / "work"
-        return Ablation(data, work, RelaxedCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
+        return Ablation(learnt, work, RelaxedCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
 
     (run,) = ablation().run(["random"], [0])
     assert run["generated"] == 8
@@ -74,9 +74,12 @@ def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -
     assert list(ablation().run(["random"], [0])) == [run]
     assert len(relaxer.calls) == 2
     result = ablation().result([run])
+    assert run["training"] == 3
+    larger = ablation(read_data(tmp_path / "data.json.gz", training=4))
+    assert list(larger.run(["random"], [0])) == [{**run, "training": 4, "cpu_seconds": ANY}]  # a part of its own
     assert len(result["data"]) == 6
     assert sum(item["training"] for item in result["data"]) == 3
-    outcome = outcome_of(result, ablation())
+    outcome = outcome_of(result)
     assert outcome.ratio is None
     write_result(result, tmp_path / "out" / "ablation.json")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
@@ -97,9 +100,16 @@ def made_up() -> dict[str, Any]:
     counts = {"generated": 100, "decoded": 80, "valid": 70, "strict": 50, "unique": 30, "novel": 20}
     times = {"cpu_seconds": {"gan": 40.0, "draw": 10.0}}
     runs = [
-        {"strategy": "dcgan", "seed": 0, **counts, **times, "candidates": [item(0.04), item(0.08, new=False)]},
-        {"strategy": "dcgan", "seed": 1, **counts, **times, "candidates": [item(0.2), failed]},
-        {"strategy": "random", "seed": 0, **counts, **times, "candidates": [failed, failed]},
+        {
+            "strategy": "dcgan",
+            "seed": 0,
+            "training": 160,
+            **counts,
+            **times,
+            "candidates": [item(0.04), item(0.08, new=False)],
+        },
+        {"strategy": "dcgan", "seed": 1, "training": 160, **counts, **times, "candidates": [item(0.2), failed]},
+        {"strategy": "random", "seed": 0, "training": 160, **counts, **times, "candidates": [failed, failed]},
     ]
     data = [{"fraction": 0.5, "formation_energy": -0.3, "above_hull": 0.0, "training": True}]
     method = {"calculator": "stand-in"}
@@ -122,9 +132,18 @@ def test_figures_by_hand() -> None:
     assert len(plot_compositions(made_up()).axes[0].collections) == 4
 
 
-def test_the_documents_table_is_the_results() -> None:
-    """docs/ablation.md shows what docs/results/ablation.json holds."""
-    result = json.loads(RESULT.read_text(encoding="utf-8"))
+def test_several_training_sizes_are_rows_of_their_own() -> None:
+    first, second, third = made_up()["runs"]
+    result = made_up() | {"runs": [third, {**second, "training": 400}, {**first, "training": 50}]}
+    assert list(summarise(result)) == ["random of 160", "dcgan of 50", "dcgan of 400"]
+    assert "| `dcgan of 50` | 1 | 80 ± 0 % |" in table(result)
+    assert plot_energies(result).axes[0].get_xticklabels()[2].get_text() == "dcgan\nof 50"
+
+
+@pytest.mark.parametrize("name", ["ablation", "ablation-training"])
+def test_the_documents_table_is_the_results(name: str) -> None:
+    """docs/ablation.md shows what the files in docs/results hold."""
+    result = json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
     text = (DOCS / "ablation.md").read_text(encoding="utf-8")
     assert table(result) in text
     assert list(COLUMNS) == list(figures_of(result["runs"][0]))

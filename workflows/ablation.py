@@ -1,8 +1,8 @@
 """The ablation: every strategy on the same data and the same budget, over several seeds. `ccdcgan_al.ablation_report` tells its results.
 
-Each pair of strategy and seed is one file in a work folder, written when it is whole, and relaxations go through a `RelaxedCache`, so a run that
-was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in common are trained once a
-process; their time counts for each of them.
+Each strategy, seed and number of structures learnt from is one file in a work folder, written when it is whole, and relaxations go through a
+`RelaxedCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
+common are trained once a process; their time counts for each of them.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ class Ablation:
         """Run what is not there yet, seed by seed, and yield each strategy's result."""
         for seed in seeds:
             for strategy in strategies:
-                file = self.work / f"{strategy}-{seed}-{self.draws}-{self.relaxations}.json"
+                learnt = len(self.data.training)
+                file = self.work / f"{strategy}-{seed}-{learnt}-{self.draws}-{self.relaxations}.json"
                 if not file.is_file():
                     self.work.mkdir(parents=True, exist_ok=True)
                     write_json(self._run_one(strategy, seed), file)
@@ -192,6 +193,7 @@ class Ablation:
         return {
             "strategy": strategy,
             "seed": seed,
+            "training": len(self.data.training),
             "generated": proposals.generated,
             "screened": proposals.screened,
             "decoded": len(proposals.structures),

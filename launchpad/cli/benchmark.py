@@ -154,7 +154,7 @@ def ablation(
     out: Annotated[Path | None, typer.Option(help="where to write the result as JSON; plots go beside it")] = None,
     strategies: Annotated[str, typer.Option(help="separated by commas")] = "random,dcgan,screened,ccdcgan,latent",
     seeds: Annotated[int, typer.Option(min=1, help="how many")] = 3,
-    training: Annotated[int, typer.Option(min=1, help="structures of the data set to learn from")] = 160,
+    training: Annotated[str, typer.Option(help="structures to learn from, separated by commas")] = "160",
     draws: Annotated[int, typer.Option(min=1, help="crystal graphs a strategy and seed")] = 1000,
     relaxations: Annotated[int, typer.Option(min=1, help="a strategy and seed")] = 12,
     as_json: AsJson = False,
@@ -162,7 +162,8 @@ def ablation(
     """Every strategy on the same data and budget: valid, unique, novel, energies, and the share near the hull."""
     from launchpad.cli.benchmark_ablation import measure_ablation
 
-    show(lambda: measure_ablation(data, work, out, strategies.split(","), seeds, training, draws, relaxations), as_json)
+    sizes = _numbers(training)
+    show(lambda: measure_ablation(data, work, out, strategies.split(","), seeds, sizes, draws, relaxations), as_json)
 
 
 @app.command()

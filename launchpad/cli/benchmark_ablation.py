@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ccdcgan_al.benchmarks.outcome import Outcome
 from ccdcgan_al.generate import Strategy
-
-if TYPE_CHECKING:
-    from workflows.ablation import Ablation
 
 
 def measure_ablation(
@@ -20,7 +17,7 @@ def measure_ablation(
     out: Path | None,
     strategies: Sequence[str],
     seeds: int,
-    training: int,
+    training: Sequence[int],
     draws: int,
     relaxations: int,
 ) -> Outcome:
@@ -33,7 +30,7 @@ def measure_ablation(
     out : JSON file of the result; two plots go beside it. None: neither
     strategies : names
     seeds : how many, from 0
-    training : structures to learn from
+    training : how many structures to learn from, one number or several; a larger set holds the smaller ones
     draws, relaxations : budget of a strategy and seed
 
     Raises
@@ -47,14 +44,16 @@ def measure_ablation(
     from workflows.ablation import Ablation, read_data
     from workflows.relaxed_cache import RelaxedCache
 
-    ablation = Ablation(
-        read_data(data, training), work, RelaxedCache(work / "relaxed"), draws=draws, relaxations=relaxations
-    )
     chosen: Any = list(strategies)
-    result = ablation.result(list(ablation.run(chosen, range(seeds))))
+    runs: list[dict[str, Any]] = []
+    for size in sorted(training):
+        learnt, cache = read_data(data, size), RelaxedCache(work / "relaxed")
+        ablation = Ablation(learnt, work, cache, draws=draws, relaxations=relaxations)
+        runs += ablation.run(chosen, range(seeds))
+    result = ablation.result(runs)
     if out is not None:
         write_result(result, out)
-    return outcome_of(result, ablation)
+    return outcome_of(result)
 
 
 def write_result(result: dict[str, Any], out: Path) -> None:
@@ -68,11 +67,12 @@ def write_result(result: dict[str, Any], out: Path) -> None:
         plot(result).savefig(out.with_name(f"{out.stem}-{name}.png"), dpi=130)
 
 
-def outcome_of(result: dict[str, Any], ablation: Ablation) -> Outcome:
+def outcome_of(result: dict[str, Any]) -> Outcome:
     """Table by strategy; the ratio is how much lower `ccdcgan` ends than `dcgan` above the hull."""
     from ccdcgan_al.ablation_report import COLUMNS, METASTABLE, NEAR, summarise
 
     summary = summarise(result)
+    learnt = " and ".join(str(size) for size in sorted({run["training"] for run in result["runs"]}))
     rows = [
         {"strategy": name, **{COLUMNS[key]: round(values[0], 3) for key, values in figures.items()}}
         for name, figures in summary.items()
@@ -90,7 +90,7 @@ def outcome_of(result: dict[str, Any], ablation: Ablation) -> Outcome:
         notes=[
             (
                 f"means over {len({run['seed'] for run in result['runs']})} seeds; {result['relaxations']} relaxations each, "
-                f"{result['draws']} graphs drawn ({result['random_draws']} crystals by random), {len(ablation.data.training)} to learn from"
+                f"{result['draws']} graphs drawn ({result['random_draws']} crystals by random), {learnt} to learn from"
             ),
             (
                 f"energies in meV/atom, {result['method']['calculator']}, hull of {len(result['data'])} relaxed structures; shares within "
