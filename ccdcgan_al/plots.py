@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ccdcgan_al.hull import Hull
-    from ccdcgan_al.types import HullEntry
 
 BINARY, TERNARY = 2, 3
 TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # corners of a ternary's composition triangle
@@ -22,8 +20,8 @@ SHOWN_ABOVE_HULL = 0.3  # eV/atom; a ternary or larger system's figure leaves ou
 SHOWN_FORMATION = 0.15  # eV/atom; a binary's figure leaves out what lies higher than this, or than the hull is deep
 BARS = 24  # phases in the bar chart of four or more elements
 _CLOSE = 0.075  # labels nearer than this in composition are set at different heights
-_STABLE = 1e-6  # eV/atom
-_STYLE = {  # colours that also tell apart for the colour-blind (Okabe & Ito), and a marker for each origin
+STABLE = 1e-6  # eV/atom above the hull, up to which an entry is drawn as on it
+ORIGIN_STYLE = {  # colours that also tell apart for the colour-blind (Okabe & Ito), and a marker for each origin
     "reference": ("#4d4d4d", "s", "square", "reference"),
     "seed": ("#0072b2", "o", "circle", "starting set"),
     "generated": ("#d55e00", "D", "diamond", "generated"),
@@ -34,10 +32,6 @@ _GREY = "#8c8c8c"
 def formula_text(formula: str) -> str:
     """Return a formula with subscripts in matplotlib's mathtext, `Bi$_{2}$Se$_{3}$`."""
     return re.sub(r"(\d+(?:\.\d+)?)", r"$_{\1}$", formula)
-
-
-def _formula_html(formula: str) -> str:
-    return re.sub(r"(\d+(?:\.\d+)?)", r"<sub>\1</sub>", html.escape(formula))
 
 
 def _second_fraction(hull: Hull) -> np.ndarray:
@@ -51,17 +45,18 @@ def _triangle(hull: Hull) -> np.ndarray:
     return np.array(fractions) @ TRIANGLE
 
 
-def _stable(hull: Hull) -> list[int]:
+def stable_entries(hull: Hull) -> list[int]:
     """Return positions of the entries on the hull, one a composition."""
     first: dict[str, int] = {}
     for number, entry in enumerate(hull.entries):
-        if entry.energy_above_hull <= _STABLE:
+        if entry.energy_above_hull <= STABLE:
             first.setdefault(entry.formula, number)
     return list(first.values())
 
 
-def _subtitle(hull: Hull) -> str:
-    counts = f"{len(hull.entries)} phases, {len(_stable(hull))} on the hull"
+def subtitle(hull: Hull) -> str:
+    """Return the method of a hull and how many phases it has, for a caption."""
+    counts = f"{len(hull.entries)} phases, {len(stable_entries(hull))} on the hull"
     return f"{hull.method.calculator}, {hull.method.functional}, without corrections · {counts}"
 
 
@@ -78,9 +73,9 @@ def new_figure(width: float, height: float) -> tuple[Figure, Any]:
 
 def _points(axes: Any, hull: Hull, places: np.ndarray, shown: np.ndarray) -> None:
     """Draw entries by origin, filled on the hull and open above it; `places` (n_entries, 2), `shown` (n_entries,)."""
-    stable = np.array([entry.energy_above_hull <= _STABLE for entry in hull.entries])
+    stable = np.array([entry.energy_above_hull <= STABLE for entry in hull.entries])
     origins = np.array([entry.origin for entry in hull.entries])
-    for level, (origin, (colour, marker, _, name)) in enumerate(_STYLE.items()):
+    for level, (origin, (colour, marker, _, name)) in enumerate(ORIGIN_STYLE.items()):
         above = (origins == origin) & ~stable & shown
         on = (origins == origin) & stable
         x, y = places[above].T
@@ -111,7 +106,7 @@ def hull_figure(hull: Hull) -> Figure:
 def _binary_figure(hull: Hull) -> Figure:
     fraction = _second_fraction(hull)
     energy = np.array([entry.formation_energy_per_atom for entry in hull.entries])
-    on_hull = sorted(_stable(hull), key=lambda number: fraction[number])
+    on_hull = sorted(stable_entries(hull), key=lambda number: fraction[number])
     depth = max(0.05, float(-energy[on_hull].min()))
     top = max(SHOWN_FORMATION, 0.5 * depth)
     shown = energy <= top
@@ -146,7 +141,7 @@ def _binary_figure(hull: Hull) -> Figure:
         ylabel="Formation energy (eV/atom)",
     )
     axes.set_title(f"{first}-{second} convex hull", loc="left", fontweight="bold", pad=22)
-    axes.text(0, 1.02, _subtitle(hull) + note, transform=axes.transAxes, fontsize=8, color="#595959")
+    axes.text(0, 1.02, subtitle(hull) + note, transform=axes.transAxes, fontsize=8, color="#595959")
     axes.legend(frameon=False, fontsize=8, loc="lower left", title="filled: on the hull", title_fontsize=8)
     return figure
 
@@ -162,7 +157,7 @@ def _ternary_figure(hull: Hull) -> Figure:
         loop = places[[*corners, corners[0]]]
         axes.plot(*loop.T, color="black", linewidth=0.8, zorder=3)
     _points(axes, hull, places, shown)
-    for number in _stable(hull):
+    for number in stable_entries(hull):
         x, y = places[number]
         shift, across, up = _outwards(x, y)
         axes.annotate(
@@ -181,7 +176,7 @@ def _ternary_figure(hull: Hull) -> Figure:
     hidden = int((~shown).sum())
     note = f" · {hidden} above {SHOWN_ABOVE_HULL} eV/atom not shown" if hidden else ""
     axes.text(0, 0.97, f"{'-'.join(hull.elements)} convex hull", transform=axes.transAxes, size=12, weight="bold")
-    axes.text(0, 0.925, _subtitle(hull) + note, transform=axes.transAxes, fontsize=8, color="#595959")
+    axes.text(0, 0.925, subtitle(hull) + note, transform=axes.transAxes, fontsize=8, color="#595959")
     axes.legend(
         frameon=False,
         fontsize=8,
@@ -210,7 +205,7 @@ def _outwards(x: float, y: float) -> tuple[tuple[float, float], str, str]:
 def _bar_figure(hull: Hull) -> Figure:
     entries = sorted(hull.unique_entries(), key=lambda entry: (entry.energy_above_hull, entry.structure_id))[:BARS]
     figure, axes = new_figure(7.2, 1.4 + 0.24 * len(entries))
-    for origin, (colour, _, _, name) in _STYLE.items():
+    for origin, (colour, _, _, name) in ORIGIN_STYLE.items():
         rows = [row for row, entry in enumerate(entries) if entry.origin == origin]
         axes.barh(rows, [1000 * entries[row].energy_above_hull for row in rows], color=colour, label=name)
         axes.scatter([0] * len(rows), rows, color=colour, s=20, zorder=3)
@@ -220,147 +215,9 @@ def _bar_figure(hull: Hull) -> Figure:
     axes.set_title(
         f"{'-'.join(hull.elements)}: the {len(entries)} lowest phases", loc="left", fontweight="bold", pad=22
     )
-    axes.text(0, 1.0, _subtitle(hull), transform=axes.transAxes, fontsize=8, color="#595959", va="bottom")
+    axes.text(0, 1.0, subtitle(hull), transform=axes.transAxes, fontsize=8, color="#595959", va="bottom")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
-
-
-def _hover(entry: HullEntry) -> str:
-    """Return what the page shows of an entry under the pointer."""
-    flag = "<br><b>on the hull through corrections only</b>" if entry.correction_driven else ""
-    return (
-        f"<b>{_formula_html(entry.formula)}</b> {html.escape(entry.space_group)}, {entry.n_sites} sites<br>"
-        f"{html.escape(entry.structure_id)}, {_STYLE[entry.origin][3]}, round {entry.round_number}<br>"
-        f"formation energy {entry.formation_energy_per_atom:.3f} eV/atom "
-        f"(corrected {entry.corrected_formation_energy_per_atom:.3f})<br>"
-        f"above hull {1000 * entry.energy_above_hull:.1f} meV/atom "
-        f"(corrected {1000 * entry.corrected_energy_above_hull:.1f}){flag}"
-    )
-
-
-def hull_page(hull: Hull) -> str:
-    """Return an interactive page of the hull, whole in itself: it needs no network.
-
-    Parameters
-    ----------
-    hull : of any number of elements
-
-    Returns
-    -------
-    str
-        HTML, about 5 MB, most of it plotly's script. Under the pointer: id, formula, space group, energies with and
-        without corrections, origin and round.
-    """
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    size = len(hull.elements)
-    fractions = np.array(
-        [[phase.structure.composition.get_atomic_fraction(el) for el in hull.elements] for phase in hull.phases]
-    )  # (n_entries, n_elements)
-    if size == BINARY:
-        on_hull = sorted(_stable(hull), key=lambda number: fractions[number, 1])
-        figure.add_scatter(
-            x=fractions[on_hull, 1].tolist(),
-            y=[hull.entries[number].formation_energy_per_atom for number in on_hull],
-            mode="lines",
-            line={"color": "black", "width": 1.5},
-            name="hull",
-            hoverinfo="skip",
-        )
-    elif size == TERNARY:
-        number_of = {phase.structure_id: number for number, phase in enumerate(hull.phases)}
-        for facet in hull.diagram.facets:
-            corners = [number_of[hull.diagram.qhull_entries[corner].name] for corner in facet]
-            a, b, c = fractions[[*corners, corners[0]]].T.tolist()
-            figure.add_scatterternary(
-                a=a, b=b, c=c, mode="lines", line={"color": "black", "width": 1}, showlegend=False, hoverinfo="skip"
-            )
-    for origin, (colour, _, symbol, name) in _STYLE.items():
-        for stable in (False, True):
-            chosen = [
-                number
-                for number, entry in enumerate(hull.entries)
-                if entry.origin == origin and (entry.energy_above_hull <= _STABLE) is stable
-            ]
-            _add_points(figure, hull, fractions, chosen)
-            figure.data[-1].update(
-                mode="markers",
-                name=f"{name}, {'on' if stable else 'above'} the hull ({len(chosen)})",
-                text=[_hover(hull.entries[number]) for number in chosen],
-                hovertemplate="%{text}<extra></extra>",
-                marker={"color": colour, "symbol": symbol if stable else f"{symbol}-open", "size": 11 if stable else 7},
-            )
-    figure.update_layout(template="simple_white", margin={"t": 20}, height=620, legend={"orientation": "h", "y": -0.15})
-    _label_axes(figure, hull)
-    title = f"{'-'.join(hull.elements)} convex hull"
-    plot = figure.to_html(include_plotlyjs=True, full_html=False, config={"displaylogo": False})
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>'
-        "body{font:15px/1.4 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
-        "table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.25em .6em}"
-        "td{border-bottom:1px solid #ddd}"
-        "th:first-child,td:first-child,th:nth-child(2),td:nth-child(2),th:nth-child(3),td:nth-child(3){text-align:left}"
-        f"p{{color:#595959}}</style></head><body><h1>{title}</h1><p>{html.escape(_subtitle(hull))}</p>{plot}"
-        f"{_table(hull)}</body></html>\n"
-    )
-
-
-def _add_points(figure: Any, hull: Hull, fractions: np.ndarray, chosen: Sequence[int]) -> None:
-    """Add an empty-styled trace of the chosen entries, in the coordinates that fit the number of elements."""
-    entries = [hull.entries[number] for number in chosen]
-    if len(hull.elements) == BINARY:
-        energies = [entry.formation_energy_per_atom for entry in entries]
-        figure.add_scatter(x=fractions[list(chosen), 1].tolist(), y=energies)
-    elif len(hull.elements) == TERNARY:
-        a, b, c = fractions[list(chosen)].T.tolist()
-        figure.add_scatterternary(a=a, b=b, c=c)
-    else:
-        formations = [entry.formation_energy_per_atom for entry in entries]
-        figure.add_scatter(x=formations, y=[1000 * entry.energy_above_hull for entry in entries])
-
-
-def _label_axes(figure: Any, hull: Hull) -> None:
-    """Write the quantities and units on the axes."""
-    if len(hull.elements) == BINARY:
-        first, second = hull.elements
-        depth = max(
-            0.05, -min(entry.formation_energy_per_atom for entry in hull.entries if not entry.energy_above_hull)
-        )
-        figure.update_xaxes(title=f"x in {first}<sub>1-x</sub>{second}<sub>x</sub>", range=[-0.03, 1.03])
-        figure.update_yaxes(
-            title="Formation energy (eV/atom)", range=[-1.15 * depth, max(SHOWN_FORMATION, 0.5 * depth)]
-        )
-    elif len(hull.elements) == TERNARY:
-        axes = {f"{axis}axis": {"title": element} for axis, element in zip("abc", hull.elements, strict=True)}
-        figure.update_layout(ternary=axes)
-    else:
-        figure.update_xaxes(title="Formation energy (eV/atom)")
-        figure.update_yaxes(title="Energy above hull (meV/atom)")
-
-
-def _table(hull: Hull) -> str:
-    """Return the phases on the hull, and those close to it, as an HTML table."""
-    rows = sorted(hull.unique_entries(), key=lambda entry: (entry.energy_above_hull, entry.structure_id))
-    rows = [entry for entry in rows if entry.energy_above_hull <= _STABLE] + [
-        entry for entry in rows if entry.energy_above_hull > _STABLE
-    ][:BARS]
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "phase", "space group", "id, origin, round", "formation energy<br>eV/atom", "above hull<br>meV/atom",
-            "the same,<br>corrected",
-        )
-    )  # fmt: skip
-    body = "".join(
-        f"<tr><td>{_formula_html(entry.formula)}</td><td>{html.escape(entry.space_group)}</td>"
-        f"<td>{html.escape(entry.structure_id)}, {_STYLE[entry.origin][3]}, {entry.round_number}</td>"
-        f"<td>{entry.formation_energy_per_atom:.3f}</td><td>{1000 * entry.energy_above_hull:.1f}</td>"
-        f"<td>{1000 * entry.corrected_energy_above_hull:.1f}"
-        f"{' (corrections only)' if entry.correction_driven else ''}</td></tr>"
-        for entry in rows
-    )
-    return f"<h2>On the hull, and the {BARS} lowest above it</h2><table><tr>{head}</tr>{body}</table>"
 
 
 def discovery_curve_figure(

@@ -74,7 +74,7 @@ class CampaignReport:
         self.hull: Hull = build_hull(
             campaign_phases(store, self.campaign, self.campaign.rounds), self.campaign.elements
         )
-        self.model_hashes = store.model_hashes(campaign_id)
+        self.model_hashes = store.models.hashes(campaign_id)
         self.structures = {phase.structure_id: phase.structure for phase in self.hull.phases}
         known = store.starting_structures(campaign_id)
         self.distorted = unstable_phases(store.distorted(campaign_id))
@@ -188,7 +188,8 @@ class CampaignReport:
         """Write report.json, the hull as PNG and HTML, and one CIF for each new phase and candidate; return the paths."""
         from pymatgen.io.cif import CifWriter
 
-        from ccdcgan_al.plots import hull_figure, hull_page
+        from ccdcgan_al.hull_page import hull_page
+        from ccdcgan_al.plots import hull_figure
 
         folder.mkdir(parents=True, exist_ok=True)
         files = {

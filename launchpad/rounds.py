@@ -138,7 +138,7 @@ def _next_round(store: CampaignStore, campaign: Campaign, round_number: int, hul
             store.set_state(campaign.campaign_id, "stopped", reason)
             return False
         models = {
-            name: store.save_model(campaign.campaign_id, round_number, name, blob, {"code_version": __version__})
+            name: store.models.save(campaign.campaign_id, round_number, name, blob, {"code_version": __version__})
             for name, blob in proposals.models.items()
         }
         counts = generation_counts(proposals, selection)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-import gridfs
 from pymatgen.core import Structure
 from pymongo import ASCENDING, MongoClient, ReturnDocument, UpdateOne
 
@@ -25,12 +22,12 @@ from launchpad.connection import PATIENCE_SECONDS
 from launchpad.generated import insert_new
 from launchpad.local import DURABLE, redact
 from launchpad.migrations import prepare
+from launchpad.model_store import ModelStore
 from workflows.documents import Failure, read_relaxation
 
 TIMEOUT_SECONDS = 30.0
 ASKED_TO_STOP = ("stopped", "asked to stop")
 """State and reason of a campaign that was told to stop; one that stopped by itself has another reason."""
-UPLOAD_SECONDS = 30.0  # a model's few MB take less; pieces without a whole that are older are a dead worker's
 
 
 def _now() -> datetime:
@@ -60,9 +57,8 @@ class CampaignStore:
         self.structures = self.database["structures"]
         self.rounds = self.database["rounds"]
         self.hulls = self.database["hulls"]
-        self.models = self.database["models"]
         self.references = self.database["references"]
-        self.files = gridfs.GridFS(self.database, collection="model_files")
+        self.models = ModelStore(self.database)
         prepare(self.database)
 
     @classmethod
@@ -344,58 +340,6 @@ class CampaignStore:
         query = {"campaign_id": campaign_id, "changes": {"$exists": True}}
         found = self.hulls.find(query, {"round": 1, "changes": 1}).sort("round", ASCENDING)
         return {document["round"]: document["changes"] for document in found}
-
-    def save_model(
-        self, campaign_id: str, round_number: int, name: str, blob: bytes, provenance: dict[str, Any]
-    ) -> str:
-        """Store a model's bytes under their sha256, which is returned; the same bytes are stored once."""
-        sha256 = hashlib.sha256(blob).hexdigest()
-        self._put_file(sha256, blob)
-        where = {"campaign_id": campaign_id, "round": round_number, "name": name}
-        change = {"sha256": sha256, "bytes": len(blob), "provenance": provenance, "state": "stored"}
-        self.models.update_one(where, {"$set": {**change, "last_updated": _now()}}, upsert=True)
-        return sha256
-
-    def model(self, campaign_id: str, round_number: int, name: str) -> bytes:
-        """Return a model's bytes, by the sha256 that its document names.
-
-        Raises
-        ------
-        KeyError : there is no such model
-        MongoError : the bytes are gone, or not those that were stored
-        """
-        document = self.models.find_one({"campaign_id": campaign_id, "round": round_number, "name": name})
-        if document is None:
-            raise KeyError(f"no model {name!r} of round {round_number} in campaign {campaign_id!r}")
-        sha256 = str(document["sha256"])
-        try:
-            blob: bytes = self.files.get(sha256).read()
-        except gridfs.errors.GridFSError as error:  # no such file, or pieces of it are missing
-            raise MongoError(
-                f"model {name!r} of round {round_number}: {error}; restore model_files, or train it anew"
-            ) from error
-        if hashlib.sha256(blob).hexdigest() != sha256:
-            raise MongoError(
-                f"model {name!r} of round {round_number}: its bytes do not have the sha256 {sha256}, and are not used; "
-                "restore model_files, or train it anew"
-            )
-        return blob
-
-    def _put_file(self, name: str, blob: bytes) -> None:
-        """Store bytes under a name that no other bytes have; GridFS writes them in pieces and names the whole at the end."""
-        deadline = time.monotonic() + UPLOAD_SECONDS
-        while not self.files.exists({"_id": name}):
-            try:
-                self.files.put(blob, _id=name)
-            except gridfs.errors.FileExists:  # pieces are there: another worker writes them now, or died over it
-                if time.monotonic() > deadline:
-                    self.files.delete(name)
-                time.sleep(0.2)
-
-    def model_hashes(self, campaign_id: str) -> dict[str, str]:
-        """Sha256 of every model, by round and name."""
-        found = self.models.find({"campaign_id": campaign_id}).sort([("round", ASCENDING), ("name", ASCENDING)])
-        return {f"round {document['round']} {document['name']}": document["sha256"] for document in found}
 
 
 def _documents(candidates: Sequence[Candidate], chemical_system: str) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def test_structures_are_found(run: Callable[..., str]) -> None:
 
 def test_a_structure_tells_its_lineage(run: Callable[..., str], small_campaign: SmallCampaign) -> None:
     text = run("structures", "show", small_campaign.unstable)
-    model = next(iter(small_campaign.store.model_hashes(small_campaign.campaign.campaign_id).values()))
+    model = next(iter(small_campaign.store.models.hashes(small_campaign.campaign.campaign_id).values()))
     for word in (
         "round 1",
         "generated: ccdcgan",

@@ -182,24 +182,24 @@ def test_round_keeps_its_first_opening_and_closing(store: CampaignStore) -> None
 
 
 def test_models_are_stored_once_under_their_hash(store: CampaignStore) -> None:
-    first = store.save_model(C, 1, "generator", b"weights", {})
-    second = store.save_model(C, 2, "generator", b"weights", {})
+    first = store.models.save(C, 1, "generator", b"weights", {})
+    second = store.models.save(C, 2, "generator", b"weights", {})
     assert first == second
     assert store.database["model_files.files"].count_documents({}) == 1
-    assert store.files.get(first).read() == b"weights"
-    assert store.model_hashes(C) == {"round 1 generator": first, "round 2 generator": first}
+    assert store.models.files.get(first).read() == b"weights"
+    assert store.models.hashes(C) == {"round 1 generator": first, "round 2 generator": first}
 
 
 def test_a_model_whose_worker_died_while_it_was_stored_is_stored_whole(
     store: CampaignStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.save_model(C, 0, "generator", b"the first makes the indexes", {})
+    store.models.save(C, 0, "generator", b"the first makes the indexes", {})
     blob = bytes(600_000)  # three pieces
     sha256 = hashlib.sha256(blob).hexdigest()
     store.database["model_files.chunks"].insert_one({"files_id": sha256, "n": 0, "data": blob[: 255 * 1024]})
-    monkeypatch.setattr("launchpad.store.UPLOAD_SECONDS", 0.1)
-    assert store.save_model(C, 1, "generator", blob, {}) == sha256
-    assert store.files.get(sha256).read() == blob
+    monkeypatch.setattr("launchpad.model_store.UPLOAD_SECONDS", 0.1)
+    assert store.models.save(C, 1, "generator", blob, {}) == sha256
+    assert store.models.files.get(sha256).read() == blob
     assert store.database["model_files.chunks"].count_documents({"files_id": sha256}) == 3
 
 
@@ -227,13 +227,13 @@ def test_exact_copies_of_what_is_there_are_not_added(store: CampaignStore) -> No
 
 
 def test_a_model_is_read_by_its_hash_alone(store: CampaignStore) -> None:
-    sha256 = store.save_model(C, 1, "generator", b"weights", {})
-    assert store.model(C, 1, "generator") == b"weights"
+    sha256 = store.models.save(C, 1, "generator", b"weights", {})
+    assert store.models.read(C, 1, "generator") == b"weights"
     with pytest.raises(KeyError, match="no model 'critic' of round 1"):
-        store.model(C, 1, "critic")
+        store.models.read(C, 1, "critic")
     store.database["model_files.chunks"].update_one({"files_id": sha256}, {"$set": {"data": b"weighty"}})
     with pytest.raises(MongoError, match="do not have the sha256"):
-        store.model(C, 1, "generator")
-    store.files.delete(sha256)
+        store.models.read(C, 1, "generator")
+    store.models.files.delete(sha256)
     with pytest.raises(MongoError, match="restore model_files"):
-        store.model(C, 1, "generator")
+        store.models.read(C, 1, "generator")

@@ -65,7 +65,8 @@ def _hull(
     store: CampaignStore, campaign_id: str, round_number: int | None
 ) -> tuple[Callable[[], Figure], Callable[[], str]]:
     from ccdcgan_al.hull import build_hull
-    from ccdcgan_al.plots import hull_figure, hull_page
+    from ccdcgan_al.hull_page import hull_page
+    from ccdcgan_al.plots import hull_figure
     from launchpad.references import campaign_phases
 
     campaign = store.campaign(campaign_id)

@@ -39,10 +39,10 @@ def test_training_worker_killed_in_training(mongo_uri: str, tmp_path: Path, monk
             assert len(list(marks.iterdir())) == 1
         else:
             scene.run()
-        models = scene.store.model_hashes(TRAINED.campaign_id)
+        models = scene.store.models.hashes(TRAINED.campaign_id)
         found.append((scene.recorded(), scene.counts(), sorted(models)))
-        for model in scene.store.models.find():
-            assert len(scene.store.files.get(model["sha256"]).read()) == model["bytes"]
+        for model in scene.store.models.documents.find():
+            assert len(scene.store.models.files.get(model["sha256"]).read()) == model["bytes"]
         drop(uri)
     assert found[0] == found[1]
     assert len(found[0][0]) > TRAINED.seed_count  # something was generated

@@ -229,7 +229,7 @@ def test_every_launch_is_a_slurm_job_of_its_partition(run: Run) -> None:
 
 
 def test_models_were_trained_on_the_training_node(run: Run) -> None:
-    trained = list(run.store.models.find({"campaign_id": run.campaign_id}, {"round": 1, "name": 1}))
+    trained = list(run.store.models.documents.find({"campaign_id": run.campaign_id}, {"round": 1, "name": 1}))
     assert {(model["round"], model["name"]) for model in trained} >= {(1, "constraint"), (2, "generator")}
 
 
