@@ -42,8 +42,8 @@ from launchpad.standing import confirmed_figures, figures, hull_documents, unsta
 from launchpad.store import ASKED_TO_STOP, CampaignStore
 from workflows.documents import failure_document, of_one_method
 from workflows.flows import relaxations_then
+from workflows.jobs import Relaxer
 from workflows.methods import relaxer
-from workflows.relax import Relaxer
 
 CONFIRM_WITHIN = {"generated": 0.05, "seed": 0.005, "reference": 0.05}  # eV/atom above hull, by origin
 MOST_CONFIRMED = MOST_DISTORTED = min(40, BATCH_SIZE)  # one batch

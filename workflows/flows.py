@@ -10,7 +10,7 @@ from jobflow import Flow, Job, OnMissing
 
 if TYPE_CHECKING:
     from ccdcgan_al.types import Candidate
-    from workflows.relax import Relaxer
+    from workflows.jobs import Relaxer
 
 RELAXATION, TRAINING = "relaxation", "training"
 """Worker categories: which kind of node runs a job (FireWorks ``_category``)."""

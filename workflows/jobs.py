@@ -1,4 +1,4 @@
-"""The jobs, one thin function each: call the library, return a document. No science and no database here.
+"""The relaxation job, a thin function: call a relaxer, return a document. No science and no database here.
 
 jobflow stores a job under its module path (`workflows.jobs.relax`), so a path is data: moving a job is a migration.
 """
@@ -7,21 +7,48 @@ from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Response, job
+from jobflow import Maker, Response, job
 
 from workflows import finished
 from workflows.documents import failure_document, relaxation_document
 from workflows.guards import RelaxationFailure
 
 if TYPE_CHECKING:
+    from jobflow import Job
     from pymatgen.core import Structure
 
-    from workflows.relax import Relaxer
+    from ccdcgan_al.types import Relaxed
 
 RELAXATION_FILE = "relaxation.json"
+
+
+@dataclass
+class Relaxer(Maker):
+    """What relaxes a crystal: a method and its choices; `workflows.relax.RelaxMaker` and `workflows.vasp.VaspMaker` are the two kinds.
+
+    Parameters
+    ----------
+    name : job name
+    method : name of the method, as a user types it
+    """
+
+    name: str = "relax"
+    method: str = "sevennet"
+
+    def make(self, structure: Structure, structure_id: str) -> Job:
+        """Return the job that relaxes a structure; its output is a document, also where the relaxation fails."""
+        job = relax(structure, structure_id, self)
+        job.name = f"{self.name} {structure_id}"
+        job.update_metadata({"structure_id": structure_id}, dynamic=False)
+        return job
+
+    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
+        """Relax a structure here and now, or raise a RelaxationFailure."""
+        raise NotImplementedError(f"{type(self).__name__} relaxes nothing")
 
 
 @job

@@ -6,7 +6,8 @@ from typing import Any
 
 from ccdcgan_al.campaign import DFT
 from ccdcgan_al.errors import UnknownMethodError
-from workflows.relax import POTENTIALS, Relaxer, RelaxMaker, method_of
+from workflows.jobs import Relaxer
+from workflows.relax import POTENTIALS, RelaxMaker, method_of
 
 METHODS = (*POTENTIALS, DFT)
 

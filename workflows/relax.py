@@ -17,17 +17,15 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Maker
-
 from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.types import Method, Relaxed
 from workflows.guards import RelaxationFailure, Watch, check_physical
+from workflows.jobs import Relaxer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ase.calculators.calculator import Calculator
-    from jobflow import Job
     from pymatgen.core import Structure
 
 
@@ -116,33 +114,6 @@ def _one_thread() -> None:
 
     if os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(1)
-
-
-@dataclass
-class Relaxer(Maker):
-    """What relaxes a crystal: a method and its choices; `RelaxMaker` and `workflows.vasp.VaspMaker` are the two kinds.
-
-    Parameters
-    ----------
-    name : job name
-    method : name of the method, as a user types it
-    """
-
-    name: str = "relax"
-    method: str = "sevennet"
-
-    def make(self, structure: Structure, structure_id: str) -> Job:
-        """Return the job that relaxes a structure; its output is a document, also where the relaxation fails."""
-        from workflows.jobs import relax
-
-        job = relax(structure, structure_id, self)
-        job.name = f"{self.name} {structure_id}"
-        job.update_metadata({"structure_id": structure_id}, dynamic=False)
-        return job
-
-    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
-        """Relax a structure here and now, or raise a RelaxationFailure."""
-        raise NotImplementedError(f"{type(self).__name__} relaxes nothing")
 
 
 @dataclass

@@ -24,7 +24,8 @@ from ccdcgan_al.errors import HullError, UnknownMethodError
 from ccdcgan_al.types import Method, Relaxed
 from workflows.finished import write_json
 from workflows.guards import Reason, RelaxationFailure, check_physical
-from workflows.relax import Relaxer, RelaxMaker, ready_structure
+from workflows.jobs import Relaxer
+from workflows.relax import RelaxMaker, ready_structure
 from workflows.vasp_result import bare, mp2020_correction, structure_of
 from workflows.vasp_stage import COMPARABLE, finish, incar_updates_problem, own_folder, settings_of_run
 

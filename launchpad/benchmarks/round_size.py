@@ -26,7 +26,7 @@ from launchpad.benchmarks.place import Place, place
 from launchpad.configure import open_launchpad, worker_environment
 from launchpad.store import CampaignStore
 from workflows.flows import relaxations_then
-from workflows.relax import Relaxer
+from workflows.jobs import Relaxer
 
 GOAL, GOAL_SIZES = 1.5, (50, 5000)
 NOTHING = Method("none", "returns its structure unrelaxed, for benchmark round-size", "1")
