@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ccdcgan_al.discovery_report import (
     DILUTE,
+    OURS,
     THRESHOLDS,
     by_origin,
     by_round,
     is_new,
     proposed,
+    rise,
     strategies_of,
     table,
     withheld_found,
@@ -72,7 +76,27 @@ def overview(results: Sequence[dict[str, Any]]) -> str:
                 f"{len(claimed(result))} of {len(result['near_hull'])}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + f"\n\n{_rises(results)}"
+
+
+def _rises(results: Sequence[dict[str, Any]]) -> str:
+    """Tell whether the share of `ccdcgan` rises by round over all systems."""
+    from scipy.stats import combine_pvalues
+
+    told = []
+    for limit in THRESHOLDS[1:]:
+        systems = [[run for run in result["runs"] if run["strategy"] == OURS] for result in results]
+        trends = [
+            (p, sum(len(proposed(run)) for run in runs)) for runs in systems if (p := rise(runs, limit)) is not None
+        ]
+        if not trends:
+            return f"No rounds of `{OURS}` to compare."
+        p = combine_pvalues([p for p, _ in trends], "stouffer", [count**0.5 for _, count in trends]).pvalue
+        told.append(f"{p:.2g} within {1000 * limit:.0f} meV/atom ({len(trends)} systems)")
+    return (
+        f"That the share of `{OURS}` does not rise by round, over all systems (each page's p values by Stouffer's method, weighted by the root of "
+        f"the relaxations): p {', '.join(told)}."
+    )
 
 
 def claimed(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -152,7 +176,7 @@ def _legend(result: dict[str, Any]) -> str:
         f"{100 * DILUTE:.0f} % one element. S.U.N.: unique new "
         "within 100 meV/atom, as a share of all that was given to the relaxer (not of all that was drawn: what is not relaxed has no energy). "
         f"New is what matches (StructureMatcher, {matcher}) no relaxed seed, no known phase that was not withheld and no earlier candidate, "
-        "and is a plausible crystal. CPU s: proposing and selecting, networks included, "
+        "and is a plausible crystal. Withheld found: those beyond the size limits, too. CPU s: proposing and selecting, networks included, "
         "relaxations not. ± is the standard deviation over random seeds. "
         f"Code that proposed (sha256 of the package's source): {', '.join(code)}."
     )
@@ -198,16 +222,27 @@ def _verdict(value: float, least: float) -> str:
 
 
 def _rounds(result: dict[str, Any]) -> str:
-    lines = ["Unique new phases within 0 / 50 / 100 meV/atom, of so many relaxations, by round; seeds added up.", ""]
+    lines = [
+        (
+            "Unique new phases within 0 / 50 / 100 meV/atom, of so many relaxations, by round; seeds added up. The last column has the p values "
+            "that the share within 50 and within 100 does not rise (one-sided test for a trend)."
+        ),
+        "",
+    ]
     runs = {name: [run for run in result["runs"] if run["strategy"] == name] for name in strategies_of(result)}
     most = max((len(by_round(run)) for run in result["runs"]), default=0)
-    lines += [f"| strategy | {' | '.join(f'round {n + 1}' for n in range(most))} |", "|---" * (most + 1) + "|"]
+    lines += [
+        f"| strategy | {' | '.join(f'round {n + 1}' for n in range(most))} | no rise, p |",
+        "|---" * (most + 2) + "|",
+    ]
     for name, group in runs.items():
         cells = []
         for number in range(1, most + 1):
             items = [item for run in group for item in by_round(run) if item["round"] == number]
             sums = {key: sum(item[key] for item in items) for key in ("0", "0.05", "0.1", "relaxations")}
             cells.append(f"{sums['0']} / {sums['0.05']} / {sums['0.1']} of {sums['relaxations']}" if items else "-")
+        trends = [rise(group, limit) for limit in THRESHOLDS[1:]]
+        cells.append(", ".join("-" if p is None else f"{p:.2g}" for p in trends))
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -270,12 +305,30 @@ def _claims(result: dict[str, Any]) -> str:
         "meV/atom (-: that potential relaxes it into another structure, or not at all). **None is confirmed by DFT, which every one would need**, "
         "with spin where the page says so; the cells are in the JSON."
     )
-    parts = [text, _phases(kept)] if kept else [text]
+    parts = [f"{text}\n\n{_shift(near)}" if near[0]["checked"] else text]
+    if kept:
+        parts.append(_phases(kept))
     if others:
         parts += ["### Near the hull by the campaign's potential alone, not claimed", _phases(others[:SHOWN])]
     if len(others) > SHOWN:
         parts.append(f"{len(others) - SHOWN} more are in the JSON.")
     return "\n\n".join(parts)
+
+
+def _shift(near: Sequence[dict[str, Any]]) -> str:
+    """Tell how the first checking potential moves what is near the hull."""
+    name = next(iter(near[0]["checked"]))
+    both = np.array(
+        [(phase["above_hull"], phase["checked"][name]) for phase in near if phase["checked"][name] is not None]
+    )
+    if not len(both):
+        return f"`{name}` leaves none of them what it is."
+    kept, near_both = sum(bool(phase["keeps_its_place"]) for phase in near), (both[:, 1] <= THRESHOLDS[1]).sum()
+    low, middle, high = 1000 * np.percentile(both[:, 1] - both[:, 0], (25, 50, 75))
+    return (
+        f"Of the {len(both)} that stay what they are under `{name}`, half move by {low:+.0f} to {high:+.0f} meV/atom (median {middle:+.0f}); "
+        f"it has {kept} within 25 meV/atom of its hull and {near_both} within 50."
+    )
 
 
 def _phases(phases: Sequence[dict[str, Any]]) -> str:

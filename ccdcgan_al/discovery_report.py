@@ -100,6 +100,21 @@ def by_round(run: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def rise(runs: Sequence[dict[str, Any]], threshold: float) -> float | None:
+    """Return the one-sided p of no rise: that the share of unique new phases within a threshold does not grow with the round.
+
+    Pearson's correlation between a relaxation's round and whether it brought one, over all relaxations after the seeds: the Cochran-Armitage test for
+    a trend but for a factor 1 - 1/n. None where there is one round only, or all or none brought one.
+    """
+    from scipy.stats import pearsonr
+
+    rows = [row for run in runs for row in proposed(run)]
+    rounds, brought = [row["round"] for row in rows], [is_new(row, threshold) for row in rows]
+    if len(set(rounds)) < 2 or len(set(brought)) < 2:  # noqa: PLR2004
+        return None
+    return float(pearsonr(rounds, np.array(brought, float), alternative="greater").pvalue)
+
+
 def by_origin(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
     """Return relaxations and unique new phases of what was drawn, and of each operation by which neighbours were made, over some runs."""
     found: dict[str, dict[str, int]] = {}
@@ -178,8 +193,9 @@ def with_figures(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found_by(result: dict[str, Any], strategy: str) -> int:
-    """How many different withheld phases a strategy found, over its seeds."""
-    return len({name for run in result["runs"] if run["strategy"] == strategy for name in withheld_found(run)})
+    """How many different withheld phases within the size limits a strategy found, over its seeds."""
+    found = {name for run in result["runs"] if run["strategy"] == strategy for name in withheld_found(run)}
+    return len(found & set(result["withheld_in_limits"]))
 
 
 def _json(value: float) -> float | None:

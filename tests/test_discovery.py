@@ -17,6 +17,7 @@ from ccdcgan_al.discovery_report import (
     by_round,
     figures_of,
     lowest_by_composition,
+    rise,
     table,
     with_figures,
     withheld_found,
@@ -204,6 +205,23 @@ def test_figures_by_hand() -> None:
     assert "| `ccdcgan` | 1 | 3 | 0 | 40 | 33.3 | 66.7 | 66.7 | 1.0 | 66.7 | 66.7 | 0.0 | 67 % | 1.0 | 4 |" in table(
         result
     )
+
+
+def test_a_rise_by_round_by_hand() -> None:
+    """One of 8 in the first round and 5 of 8 in the second: phi 32 / 3840^(1/2), so t 2.25 with 14 degrees of freedom."""
+
+    def run(*new: int) -> dict[str, Any]:
+        rows = [
+            {"round": number, "state": "relaxed", "new": k < count, "above_hull": 0.04}
+            for number, count in enumerate(new, start=1)
+            for k in range(8)
+        ]
+        return {"candidates": rows}
+
+    assert rise([run(1, 5)], 0.05) == pytest.approx(0.0203, abs=2e-4)
+    assert rise([run(5, 1)], 0.05) == pytest.approx(1 - 0.0203, abs=2e-4)
+    assert rise([run(3, 3), run(1, 1)], 0.05) == pytest.approx(0.5)
+    assert (rise([run(1)], 0.05), rise([run(0, 0)], 0.05), rise([run(1, 5)], 0.03)) == (None, None, None)
 
 
 def test_origins_by_hand() -> None:
