@@ -134,14 +134,16 @@ class CampaignStore:
 
     def submit(self, campaign_id: str, candidates: Sequence[Candidate], provenance: dict[str, Any]) -> None:
         """Store structures before they are relaxed; one that is there already stays as it is."""
-        system = self.chemical_system(campaign_id)
+        documents = _documents(candidates, self.chemical_system(campaign_id))
+        names = fingerprints([candidate.structure for candidate in candidates])
+        known = {"state": "submitted", "attempts": [], "provenance": provenance}
         writes = [
             UpdateOne(
                 {"campaign_id": campaign_id, "structure_id": document["structure_id"]},
-                {"$setOnInsert": {**document, "state": "submitted", "attempts": [], "provenance": provenance}},
+                {"$setOnInsert": {**document, "fingerprint": name, **known}},
                 upsert=True,
             )
-            for document in _documents(candidates, system)
+            for document, name in zip(documents, names, strict=True)
         ]
         if writes:
             self.structures.bulk_write(writes)
@@ -343,8 +345,7 @@ class CampaignStore:
 
 
 def _documents(candidates: Sequence[Candidate], chemical_system: str) -> list[dict[str, Any]]:
-    """Return what is known of structures before they are relaxed, less state and provenance."""
-    names = fingerprints([candidate.structure for candidate in candidates])
+    """Return what is known of structures before they are relaxed, less fingerprint, state and provenance."""
     return [
         {
             "structure_id": candidate.structure_id,
@@ -352,7 +353,6 @@ def _documents(candidates: Sequence[Candidate], chemical_system: str) -> list[di
             "elements": sorted(element.symbol for element in candidate.structure.composition.elements),
             "formula": candidate.structure.composition.reduced_formula,
             "n_sites": len(candidate.structure),
-            "fingerprint": fingerprint,
             "origin": candidate.origin,
             "round": candidate.round_number,
             "source": candidate.source,
@@ -361,7 +361,7 @@ def _documents(candidates: Sequence[Candidate], chemical_system: str) -> list[di
             "uncertainty": candidate.uncertainty,
             "last_updated": _now(),
         }
-        for candidate, fingerprint in zip(candidates, names, strict=True)
+        for candidate in candidates
     ]
 
 
