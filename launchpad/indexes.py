@@ -57,7 +57,6 @@ INDEXES: tuple[Index, ...] = (
         _UNIQUE,
     ),
     Index("structures", ("campaign_id", "state", "round"), "a round's structures, progress"),
-    Index("structures", ("campaign_id", "fingerprint"), "exact duplicates"),
     Index("structures", ("campaign_id", "reason"), "failures by reason", _where(reason={"$type": "string"})),
     Index(
         "structures",

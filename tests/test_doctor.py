@@ -48,14 +48,14 @@ def test_a_prepared_database_is_well(config_folder: Path, fresh_mongo_uri: str) 
 
 def test_what_is_wrong_with_a_database_is_said_and_left(config_folder: Path, fresh_mongo_uri: str) -> None:
     store = CampaignStore(fresh_mongo_uri)
-    store.structures.drop_index("campaign_id_1_fingerprint_1")
+    store.structures.drop_index("campaign_id_1_state_1_round_1")
     store.database.command("collMod", "rounds", validator={})
     findings = found(config_folder)
     assert (findings["indexes"].state, findings["validators"].state) == ("broken", "broken")
-    assert "structures.campaign_id_1_fingerprint_1" in findings["indexes"].found
+    assert "structures.campaign_id_1_state_1_round_1" in findings["indexes"].found
     assert findings["validators"].found.endswith("rounds")
     assert "ccdcgan-al init" in findings["indexes"].remedy
-    assert "campaign_id_1_fingerprint_1" not in store.structures.index_information()
+    assert "campaign_id_1_state_1_round_1" not in store.structures.index_information()
     result = CliRunner().invoke(app, ["init", str(config_folder), "--mongo", fresh_mongo_uri])
     assert result.exit_code == 0, result.output
     repaired = found(config_folder)
