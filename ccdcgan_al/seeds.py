@@ -342,5 +342,13 @@ def _kept(seeds: Iterable[Seed], withheld: Sequence[Structure]) -> list[Seed]:
     matcher = structure_matcher()
     same: dict[str, list[Structure]] = defaultdict(list)
     for structure in withheld:
-        same[structure.composition.element_composition.reduced_formula].append(structure)
-    return [seed for seed in seeds if not any(matcher.fit(other, seed.structure) for other in same[seed.formula])]
+        same[_formula(structure)].append(structure)
+    return [
+        seed
+        for seed in seeds
+        if not any(matcher.fit(other, seed.structure) for other in same[_formula(seed.structure)])
+    ]
+
+
+def _formula(structure: Structure) -> str:
+    return str(structure.composition.element_composition.reduced_formula)

@@ -4,6 +4,8 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.round_step import starting_candidates
 from ccdcgan_al.seeds import (
     Seed,
     choose_seeds,
@@ -58,6 +60,14 @@ def test_withheld_structures_stay_out_at_any_volume(bise_seeds: list[Seed], tetr
         seeds = choose_seeds(BISE, withhold=[withheld])
         assert len(seeds) == len(bise_seeds)
         assert not any(StructureMatcher().fit(withheld, seed.structure) for seed in seeds)
+
+
+def test_ones_own_structures_are_withheld_too(tetradymite: Structure) -> None:
+    hidden = str(tetradymite.to_json())
+    campaign = Campaign("Bi-Se", seed_count=8, own_seeds={"mine.cif": hidden}, withheld=(hidden,))
+    started = starting_candidates(campaign)
+    assert len(started) == 8
+    assert not any(StructureMatcher().fit(tetradymite, item.structure) for item in started)
 
 
 def test_no_two_prototypes_match() -> None:
