@@ -14,6 +14,8 @@ from ccdcgan_al.campaign import DFT, Campaign
 from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u, mp_potcar_symbols
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
 from ccdcgan_al.materials_project import subsystems
+from ccdcgan_al.round_step import withheld
+from ccdcgan_al.seen import structure_matcher
 from ccdcgan_al.types import Method, Phase
 
 if TYPE_CHECKING:
@@ -259,8 +261,10 @@ def reference_counts(store: CampaignStore) -> list[dict[str, Any]]:
 
 
 def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) -> list[Phase]:
-    """Return the phases of a campaign's hull: what it relaxed and, for a VASP campaign, the stored references."""
+    """Return the phases of a campaign's hull: what it relaxed and, for a VASP campaign, the stored references that match nothing withheld."""
     own = store.phases(campaign.campaign_id, up_to_round)
     if campaign.method != DFT or not own:
         return own
-    return [*own, *reference_phases(store, campaign.elements, own[0].method)]
+    hidden, matcher = withheld(campaign), structure_matcher()
+    references = reference_phases(store, campaign.elements, own[0].method)
+    return [*own, *(phase for phase in references if not any(matcher.fit(other, phase.structure) for other in hidden))]

@@ -123,6 +123,17 @@ def test_a_campaign_takes_those_of_its_method(store: CampaignStore, method: str,
         assert build_hull(phases, campaign.elements).method == relaxed.method
 
 
+def test_a_reference_that_is_withheld_is_in_no_hull_and_teaches_nothing(store: CampaignStore) -> None:
+    save(store, list(PHASES))
+    campaign = Campaign("Bi-Se", method="vasp", withheld=(str(bi2se3().scale_lattice(400).to_json()),))
+    store.add_campaign(campaign)
+    store.submit(campaign.campaign_id, [Candidate("own", rocksalt(), "seed", 0, "rock salt")], {})
+    store.record(campaign.campaign_id, [relaxation_document("own", Relaxed(rocksalt(), -3.8, VASP, 1, 0.0, True))])
+    phases = campaign_phases(store, campaign, 0)
+    assert "mp-1-GGA" in {phase.structure_id for phase in phases}
+    assert not any(phase.structure.matches(bi2se3()) for phase in phases)
+
+
 def test_entries_are_read_from_a_file(store: CampaignStore, tmp_path: Path) -> None:
     good = tmp_path / "good.json"
     good.write_text(json.dumps([plain(entry(name)) for name in PHASES if name != "mp-4"]))
