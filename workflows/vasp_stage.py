@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 COMPARABLE = (
     *("ENCUT", "PREC", "ISPIN", "GGA", "METAGGA", "IVDW", "LUSE_VDW", "LHFCALC", "LASPH"),
     *("LDAU", "LDAUU", "LDAUJ", "LDAUL", "LDAUTYPE"),
+    *("LSORBIT", "LNONCOLLINEAR", "NELECT", "NUPDOWN", "LSOL", "PSTRESS", "ISIF"),
 )
-"""INCAR tags that decide the energy scale: a run in which they are not the input set's is no energy of this method."""
+"""INCAR tags that decide the energy scale, or what is relaxed: a run in which they are not the input set's is no energy of this method."""
 STAGE_FILE = "stage.json"
 STAGE_MARK = "CCDCGAN_AL_STAGE"  # names the stage's folder in the environment of all that its run starts
 LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's folder

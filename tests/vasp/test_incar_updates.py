@@ -44,3 +44,14 @@ def test_parallel_settings_are_the_machines(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RelaxationFailure, match="begun") as caught:
         VaspMaker().relax(CUAU, "cuau")
     assert caught.value.reason == "not_converged"
+
+
+@pytest.mark.parametrize(
+    "updates",
+    [{"LSORBIT": True}, {"lnoncollinear": True}, {"NELECT": 40}, {"NUPDOWN": 4}, {"PSTRESS": 100}, {"ISIF": 2}],
+)
+def test_what_changes_the_hamiltonian_or_what_is_relaxed_is_refused(
+    updates: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SETTINGS, "VASP_INCAR_UPDATES", updates)
+    assert f"set {next(iter(updates)).upper()} = " in str(vasp_stage.incar_updates_problem())
