@@ -153,12 +153,20 @@ def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]
 
 
 def acceleration(result: dict[str, Any], over: str) -> dict[str, float | None]:
-    """Return `ccdcgan`'s unique new phases per 100 relaxations over another strategy's, by threshold; None where that has none or did not run."""
-    summary = summarise(result)
+    """Return `ccdcgan`'s unique new phases per 100 relaxations over another strategy's, by threshold, of the seeds that both have run whole.
+
+    A run that was cut off is compared with nothing: its first relaxations are not those of a whole budget. None where no seed is left, or where the
+    other strategy found none.
+    """
+    whole = {
+        name: {run["seed"]: figures_of(run) for run in result["runs"] if run["strategy"] == name and run["complete"]}
+        for name in (OURS, over)
+    }
+    seeds = sorted(whole[OURS].keys() & whole[over].keys())
     ratios: dict[str, float | None] = {}
     for key in map(key_of, THRESHOLDS):
-        both = [summary[name][key][0] for name in (OURS, over) if name in summary]
-        ratios[key] = round(both[0] / both[1], 3) if len(both) == 2 and both[1] > 0 else None  # noqa: PLR2004
+        ours, theirs = (mean_and_spread([whole[name][seed][key] for seed in seeds])[0] for name in (OURS, over))
+        ratios[key] = round(ours / theirs, 3) if theirs > 0 else None
     return ratios
 
 

@@ -224,6 +224,15 @@ def test_a_rise_by_round_by_hand() -> None:
     assert (rise([run(1)], 0.05), rise([run(0, 0)], 0.05), rise([run(1, 5)], 0.03)) == (None, None, None)
 
 
+def test_a_run_that_was_cut_off_accelerates_nothing() -> None:
+    result = made_up()
+    lucky = {**result["runs"][0], "seed": 1, "complete": False, "candidates": result["runs"][0]["candidates"][:2]}
+    with_lucky = {**result, "runs": [*result["runs"], lucky]}
+    assert acceleration(with_lucky, "random") == acceleration(result, "random")
+    none_whole = {**result, "runs": [result["runs"][1], lucky]}
+    assert acceleration(none_whole, "random") == {"0": None, "0.05": None, "0.1": None}
+
+
 def test_origins_by_hand() -> None:
     (run, _) = made_up()["runs"]
     sources = ["seed", "ccdcgan", "ccdcgan, slip in Bi-Se-r0-0001", "ccdcgan, slip in Bi-Se-r1-0000"]
