@@ -308,6 +308,7 @@ def _claims(result: dict[str, Any]) -> str:
     parts = [f"{text}\n\n{_shift(near)}" if near[0]["checked"] else text]
     if kept:
         parts.append(_phases(kept))
+    parts += [f"**`{name}` checked nothing**: {why}." for name, why in result.get("checks_without_hull", {}).items()]
     if others:
         parts += ["### Near the hull by the campaign's potential alone, not claimed", _phases(others[:SHOWN])]
     if len(others) > SHOWN:

@@ -22,10 +22,13 @@ from ccdcgan_al.discovery_report import (
     with_figures,
     withheld_found,
 )
+from ccdcgan_al.errors import HullError
+from ccdcgan_al.hull import Hull
 from ccdcgan_al.round_step import starting_candidates
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
 from workflows.campaign_spec import systems
+from workflows.discovery_judge import Judge
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 SYSTEMS = [system for system in systems() if (RESULTS / f"{system}.json").is_file()]
@@ -120,6 +123,27 @@ def test_one_shot_has_the_same_seeds_draws_and_budget(tmp_path: Path) -> None:
     assert once.budget == loop.budget == 18
     first, second = (starting_candidates(campaign) for campaign in (loop, once))
     assert [item.structure for item in first] == [item.structure for item in second]
+
+
+def test_a_check_that_loses_a_known_phase_checks_nothing_and_the_runs_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discovery = experiment(tmp_path).discovery(StandInRelaxer())
+    near = next(phase for phase in discovery.reference.hull.phases if phase.structure_id == HELD)
+
+    def hull_of(judge: Judge, method: str) -> Hull:
+        if method == "chgnet":
+            raise HullError("chgnet has no energy of Bi2Se3")
+        return judge.discovery.reference.hull
+
+    monkeypatch.setattr(Judge, "_hull_of", hull_of)
+    monkeypatch.setattr(Judge, "_checked", lambda *given: None if given[2] is None else 0.001)
+    judge = Judge(discovery)
+    (row,) = judge._near_hull({"random-0/x": near}, judge._hulls()[0])
+    assert row["checked"] == {"sevennet-l3i5": 0.001, "chgnet": None}
+    assert row["keeps_its_place"]
+    result = judge.result(["random"], [0])
+    assert result["checks_without_hull"] == {"chgnet": "chgnet has no energy of Bi2Se3"}
 
 
 def test_what_cannot_be_run(tmp_path: Path) -> None:

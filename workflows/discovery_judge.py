@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 
 from ccdcgan_al import __version__
 from ccdcgan_al.confirmation import confirming_hull
+from ccdcgan_al.errors import HullError
 from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull, space_group
 from ccdcgan_al.sanity import sanity
 from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL, SeenStructures, structure_matcher
@@ -54,6 +55,7 @@ class Judge:
                         continue  # it has relaxed nothing but seeds so far
                     runs.append(run)
                     near |= {f"{strategy}-{seed}/{phase.structure_id}": phase for phase in found}
+        hulls, without = self._hulls()
         return {
             "chemical_system": discovery.spec.chemical_system,
             "elements": list(discovery.spec.elements),
@@ -66,7 +68,8 @@ class Judge:
             "reference": list(self._reference()),
             "reference_failed": reference.failed,
             "runs": runs,
-            "near_hull": self._near_hull(near),
+            "near_hull": self._near_hull(near, hulls),
+            **({"checks_without_hull": without} if without else {}),
             "provenance": self._provenance(),
         }
 
@@ -163,10 +166,20 @@ class Judge:
         hull = self.discovery.reference.hull
         return hull.energy_above(phase, corrected=True) <= ON_HULL < hull.energy_above(phase)
 
-    def _near_hull(self, near: dict[str, Phase]) -> list[dict[str, Any]]:
+    def _hulls(self) -> tuple[dict[str, Hull | None], dict[str, str]]:
+        """Return the hull of each checking potential, None where it has none, and then why: it checks nothing, and the runs are told all the same."""
+        hulls: dict[str, Hull | None] = {}
+        without: dict[str, str] = {}
+        for method in self.checks:
+            try:
+                hulls[method] = self._hull_of(method)
+            except HullError as error:
+                hulls[method], without[method] = None, str(error)
+        return hulls, without
+
+    def _near_hull(self, near: dict[str, Phase], hulls: dict[str, Hull | None]) -> list[dict[str, Any]]:
         """Return the new phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
         groups = SeenStructures()
-        hulls = {method: self._hull_of(method) for method in self.checks}
         above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}
         rows = []
         for name in sorted(near, key=lambda name: (above[name], name)):
@@ -203,8 +216,10 @@ class Judge:
                 phases.append(Phase(*relaxed))
         return confirming_hull(self.discovery.reference.hull, phases)
 
-    def _checked(self, method: str, hull: Hull, phase: Phase) -> float | None:
-        """Energy above the hull of another potential (eV/atom); None where it does not relax the phase, or relaxes it into another one."""
+    def _checked(self, method: str, hull: Hull | None, phase: Phase) -> float | None:
+        """Energy above the hull of another potential (eV/atom); None where it has none, does not relax the phase, or relaxes it into another one."""
+        if hull is None:
+            return None
         result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))
         if not isinstance(result, Relaxed) or not structure_matcher().fit(phase.structure, result.structure):
             return None
