@@ -9,6 +9,7 @@ from workflows.guards import (
     RelaxationFailure,
     Watch,
     check_physical,
+    deepest_formation,
     energy_floor,
     volume_ratio,
 )
@@ -81,14 +82,35 @@ def test_coordinates_must_be_finite(rock_salt: Structure) -> None:
 
 def test_energy_floor_follows_the_references() -> None:
     references = {"Bi": -3.9, "Se": -3.5}
-    assert energy_floor(Composition("Bi2Se3"), references) == pytest.approx(0.4 * -3.9 + 0.6 * -3.5 - 5)
+    assert energy_floor(Composition("Bi2Se3"), references) == pytest.approx(
+        0.4 * -3.9 + 0.6 * -3.5 - 2.5 - 0.5 * 0.53**2
+    )
     assert energy_floor(Composition("Bi2Te3"), references) == ENERGY_FLOOR
     assert energy_floor(Composition("W")) < -12.96  # tungsten's own PBE energy must pass
 
 
+@pytest.mark.parametrize(
+    ("formula", "measured"),  # eV/atom, from enthalpies of formation at 298 K (CRC Handbook)
+    [
+        ("LaF3", -4.4),
+        ("CaF2", -4.2),
+        ("HfO2", -3.95),
+        ("Al2O3", -3.47),
+        ("SiO2", -3.14),
+        ("Li2O", -2.07),
+        ("WO3", -2.18),
+        ("TiN", -1.75),
+    ],
+)
+def test_known_compounds_lie_well_above_the_deepest(formula: str, measured: float) -> None:
+    assert measured > 0.5 - deepest_formation(Composition(formula))
+    assert deepest_formation(Composition("Bi2Se3")) == pytest.approx(2.64, abs=0.01)
+    assert deepest_formation(Composition("XeF2")) <= deepest_formation(Composition("ArF2")) == 5
+
+
 def test_references_make_the_bound_tighter(rock_salt: Structure) -> None:
     check_physical(rock_salt, -10)
-    with pytest.raises(RelaxationFailure, match=r"below the bound of -8\.70"):
+    with pytest.raises(RelaxationFailure, match=r"below the bound of -6\.34"):
         check_physical(rock_salt, -10, references={"Bi": -3.9, "Se": -3.5})
 
 
@@ -136,6 +158,17 @@ def test_watch_allows_a_small_fall_only(falling: FallingAtoms) -> None:
     watch()
     falling.energy = -4.7
     with pytest.raises(RelaxationFailure, match=r"below the bound of -4\.60"):
+        watch()
+
+
+def test_watch_lets_a_high_start_fall_to_its_crystal_where_the_elements_are_known(falling: FallingAtoms) -> None:
+    watch = Watch(falling, references={"Bi": -3.9, "Se": -3.5}, max_fall=1.0)
+    falling.energy = -2.0
+    watch()
+    falling.energy = -4.1  # BiSe forms with 0.4
+    watch()
+    falling.energy = -9.7
+    with pytest.raises(RelaxationFailure, match=r"below the bound of -6\.34"):
         watch()
 
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import Calculator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.types import Method, Relaxed
 from workflows import relax as relax_module
+from workflows.element_energies import ELEMENT_ENERGIES
 from workflows.guards import RelaxationFailure
 from workflows.relax import POTENTIALS, RelaxMaker, load_calculator, method_of, ready_structure
 
@@ -168,6 +170,46 @@ def test_a_calculators_error_keeps_its_message(selenium: Structure, monkeypatch:
     with pytest.raises(RelaxationFailure, match="MemoryError: no room for chgnet") as caught:
         RelaxMaker().relax(selenium, "s")
     assert caught.value.reason == "calculator_error"
+
+
+class Level(Calculator):
+    """A potential that is flat: eV/atom of BiSe above (below) the energies of its elements, no forces."""
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def __init__(self, formation: float) -> None:
+        super().__init__()
+        self.formation = formation
+
+    def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = None) -> None:
+        super().calculate(atoms, properties, system_changes)
+        energy = sum(ELEMENT_ENERGIES[symbol] + self.formation for symbol in atoms.get_chemical_symbols())
+        forces, stress = np.zeros((len(atoms), 3)), np.zeros(6)
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces, "stress": stress}
+
+
+@pytest.mark.parametrize(("first", "second", "hole"), [(0.5, -0.8, False), (-0.2, -6.0, True), (-6.0, -0.3, True)])
+def test_a_hole_is_told_by_the_energies_of_the_elements(
+    first: float, second: float, hole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def level(method: str) -> Level:
+        return Level(first if method == "chgnet" else second)
+
+    level.__module__, level.__name__ = relax_module.__name__, "load_calculator"
+    monkeypatch.setattr(relax_module, "load_calculator", level)
+    crystal = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    if hole:
+        with pytest.raises(RelaxationFailure, match=r"below the bound of -6\.28: a hole of the potential"):
+            RelaxMaker(rattle=0.0).relax(crystal, "s")
+        return
+    relaxed = RelaxMaker(rattle=0.0).relax(crystal, "s")
+    assert relaxed.energy_per_atom == pytest.approx((-3.81 - 3.46) / 2 - 0.8)
+
+
+def test_potentials_of_another_functional_have_no_such_bound() -> None:
+    assert {name for name in POTENTIALS if relax_module._element_energies(name)} == {
+        *("sevennet", "sevennet-l3i5", "chgnet", "mace", "mace-mp-0", "mattersim")
+    }
 
 
 def test_an_interrupt_passes(selenium: Structure, monkeypatch: pytest.MonkeyPatch) -> None:

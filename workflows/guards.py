@@ -42,6 +42,10 @@ and no formation energy per atom exceeds `DEEPEST_FORMATION`."""
 DEEPEST_FORMATION = 5.0
 """eV/atom: the strongest compounds (LaF3, CaF2) form with about 4.5."""
 
+BASE_FORMATION, PER_SQUARE = 2.5, 0.5
+"""eV/atom, and eV/atom by the square of the largest difference of Pauling's electronegativities: how deep a compound may lie, own choice. Measured
+ones stay 0.6 eV/atom above it (SiO2, HfO2, WO3, Al2O3); in Bi-Se, where Bi2Se3 forms with 0.4, it is 2.6."""
+
 _GEOMETRY_EVERY = 5
 
 
@@ -76,6 +80,14 @@ class RelaxationFailure(CcdcganError, RuntimeError):  # noqa: N818 - a stored st
         self.details = details or {}
 
 
+def deepest_formation(composition: Composition) -> float:
+    """Return how far below its elements (eV/atom) a crystal may lie; `DEEPEST_FORMATION` where an electronegativity is unknown."""
+    values = [element.X for element in composition.element_composition]
+    if not np.isfinite(values).all():
+        return DEEPEST_FORMATION
+    return min(DEEPEST_FORMATION, BASE_FORMATION + PER_SQUARE * float(max(values) - min(values)) ** 2)
+
+
 def energy_floor(composition: Composition, references: Mapping[str, float] | None = None) -> float:
     """Return the energy (eV/atom) below which a crystal of this composition is a fall.
 
@@ -87,7 +99,8 @@ def energy_floor(composition: Composition, references: Mapping[str, float] | Non
     """
     amounts = composition.fractional_composition.get_el_amt_dict()
     if references and all(symbol in references for symbol in amounts):
-        return sum(fraction * references[symbol] for symbol, fraction in amounts.items()) - DEEPEST_FORMATION
+        of_elements = sum(fraction * references[symbol] for symbol, fraction in amounts.items())
+        return of_elements - deepest_formation(composition)
     return ENERGY_FLOOR
 
 
@@ -177,7 +190,8 @@ class Watch:
     ----------
     atoms : ASE Atoms with a calculator, or a cell filter around them
     references : energies of the elements on the same scale (eV/atom)
-    max_fall : how far the energy may fall below that of the first step (eV/atom); None: any
+    max_fall : how far the energy may fall below that of the first step (eV/atom), where an element's energy is not known; None: any.
+        Where all are known it says nothing: a start of 1 eV/atom above its crystal is no hole's edge
     """
 
     def __init__(
@@ -205,7 +219,7 @@ class Watch:
     def _start(self, energy: float) -> None:
         structure = self._structure()
         self._floor = energy_floor(structure.composition, self.references)
-        if self.max_fall is not None and np.isfinite(energy):
+        if self._floor == ENERGY_FLOOR and self.max_fall is not None and np.isfinite(energy):
             self._floor = max(self._floor, energy - self.max_fall)
         self._min_ratio = min(MIN_DISTANCE_RATIO, 0.8 * covalent_ratio(structure))
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.types import Method, Relaxed
+from workflows.element_energies import ELEMENT_ENERGIES
 from workflows.guards import RelaxationFailure, Watch, check_physical
 from workflows.jobs import Relaxer
 
@@ -132,9 +133,9 @@ class RelaxMaker(Relaxer):
     rattle : every atom is moved by this much in a random direction first (Å), so that symmetric saddle points are
         left; seeded by the structure's id
     max_fall : after a pre-relaxation, how far the energy may fall in the second stage before it is a hole of the
-        potential (eV/atom)
-    references : energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: a bound below
-        all elements
+        potential (eV/atom), where the guard knows no energies of the elements
+    references : energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: those of
+        `workflows.element_energies` for a PBE potential, else a bound below all elements
     optimizer_kwargs : arguments of ASE's FIRE
     """
 
@@ -187,7 +188,7 @@ class RelaxMaker(Relaxer):
         """Relax with one potential, guarded; `converged` says whether `fmax` was reached."""
         import numpy as np
 
-        references = self.references if method == self.method else {}
+        references = (self.references if method == self.method else {}) or _element_energies(method)
         try:
             maker = _force_field_maker(
                 method,
@@ -214,6 +215,11 @@ class RelaxMaker(Relaxer):
             max_force=float(np.linalg.norm(forces, axis=1).max()),
             converged=str(getattr(document.state, "value", document.state)) == "successful",
         )
+
+
+def _element_energies(method: str) -> dict[str, float]:
+    """Return the energies of the elements by which the guard bounds a potential's (eV/atom); none where its functional is not the table's."""
+    return ELEMENT_ENERGIES if POTENTIALS[method].functional == "PBE" else {}
 
 
 def ready_structure(structure: Structure, structure_id: str, rattle: float) -> Structure:
