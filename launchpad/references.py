@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -267,4 +268,11 @@ def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) 
         return own
     hidden, matcher = withheld(campaign), structure_matcher()
     references = reference_phases(store, campaign.elements, own[0].method)
-    return [*own, *(phase for phase in references if not any(matcher.fit(other, phase.structure) for other in hidden))]
+    shown = [phase for phase in references if not any(matcher.fit(other, phase.structure) for other in hidden)]
+    return [*own, *(_named_apart(phase, campaign) for phase in shown)]
+
+
+def _named_apart(phase: Phase, campaign: Campaign) -> Phase:
+    """Return a reference by another name where it has one of a campaign on this system, whose exported entries may be imported."""
+    of_campaigns = phase.structure_id.startswith(f"{campaign.chemical_system}-r")
+    return replace(phase, structure_id=f"stored-{phase.structure_id}") if of_campaigns else phase

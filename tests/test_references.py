@@ -134,6 +134,19 @@ def test_a_reference_that_is_withheld_is_in_no_hull_and_teaches_nothing(store: C
     assert not any(phase.structure.matches(bi2se3()) for phase in phases)
 
 
+def test_the_entries_of_an_earlier_campaign_may_be_references(store: CampaignStore) -> None:
+    again = ComputedStructureEntry.from_dict({**entry("mp-3").as_dict(), "entry_id": "Bi-Se-r0-0000"})
+    save(store, ["mp-1", "mp-2"])
+    save_entries(store, [again], FILE)
+    campaign = Campaign("Bi-Se", method="vasp")
+    store.add_campaign(campaign)
+    store.submit(campaign.campaign_id, [Candidate("Bi-Se-r0-0000", rocksalt(), "seed", 0, "rock salt")], {})
+    relaxed = Relaxed(rocksalt(), -3.8, VASP, 1, 0.0, converged=True)
+    store.record(campaign.campaign_id, [relaxation_document("Bi-Se-r0-0000", relaxed)])
+    hull = build_hull(campaign_phases(store, campaign, 0), campaign.elements)
+    assert {"Bi-Se-r0-0000", "stored-Bi-Se-r0-0000"} <= {item.structure_id for item in hull.entries}
+
+
 def test_entries_are_read_from_a_file(store: CampaignStore, tmp_path: Path) -> None:
     good = tmp_path / "good.json"
     good.write_text(json.dumps([plain(entry(name)) for name in PHASES if name != "mp-4"]))
