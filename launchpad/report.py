@@ -19,7 +19,7 @@ from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL
 from ccdcgan_al.selection import MIN_COVALENT_RATIO, MIN_DISTANCE
 from ccdcgan_al.types import HullEntry
 from launchpad.references import campaign_phases
-from launchpad.standing import unstable_phases
+from launchpad.standing import OF_THE_MACHINE, unstable_phases
 from launchpad.store import CampaignStore
 from workflows.documents import package_versions
 from workflows.finished import write_atomically
@@ -90,6 +90,11 @@ class CampaignReport:
         ]
         self.confirming_hull = self._confirming_hull(store, campaign_id)
         self.elsewhere = relaxed_elsewhere(self.hull, self.confirming_hull) if self.confirming_hull else set()
+        self.unconfirmed = {  # structure_id -> why the confirming method gave no energy, where that tells something of the phase
+            document["structure_id"]: document["confirmation"]["reason"]
+            for document in store.documents(campaign_id, None, **{"confirmation.state": "failed"})
+            if document["confirmation"]["reason"] not in OF_THE_MACHINE
+        }
 
     def _confirming_hull(self, store: CampaignStore, campaign_id: str) -> Hull | None:
         """Hull of the confirming method; None where it has not run, or lacks what is on the campaign's hull."""
@@ -173,6 +178,9 @@ class CampaignReport:
         """Figures of a structure by the confirming method (eV/atom), against that method's own hull."""
         if self.confirming_hull is None:
             return None
+        if structure_id in self.unconfirmed:
+            problem = f"does not relax: {self.unconfirmed[structure_id]}"
+            return {"method": self.confirming_hull.method.name, **_UNCONFIRMED, "problem": problem}
         for entry in self.confirming_hull.entries:
             if entry.structure_id == structure_id:
                 if structure_id in self.elsewhere:

@@ -195,8 +195,10 @@ def _phases(title: str, entries: list[dict[str, Any]]) -> Table:
 
 def _flag(entry: dict[str, Any]) -> str:
     """Return what a reader must know of a phase beside its figures."""
+    from ccdcgan_al.confirmation import ELSEWHERE
+
     if entry["correction_driven"]:
         return "correction only"
-    if (entry["confirmed"] or {}).get("problem"):
-        return "elsewhere if confirmed"
+    if problem := (entry["confirmed"] or {}).get("problem"):
+        return "elsewhere if confirmed" if problem == ELSEWHERE else "fails if confirmed"
     return "return not known" if entry["origin"] == "generated" and entry["returns"] is None else ""
