@@ -91,12 +91,15 @@ class VaspMaker(Relaxer):
         path = folder / START_FILE
         if not path.is_file():
             try:
-                relaxed = RelaxMaker(method=self.pre_relax).relax(start, structure_id).structure
+                maker = RelaxMaker(method=self.pre_relax, rattle=0.0)  # `start` has the rattle that was asked for
+                relaxed = maker.relax(start, structure_id).structure
             except RelaxationFailure as failure:
                 if failure.reason != "not_converged" or failure.structure is None:
                     raise
                 relaxed = failure.structure
-            write_json(relaxed.as_dict(), path)
+            write_json(
+                ready_structure(relaxed, structure_id, rattle=0.0).as_dict(), path
+            )  # bare: no float32 of a potential
         return Structure.from_dict(json.loads(path.read_text()))
 
     def _judged(self, relaxed: Structure, start: Structure, stages: dict[str, Any], folder: Path) -> Relaxed:
