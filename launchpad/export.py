@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.campaign import DFT
-from ccdcgan_al.hull import SYMPREC
+from ccdcgan_al.cif import cif_text
 from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
@@ -159,9 +159,7 @@ def _name(document: dict[str, Any]) -> str:
 
 
 def _cif(documents: Sequence[dict[str, Any]], out: Path) -> list[Path]:
-    from pymatgen.io.cif import CifWriter
-
-    return _each(documents, out, ".cif", lambda structure: str(CifWriter(structure, symprec=SYMPREC)))
+    return _each(documents, out, ".cif", cif_text)
 
 
 def _poscar(documents: Sequence[dict[str, Any]], out: Path) -> list[Path]:

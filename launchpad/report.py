@@ -194,8 +194,7 @@ class CampaignReport:
 
     def write(self, folder: Path) -> dict[str, Path]:
         """Write report.json, the hull as PNG and HTML, and one CIF for each new phase and candidate; return the paths."""
-        from pymatgen.io.cif import CifWriter
-
+        from ccdcgan_al.cif import cif_text
         from ccdcgan_al.hull_page import hull_page
         from ccdcgan_al.plots import hull_figure
 
@@ -216,5 +215,5 @@ class CampaignReport:
         for entry in self.candidates:
             kind = "new" if entry.energy_above_hull <= ON_HULL else "candidate"
             path = files["structures"] / f"{kind}-{entry.structure_id}-{entry.formula}.cif"
-            write_atomically(path, str(CifWriter(self.structures[entry.structure_id], symprec=0.1)), mode=0o644)
+            write_atomically(path, cif_text(self.structures[entry.structure_id]), mode=0o644)
         return files
