@@ -16,6 +16,10 @@ class StructureInputError(CcdcganError, ValueError):
     """A structure that the codec or the loop cannot take: disordered, too large, NaN coordinates, no volume."""
 
 
+class TooFewExamplesError(CcdcganError, ValueError):
+    """Too few relaxed structures, or none of the right kind, for a strategy to propose from: more seeds help."""
+
+
 class WeightsError(CcdcganError, ValueError):
     """A weights file that is truncated, foreign, or does not have the sha256 that was asked for."""
 

@@ -16,7 +16,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from ccdcgan_al.codec import CrystalCodec, DecodeFailure
 from ccdcgan_al.diversity import Diversity, distinct, measure_diversity
-from ccdcgan_al.errors import StructureInputError
+from ccdcgan_al.errors import StructureInputError, TooFewExamplesError
 from ccdcgan_al.symmetrise import symmetrised
 from ccdcgan_al.variation import neighbours
 
@@ -138,7 +138,7 @@ def propose(
 
     Raises
     ------
-    ValueError : a strategy that learns has too few examples within the codec's limits
+    TooFewExamplesError : too few examples within the codec's limits for a strategy that learns, no compound for one that distorts them
     """
     if strategy == "random":
         from ccdcgan_al.random_search import random_structures
@@ -190,11 +190,13 @@ def learnable_examples(codec: CrystalCodec, examples: Sequence[Example]) -> list
 
     Raises
     ------
-    ValueError : there is none
+    TooFewExamplesError : there is none
     """
     learnable = [example for example in examples if _fits(codec, example.start, example.relaxed)]
     if not learnable:
-        raise ValueError(f"none of {len(examples)} relaxed structures lies within the codec's limits: nothing to learn")
+        raise TooFewExamplesError(
+            f"none of {len(examples)} relaxed structures lies within the codec's limits: nothing to learn"
+        )
     return learnable
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al.errors import TooFewExamplesError
 from ccdcgan_al.seeds import MAX_LENGTH, within
 
 STRAIN = 0.08  # standard deviation of each component of the symmetric strain
@@ -28,12 +29,12 @@ def perturbed_structures(structures: Sequence[Structure], count: int, seed: int)
 
     Raises
     ------
-    ValueError
+    TooFewExamplesError
         No structure of two or more elements within the size limits.
     """
     known = [s for s in structures if len(s.composition) > 1 and within(s, MAX_PERTURBED_SITES, MAX_LENGTH)]
     if not known:
-        raise ValueError(
+        raise TooFewExamplesError(
             f"none of {len(structures)} structures is a compound within {MAX_PERTURBED_SITES} sites and {MAX_LENGTH:g} Å: "
             "nothing to perturb"
         )

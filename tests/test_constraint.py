@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.codec import CrystalCodec
-from ccdcgan_al.errors import WeightsError
+from ccdcgan_al.errors import TooFewExamplesError, WeightsError
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import (
     ConstraintSettings,
@@ -285,7 +285,7 @@ def test_folds_do_not_depend_on_the_order() -> None:
 
 def test_too_few_families() -> None:
     graphs, energies, _ = synthetic(0, structures=24, families=6)
-    with pytest.raises(ValueError, match="1 families of structures cannot be held out 3 times"):
+    with pytest.raises(TooFewExamplesError, match="1 families of structures cannot be held out 3 times"):
         FormationEnergyConstraint(SIDE, TINY).fit(graphs, energies, ["a"] * 24)
 
 

@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al import round_step
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MixedMethodsError
+from ccdcgan_al.generate import Strategy
 from ccdcgan_al.hull import build_hull
 from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
@@ -69,6 +70,31 @@ def test_a_round_closes_on_results_of_two_versions(store: CampaignStore) -> None
     (closed,) = store.round_documents(CAMPAIGN.campaign_id)
     assert (closed["state"], closed["relaxed"], closed["failures"]) == ("closed", 7, {"inconsistent": 1})
     assert build_hull(store.phases(CAMPAIGN.campaign_id, 0), CAMPAIGN.elements).method == OLD
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"),
+    [
+        ("perturbation", "none of 0 structures is a compound"),
+        ("ccdcgan", "2 families of structures cannot be held out"),
+    ],
+)
+def test_too_few_seeds_stop_a_campaign_and_say_so(
+    store: CampaignStore, monkeypatch: pytest.MonkeyPatch, strategy: Strategy, reason: str
+) -> None:
+    monkeypatch.setattr(round_step, "choose_seeds", lambda *_: few_seeds()[:2])  # what --seed-count 2 gives
+    campaign = Campaign("Bi-Se", strategy=strategy, rounds=1, seed_count=2)
+    store.add_campaign(campaign)
+    rounds.begin(campaign, store)
+    came = {
+        candidate.structure_id: relaxation_document(candidate.structure_id, relaxed(candidate.structure, NEW))
+        for candidate in store.candidates(campaign.campaign_id, 0)
+    }
+    rounds.close_round.original(campaign.campaign_id, 0, 0, came)  # type: ignore[attr-defined]
+    state, said = store.state(campaign.campaign_id)
+    assert state == "stopped"
+    assert str(said).startswith(f"round 0: {reason}")
+    assert len(CampaignReport(store, campaign.campaign_id).hull.phases) == 2
 
 
 def test_what_a_campaign_has_decides_and_else_what_most_of_a_batch_are_of(store: CampaignStore) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ccdcgan_al.errors import WeightsError
+from ccdcgan_al.errors import TooFewExamplesError, WeightsError
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint_networks import build_image_network, build_pair_network, train_ensemble
 from ccdcgan_al.models.pair_correlations import elements_in_use, n_features, pair_correlations
@@ -138,11 +138,14 @@ class LearnedConstraint:
 
         Raises
         ------
-        ValueError : fewer families than folds, or values that are not finite
+        TooFewExamplesError : fewer families than folds
+        ValueError : values that are not finite
         """
         folds_needed = max(FEWEST_FOLDS, self.settings.members)
         if len(set(families)) < folds_needed:
-            raise ValueError(f"{len(set(families))} families of structures cannot be held out {folds_needed} times")
+            raise TooFewExamplesError(
+                f"{len(set(families))} families of structures cannot be held out {folds_needed} times: more structures to learn from are needed"
+            )
         if not np.isfinite(values).all():
             raise ValueError(f"{(~np.isfinite(values)).sum()} of {len(values)} values to learn are not finite numbers")
         flat = graphs.reshape(-1, self.side, self.side, 1).astype(np.float32)
