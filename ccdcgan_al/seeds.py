@@ -112,11 +112,18 @@ def _library() -> tuple[tuple[Structure, str, str], ...]:
     return tuple(prototypes)
 
 
-def reduced_primitive(structure: Structure) -> Structure:
-    """Return the Niggli-reduced primitive cell, without site properties and oxidation states."""
+def reduced_primitive(structure: Structure, tolerance: float = 0.25) -> Structure:
+    """Return the Niggli-reduced primitive cell, without site properties and oxidation states.
+
+    Parameters
+    ----------
+    structure : ordered or disordered
+    tolerance : by how much sites that become one may be apart (Å); their mean stands for them. pymatgen's default makes a cubic perovskite of one
+        whose atoms are displaced by less
+    """
     bare = Structure(structure.lattice, structure.species_and_occu, structure.frac_coords)
     bare.remove_oxidation_states()
-    return bare.get_primitive_structure().get_reduced_structure("niggli")
+    return bare.get_primitive_structure(tolerance).get_reduced_structure("niggli")
 
 
 def scale_to_predicted_volume(structure: Structure) -> Structure | None:

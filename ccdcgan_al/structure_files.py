@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ccdcgan_al.types import Origin
 
 MAX_FILE_BYTES, MAX_SECONDS, MAX_RAW_SITES = 1_000_000, 30.0, 1000  # of a file, before it is reduced
+SAME_SITE = 0.05  # Å; a distortion that makes a larger cell is the user's, and a relaxation of the smaller cell would not find it again
 _PATTERNS = ("*.cif", "*.vasp", "*.poscar", "POSCAR*", "CONTCAR*")
 
 
@@ -94,7 +95,7 @@ def _parse(file: Path, elements: Sequence[str] | None, max_sites: int, max_lengt
         raise StructureInputError(f"{file}: no volume, or coordinates that are not finite numbers")
     if len(structure) > MAX_RAW_SITES:
         raise StructureInputError(f"{file}: {len(structure)} sites in its cell; at most {MAX_RAW_SITES} are reduced")
-    primitive = reduced_primitive(structure)
+    primitive = reduced_primitive(structure, SAME_SITE)
     symbols = sorted(element.symbol for element in primitive.composition)
     if elements is not None and not set(symbols) <= set(elements):
         raise StructureInputError(f"{file}: holds {'-'.join(symbols)}; wanted elements of {'-'.join(elements)} only")

@@ -89,7 +89,7 @@ def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
 def test_a_file_that_takes_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Structure(Lattice.cubic(4), ["Bi"], [[0, 0, 0]]).to(str(tmp_path / "slow.cif"))
     monkeypatch.setattr(structure_files, "MAX_SECONDS", 0.1)
-    monkeypatch.setattr(structure_files, "reduced_primitive", lambda _: time.sleep(60))
+    monkeypatch.setattr(structure_files, "reduced_primitive", lambda *_: time.sleep(60))
     with pytest.raises(StructureInputError, match=r"slow.cif: not read within 0.1 s; give a file"):
         read_structures(tmp_path)
 

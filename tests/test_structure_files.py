@@ -26,6 +26,18 @@ def test_files_of_a_user(tmp_path: Path, tetradymite: Structure) -> None:
     assert sum(StructureMatcher().fit(tetradymite, seed.structure) for seed in chosen) == 1
 
 
+def test_a_distortion_that_doubles_the_cell_is_kept(tmp_path: Path) -> None:
+    # tetragonal WO3 (P4/nmm) is cubic ReO3 with W displaced along c by turns; the smaller cell cannot relax into it
+    lattice, turns = Lattice.tetragonal(5.3, 3.9), (0.12, -0.12)
+    tungsten = [[0, 0, 0.5 + turns[0] / 3.9], [0.5, 0.5, 0.5 + turns[1] / 3.9]]
+    oxygen = [[0, 0, 0], [0.5, 0.5, 0], *([x, y, 0.5] for x in (0.25, 0.75) for y in (0.25, 0.75))]
+    distorted = Structure(lattice, ["W"] * 2 + ["O"] * 6, tungsten + oxygen)
+    (distorted * (1, 1, 2)).to(filename=str(tmp_path / "wo3.vasp"), fmt="poscar")
+    (seed,) = read_structures(tmp_path, elements=("O", "W"))
+    assert len(seed.structure) == 8
+    assert seed.structure.get_space_group_info() == ("P4/nmm", 129)
+
+
 def test_bad_files_are_named_with_the_reason(tmp_path: Path, tetradymite: Structure) -> None:
     disordered = Structure(Lattice.cubic(4), [{"Bi": 0.5, "Se": 0.5}], [[0, 0, 0]])
     disordered.to(filename=str(tmp_path / "disordered.cif"))

@@ -111,13 +111,15 @@ def fetch_seeds(
         from ccdcgan_al.chemsys import parse_chemical_system
         from ccdcgan_al.materials_project import fetch_structures
         from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES, reduced_primitive, within
+        from ccdcgan_al.structure_files import SAME_SITE
         from workflows.finished import write_atomically
 
         elements = parse_chemical_system(chemical_system)
         fetched = fetch_structures(elements)
         folder = out or Path(f"seeds-{'-'.join(elements)}")
         folder.mkdir(parents=True, exist_ok=True)
-        small = [(name, reduced_primitive(structure)) for name, structure in fetched.structures if structure.is_ordered]
+        ordered = [(name, structure) for name, structure in fetched.structures if structure.is_ordered]
+        small = [(name, reduced_primitive(structure, SAME_SITE)) for name, structure in ordered]
         small = [(name, structure) for name, structure in small if within(structure, MAX_SITES, MAX_LENGTH)]
         for name, structure in small:
             write_atomically(folder / f"{name}.cif", str(CifWriter(structure)), mode=0o644)
