@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 ISOLATED = 1.6  # sum of covalent radii; of 7,140 Materials Project binaries and ternaries (mp_20) NH4F, 1.89, and P3BrCl14, 1.62, alone exceed it
+HYDROGEN = 0.6  # Å, its radius towards an anion among hydrogens: the halogens of NH4F, NH4Cl and NH4Br lie within 1.47 times the sums with it
 VOLUME_RANGE = (
     0.35,
     2.0,
-)  # by the least and the largest atomic volume of the elements; the same crystals: 0.41 to 1.50
+)  # by the least and the largest atomic volume of the elements; the same crystals: 0.41 to 1.93, and eight with a void (2.4 to 7.8)
 DISPLACEMENT = 0.05  # Å, by which a distortion moves every atom
 STRAIN = 0.01  # largest component of a distortion's strain
 RETURNED = 0.005  # eV/atom: relaxations that stop at 0.05 eV/Å scatter by this much (`hull.DEGENERATE`)
@@ -36,7 +37,8 @@ def sanity(structure: Structure, elements: Sequence[str]) -> str | None:
     str or None
         The reason: foreign elements, numbers that are not finite, a volume per atom outside 0.35 times the least to 2
         times the largest atomic volume of its elements (measured molar volumes), or an atom without a neighbour within
-        1.6 times the sum of covalent radii (layers held by van der Waals forces pass: each atom has its layer).
+        1.6 times the sum of covalent radii (layers held by van der Waals forces pass: each atom has its layer; so does an
+        anion among hydrogens, as in NH4Cl, whose small radii make 1.6 sums of them too little).
     """
     from scipy.constants import Avogadro
 
@@ -53,12 +55,20 @@ def sanity(structure: Structure, elements: Sequence[str]) -> str | None:
         if not low <= volume <= high:
             return f"{volume:.1f} Å^3 an atom; {low:.1f} to {high:.1f} are plausible for its elements"
     nearest = nearest_ratios(structure, 2 * ISOLATED * float(covalent_radii(structure).max()))
-    lonely = int(nearest.argmax())
-    if nearest[lonely] > ISOLATED:
-        return (
-            f"atom {lonely} ({structure[lonely].specie.symbol}) has no neighbour within {ISOLATED} covalent radii sums"
-        )
+    for lonely in np.argsort(-nearest, kind="stable").tolist():
+        if nearest[lonely] <= ISOLATED:
+            break
+        if not _among_hydrogens(structure, lonely):
+            symbol = structure[lonely].specie.symbol
+            return f"atom {lonely} ({symbol}) has no neighbour within {ISOLATED} covalent radii sums"
     return None
+
+
+def _among_hydrogens(structure: Structure, number: int) -> bool:
+    """Whether an atom, no hydrogen itself, has one within 1.6 times the sum of its covalent radius and `HYDROGEN`."""
+    reach = ISOLATED * (float(covalent_radii(structure)[number]) + HYDROGEN)
+    near = structure.get_neighbors(structure[number], reach)
+    return structure[number].specie.symbol != "H" and any(site.specie.symbol == "H" for site in near)
 
 
 def distort(structure: Structure, seed: int) -> Structure:

@@ -28,6 +28,18 @@ def test_sanity_passes_layers_and_stops_nonsense() -> None:
     assert "has no neighbour" in str(sanity(lonely, BISE))
 
 
+@pytest.mark.parametrize(("halogen", "length"), [("Cl", 3.86), ("Br", 4.06)])
+def test_an_anion_among_hydrogens_has_neighbours(halogen: str, length: float) -> None:
+    def ammonium(length: float) -> Structure:
+        """Halide as in CsCl, N-H 1.03 Å."""
+        sites = [[0, 0, 0], [1.03 / np.sqrt(3) / length] * 3, [0.5] * 3]
+        return Structure.from_spacegroup("P-43m", Lattice.cubic(length), ["N", "H", halogen], sites)
+
+    assert len(ammonium(length)) == 6
+    assert sanity(ammonium(length), ("H", "N", halogen)) is None
+    assert f"({halogen}) has no neighbour within" in str(sanity(ammonium(5.2), ("H", "N", halogen)))
+
+
 def test_a_distortion_is_small_seeded_and_without_symmetry() -> None:
     crystal = rocksalt()
     distorted = distort(crystal, 3)
