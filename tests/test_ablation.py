@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -77,6 +77,9 @@ def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -
     assert run["training"] == 3
     larger = ablation(read_data(tmp_path / "data.json.gz", training=4))
     assert list(larger.run(["random"], [0])) == [{**run, "training": 4, "cpu_seconds": ANY}]  # a part of its own
+    others = replace(data.hull, phases=tuple(replace(phase, energy_per_atom=-1.0) for phase in data.hull.phases))
+    with pytest.raises(ValueError, match=r"is of another data set .*: remove it or use another --work"):
+        list(ablation(replace(data, hull=others)).run(["random"], [0]))
     assert len(result["data"]) == 6
     assert sum(item["training"] for item in result["data"]) == 3
     outcome = outcome_of(result)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,6 +73,12 @@ class AblationData:
             for phase, entry in zip(self.hull.phases, self.hull.entries, strict=True)
             if entry.structure_id in set(self.training)
         ]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """First 12 digits of the sha256 of what was relaxed to what energy."""
+        content = [[phase.structure_id, phase.energy_per_atom] for phase in self.hull.phases]
+        return hashlib.sha256(json.dumps([self.elements, content]).encode()).hexdigest()[:12]
 
     @property
     def seen(self) -> list[Structure]:
@@ -163,7 +170,12 @@ class Ablation:
     relaxations: int = 12
 
     def run(self, strategies: Sequence[Strategy], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Run what is not there yet, seed by seed, and yield each strategy's result."""
+        """Run what is not there yet, seed by seed, and yield each strategy's result.
+
+        Raises
+        ------
+        ValueError : a part that is there is of another data set
+        """
         for seed in seeds:
             for strategy in strategies:
                 learnt = len(self.data.training)
@@ -171,7 +183,14 @@ class Ablation:
                 if not file.is_file():
                     self.work.mkdir(parents=True, exist_ok=True)
                     write_json(self._run_one(strategy, seed), file)
-                yield json.loads(file.read_text(encoding="utf-8"))
+                part = json.loads(file.read_text(encoding="utf-8"))
+                if (
+                    part.setdefault("data", self.data.digest) != self.data.digest
+                ):  # parts of earlier versions do not say
+                    raise ValueError(
+                        f"{file} is of another data set ({part['data']} there, {self.data.digest} here): remove it or use another --work"
+                    )
+                yield part
 
     def _run_one(self, strategy: Strategy, seed: int) -> dict[str, Any]:
         """Propose, select, relax and judge."""
@@ -194,6 +213,7 @@ class Ablation:
             "strategy": strategy,
             "seed": seed,
             "training": len(self.data.training),
+            "data": self.data.digest,
             "generated": proposals.generated,
             "screened": proposals.screened,
             "decoded": len(proposals.structures),
