@@ -30,6 +30,8 @@ def export_command(
     def write() -> None:
         if style not in STYLES:
             raise ValueError(f"unknown format {style!r}: wanted one of {', '.join(STYLES)}")
+        if new and ids:
+            raise ValueError("--new and --structure: give one")
         elements = "-".join(parse_chemical_system(system))
         store = open_store(config, mongo)
         name = campaign_of(store, elements, campaign_id, method)

@@ -49,6 +49,8 @@ def hull_command(
     def show() -> None:
         if as_json and as_csv:
             raise ValueError("--json and --csv: give one")
+        if changes and (within or round_number is not None):
+            raise ValueError("--changes tells of all rounds, and takes neither --round nor --within")
         elements = "-".join(parse_chemical_system(system))
         store = open_store(config, mongo)
         name = campaign_of(store, elements, campaign_id, method)

@@ -189,10 +189,14 @@ def plot(
     what: Annotated[str, typer.Argument(help="hull, discovery or parity")],
     chemical_system: options.System,
     out: Annotated[Path | None, typer.Option(help="a .png or .html file; default <what>-<system>.png")] = None,
-    within: options.Within = 0.05,
+    within: Annotated[
+        float | None, typer.Option(min=0, help="of discovery: most energy above the hull (eV/atom); default 0.05")
+    ] = None,
     campaign: options.OfCampaign = None,
     method: options.OfMethod = None,
-    round_number: options.OfRound = None,
+    round_number: Annotated[
+        int | None, typer.Option("--round", min=0, help="of a hull: as it stood after this round; default the newest")
+    ] = None,
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.hull import NEAR_HULL
 from launchpad.cli.submit import open_store, told
 from launchpad.lookup import campaign_of, campaigns_of, discovery_counts
 from launchpad.queries import QUERIES
@@ -29,7 +30,7 @@ def plot_command(
     what: str,
     system: str,
     out: Path | None,
-    within: float,
+    within: float | None,
     campaign_id: str | None,
     method: str | None,
     round_number: int | None,
@@ -41,13 +42,16 @@ def plot_command(
     def draw() -> None:
         if what not in KINDS:
             raise ValueError(f"unknown plot {what!r}: wanted one of {', '.join(KINDS)}")
+        for option, value, kind in (("--within", within, "discovery"), ("--round", round_number, "hull")):
+            if value is not None and what != kind:
+                raise ValueError(f"{option} is of `plot {kind}` alone; `plot {what}` takes none")
         elements = "-".join(parse_chemical_system(system))
         place = out or Path(f"{what}-{elements}.png")
         if place.suffix not in (".png", ".html"):
             raise ValueError(f"{place}: wanted a file name that ends in .png or .html")
         store = open_store(config, mongo)
         if what == "discovery":
-            figure, page = _discovery(store, elements, within, campaign_id, method)
+            figure, page = _discovery(store, elements, NEAR_HULL if within is None else within, campaign_id, method)
         else:
             name = campaign_of(store, elements, campaign_id, method)
             figure, page = _parity(store, name) if what == "parity" else _hull(store, name, round_number)
