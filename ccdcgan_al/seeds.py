@@ -18,7 +18,7 @@ import warnings
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Composition, Element, Structure
@@ -264,15 +264,14 @@ def _copies(seeds: Iterable[Seed]) -> list[Seed]:
 
 def is_charge_balanced(formula: str) -> bool:
     """Tell whether one common oxidation state an element balances the formula, the most electronegative negative."""
+    # not by pymatgen's `oxi_state_guesses`, which mixes the states of an element: 8 s for FeC12, and the same answer
     composition = Composition(formula)
-    states = {element.symbol: [*element.common_oxidation_states] for element in composition}
-    if not all(states.values()):
-        return False
-    guesses = composition.oxi_state_guesses(oxi_states_override=states, max_sites=-20)
-    anion = max(composition, key=lambda element: element.X).symbol
-    return any(
-        guess[anion] < 0 and all(value in states[symbol] for symbol, value in guess.items()) for guess in guesses
-    )
+    anion = max(composition, key=lambda element: element.X)
+    states = [
+        [(state, amount) for state in element.common_oxidation_states if element != anion or state < 0]
+        for element, amount in composition.items()
+    ]
+    return any(sum(state * amount for state, amount in choice) == 0 for choice in product(*states))
 
 
 def references_per_element(elements: Sequence[str], count: int) -> int:

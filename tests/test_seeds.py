@@ -1,7 +1,9 @@
 """Starting structures: what must be among them, what must not, and what is refused."""
 
+import time
+
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ccdcgan_al.campaign import Campaign
@@ -111,6 +113,22 @@ def test_nitrogen_is_molecular() -> None:
 )
 def test_charge_balance(formula: str, balanced: bool) -> None:
     assert is_charge_balanced(formula) is balanced
+
+
+@pytest.mark.parametrize("formula", ["BiSe6", "LiCoO2", "Fe2C3", "FeC2", "Ta2N3", "Mn7Ta6", "Ni3Ta"])
+def test_charge_balance_is_that_of_pymatgens_guesses(formula: str) -> None:
+    composition = Composition(formula)
+    states = {element.symbol: [*element.common_oxidation_states] for element in composition}
+    anion = max(composition, key=lambda element: element.X).symbol
+    guesses = composition.oxi_state_guesses(oxi_states_override=states, max_sites=-20)
+    whole = [guess for guess in guesses if all(state in states[symbol] for symbol, state in guess.items())]
+    assert is_charge_balanced(formula) is any(guess[anion] < 0 for guess in whole)
+
+
+def test_charge_balance_of_many_atoms_is_told_at_once() -> None:
+    begun = time.process_time()
+    assert not is_charge_balanced("Mn(FeC4)3")  # 8 s by mixing the states of 12 carbons
+    assert time.process_time() - begun < 1
 
 
 def test_too_few_seeds_are_refused() -> None:
