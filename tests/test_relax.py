@@ -134,6 +134,12 @@ def test_relaxing_prints_nothing_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_steps_that_relax_nothing_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"max_steps must be at least 2, got {steps}"):
+        RelaxMaker(max_steps=steps)
+
+
 @pytest.mark.slow
 def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
     with pytest.raises(RelaxationFailure, match=r"after 3 steps of sevennet; .* A larger max_steps may help") as caught:

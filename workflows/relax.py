@@ -126,7 +126,7 @@ class RelaxMaker(Relaxer):
     name : job name
     method : potential whose energy counts, a name in `POTENTIALS`
     fmax : convergence criterion on forces, the cell's included (eV/Å)
-    max_steps : steps after which it counts as not converged
+    max_steps : steps after which it counts as not converged, 2 or more: atomate2 takes fewer for a single point, and that for converged
     pre_relax : potential that relaxes first, None: none (nor where it is the same as `method`)
     pre_relax_fmax : its criterion (eV/Å); need not be reached
     pre_relax_max_steps : its steps
@@ -150,6 +150,10 @@ class RelaxMaker(Relaxer):
     max_fall: float = 1.0
     references: dict[str, float] = field(default_factory=dict)
     optimizer_kwargs: dict[str, float] = field(default_factory=lambda: {"dt": 0.2})
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 2:  # noqa: PLR2004
+            raise ValueError(f"max_steps must be at least 2, got {self.max_steps}: fewer relax nothing")
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
         """Relax a structure here and now.
