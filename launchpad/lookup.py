@@ -218,8 +218,23 @@ def relaxed_documents(
         phases = {document.get("duplicate_of") for document in found} - present - {None}
         where = {"campaign_id": campaign_id, "structure_id": {"$in": sorted(phases)}}
         found += list(store.structures.find(where, {"attempts": 0}))
-        found = [document for document in found if document.get("duplicate_of") is None]
-    return sorted(found, key=lambda document: (document.get("energy_above_hull", 0.0), document["structure_id"]))
+        found = _each_once(found)
+    return sorted(found, key=_height)
+
+
+def _height(document: dict[str, Any]) -> tuple[float, str]:
+    return document.get("energy_above_hull", 0.0), document["structure_id"]
+
+
+def _each_once(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the document that stands for each phase; the lowest where a stored reference, which nobody relaxed here, stands for it."""
+    present = {document["structure_id"] for document in documents}
+    once: dict[str, dict[str, Any]] = {}
+    for document in sorted(documents, key=_height):
+        phase = document.get("duplicate_of") or document["structure_id"]
+        if phase == document["structure_id"] or phase not in present:
+            once.setdefault(phase, document)
+    return list(once.values())
 
 
 def discovery_counts(store: CampaignStore, campaign_id: str, within: float) -> list[int]:

@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 from ccdcgan_al.seen import structure_matcher
 from launchpad.cli.main import app
+from launchpad.lookup import relaxed_documents
 from launchpad.references import functional_of
 from tests.small_campaign import COPY, FAILS
+from tests.small_campaign import small_campaign as a_small_campaign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +123,18 @@ def test_export_to_files_that_come_back(run: Callable[..., str], tmp_path: Path,
     assert {path.name for path in files} == {f"{row['structure_id']}-{row['formula']}{suffix}" for row in rows}
     text = files[0].read_text()
     assert Structure.from_str(text, fmt=style).composition.reduced_formula == files[0].stem.rsplit("-", 1)[1]
+
+
+def test_what_a_stored_reference_stands_for_is_exported_too(fresh_mongo_uri: str, config_folder: Path) -> None:
+    with a_small_campaign(fresh_mongo_uri, config_folder) as campaign:
+        store, name = campaign.store, campaign.campaign.campaign_id
+    before = [document["structure_id"] for document in relaxed_documents(store, name, 0.5)]
+    (salt,) = (structure_id for structure_id in before if structure_id in ("Bi-Se-r0-0002", COPY))
+    copies = {"structure_id": {"$in": ["Bi-Se-r0-0002", COPY]}}
+    store.structures.update_many(copies, {"$set": {"duplicate_of": "mp-1"}})  # as in a VASP campaign with references
+    after = [document["structure_id"] for document in relaxed_documents(store, name, 0.5)]
+    lowest = min(store.structures.find(copies), key=lambda document: document["energy_above_hull"])["structure_id"]
+    assert sorted(after) == sorted([*(set(before) - {salt}), lowest])
 
 
 def test_export_to_one_file(run: Callable[..., str], tmp_path: Path, small_campaign: SmallCampaign) -> None:
