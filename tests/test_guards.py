@@ -8,6 +8,7 @@ from workflows.guards import (
     MAX_FORCE,
     RelaxationFailure,
     Watch,
+    check_bound,
     check_physical,
     deepest_formation,
     energy_floor,
@@ -28,6 +29,17 @@ def test_volume_ratio_is_one_for_copper_at_its_molar_volume() -> None:
 
 def test_a_crystal_passes(rock_salt: Structure) -> None:
     check_physical(rock_salt, -3.6, np.full((8, 3), 0.01))
+
+
+def test_what_is_stranded_far_above_the_elements_is_unphysical(rock_salt: Structure) -> None:
+    elements = {"Bi": -3.8, "Se": -3.4}
+    check_bound(rock_salt, 0.3, elements)
+    check_bound(rock_salt, 9.0, {"Bi": -3.8})  # the elements' energies are not all known
+    with pytest.raises(
+        RelaxationFailure, match=r"0.5 eV/atom, more than 4 above the elements' -3.60: stranded"
+    ) as caught:
+        check_bound(rock_salt, 0.5, elements)
+    assert (caught.value.reason, caught.value.energy_per_atom) == ("unphysical", 0.5)
 
 
 def test_overlapping_atoms_are_unphysical() -> None:

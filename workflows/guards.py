@@ -46,6 +46,10 @@ BASE_FORMATION, PER_SQUARE = 2.5, 0.5
 """eV/atom, and eV/atom by the square of the largest difference of Pauling's electronegativities: how deep a compound may lie, own choice. Measured
 ones stay 0.6 eV/atom above it (SiO2, HfO2, WO3, Al2O3); in Bi-Se, where Bi2Se3 forms with 0.4, it is 2.6."""
 
+HIGHEST_FORMATION = 4.0
+"""eV/atom above the elements, at which no crystal is left: of 4,398 relaxed with 7net-0 one ended higher, a flat net of Bi2Se at 6.6 with forces of
+0.03 eV/Å, and the next at 2.3."""
+
 _GEOMETRY_EVERY = 5
 
 
@@ -97,11 +101,16 @@ def energy_floor(composition: Composition, references: Mapping[str, float] | Non
     references : energies of the elements on the same method's scale (eV/atom); an element missing there means
         `ENERGY_FLOOR`
     """
+    of_elements = _energy_of_elements(composition, references)
+    return ENERGY_FLOOR if of_elements is None else of_elements - deepest_formation(composition)
+
+
+def _energy_of_elements(composition: Composition, references: Mapping[str, float] | None) -> float | None:
+    """Return the energy of the elements of a crystal (eV/atom), None where that of one is not known."""
     amounts = composition.fractional_composition.get_el_amt_dict()
-    if references and all(symbol in references for symbol in amounts):
-        of_elements = sum(fraction * references[symbol] for symbol, fraction in amounts.items())
-        return of_elements - deepest_formation(composition)
-    return ENERGY_FLOOR
+    if not references or not all(symbol in references for symbol in amounts):
+        return None
+    return sum(fraction * references[symbol] for symbol, fraction in amounts.items())
 
 
 def volume_ratio(structure: Structure) -> float:
@@ -140,6 +149,23 @@ def check_physical(
     problem = _energy_problem(energy_per_atom, forces, energy_floor(structure.composition, references))
     problem = problem or _geometry_problem(structure, min_distance_ratio)
     if problem:
+        raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
+
+
+def check_bound(structure: Structure, energy_per_atom: float, references: Mapping[str, float] | None) -> None:
+    """Raise where what a relaxation ended at is no crystal any more: its energy (eV/atom) lies `HIGHEST_FORMATION` above the elements'.
+
+    Raises
+    ------
+    RelaxationFailure
+        with reason ``unphysical``, the structure and its energy
+    """
+    of_elements = _energy_of_elements(structure.composition, references)
+    if of_elements is not None and energy_per_atom > of_elements + HIGHEST_FORMATION:
+        problem = (
+            f"the energy is {energy_per_atom:.6g} eV/atom, more than {HIGHEST_FORMATION:g} above the elements' {of_elements:.2f}: "
+            "stranded where the potential knows no crystal"
+        )
         raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.types import Method, Relaxed
 from workflows.element_energies import ELEMENT_ENERGIES
-from workflows.guards import RelaxationFailure, Watch, check_physical
+from workflows.guards import RelaxationFailure, Watch, check_bound, check_physical
 from workflows.jobs import Relaxer
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class RelaxMaker(Relaxer):
                 relaxed.structure,
                 relaxed.energy_per_atom,
             )
+        check_bound(relaxed.structure, relaxed.energy_per_atom, self.references or _element_energies(self.method))
         return relaxed
 
     def _stage(self, method: str, structure: Structure, fmax: float, max_steps: int, max_fall: float | None) -> Relaxed:
