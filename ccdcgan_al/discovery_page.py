@@ -183,7 +183,7 @@ def _legend(result: dict[str, Any]) -> str:
 
 
 def _goals(result: dict[str, Any]) -> str:
-    lines = ["| goal (budget 200, 3 seeds) | wanted | here |", "|---|---|---|"]
+    lines = ["| goal (set for Bi-Se, budget 200, 3 seeds) | wanted | here |", "|---|---|---|"]
     for text, (figure, key, least) in GOALS.items():
         value = result[figure].get(key)
         lines.append(
