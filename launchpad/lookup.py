@@ -64,6 +64,27 @@ def campaign_of(store: CampaignStore, system: str, campaign_id: str | None, meth
     return campaign_id
 
 
+def stored_hull(store: CampaignStore, campaign_id: str, round_number: int | None = None) -> dict[str, Any]:
+    """Return a campaign's uncorrected hull as it was stored after a round; None: the newest.
+
+    Raises
+    ------
+    ValueError
+        there is none; the message says after which rounds there are hulls
+    """
+    where: dict[str, Any] = {"campaign_id": campaign_id, "scheme": "uncorrected"}
+    if round_number is not None:
+        where["round"] = round_number
+    hull = store.hulls.find_one(where, sort=[("round", -1)])
+    if hull is None:
+        rounds = [str(item["round"]) for item in QUERIES["hull_changes"].run(store.database, campaign_id=campaign_id)]
+        after = "" if round_number is None else f" after round {round_number}"
+        raise ValueError(
+            f"no hull of {campaign_id}{after}; there are hulls after rounds {', '.join(rounds) or '(none yet)'}"
+        )
+    return dict(hull)
+
+
 def hull_rows(
     store: CampaignStore, campaign_id: str, within: float, round_number: int | None = None
 ) -> list[dict[str, Any]]:
@@ -88,16 +109,7 @@ def hull_rows(
     ValueError
         there is no hull of this round, or `within` is more than what hulls are stored with
     """
-    where: dict[str, Any] = {"campaign_id": campaign_id, "scheme": "uncorrected"}
-    if round_number is not None:
-        where["round"] = round_number
-    hull = store.hulls.find_one(where, sort=[("round", -1)])
-    if hull is None:
-        rounds = [str(item["round"]) for item in QUERIES["hull_changes"].run(store.database, campaign_id=campaign_id)]
-        after = "" if round_number is None else f" after round {round_number}"
-        raise ValueError(
-            f"no hull of {campaign_id}{after}; there are hulls after rounds {', '.join(rounds) or '(none yet)'}"
-        )
+    hull = stored_hull(store, campaign_id, round_number)
     if within > hull["within"]:
         raise ValueError(
             f"a stored hull holds what lies within {hull['within']} eV/atom of it, asked for {within}; "

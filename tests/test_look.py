@@ -205,6 +205,7 @@ def test_plots_are_drawn(run: Callable[..., str], tmp_path: Path, what: str) -> 
         (["export", "Bi-Se", "--format", "ase", "--out", "."], r"\. is a folder; ase goes into a file"),
         (["plot", "energy", "Bi-Se"], "unknown plot 'energy': wanted one of hull, discovery, parity"),
         (["plot", "hull", "Bi-Se", "--within", "0.1"], "--within is of `plot discovery` alone"),
+        (["plot", "hull", "Bi-Se", "--round", "9"], "no hull of .* after round 9; there are hulls after rounds 0, 1, 2"),
         (["plot", "parity", "Bi-Se", "--round", "1"], "--round is of `plot hull` alone"),
         (["plot", "hull", "Bi-Se", "--out", "a.svg"], "a.svg: wanted a file name that ends in .png or .html"),
     ],

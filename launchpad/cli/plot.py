@@ -11,7 +11,7 @@ import typer
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.hull import NEAR_HULL
 from launchpad.cli.submit import open_store, told
-from launchpad.lookup import campaign_of, campaigns_of, discovery_counts
+from launchpad.lookup import campaign_of, campaigns_of, discovery_counts, stored_hull
 from launchpad.queries import QUERIES
 from workflows.finished import write_atomically
 
@@ -74,7 +74,7 @@ def _hull(
     from launchpad.references import campaign_phases
 
     campaign = store.campaign(campaign_id)
-    last = campaign.rounds if round_number is None else round_number
+    last = campaign.rounds if round_number is None else stored_hull(store, campaign_id, round_number)["round"]
     hull = build_hull(campaign_phases(store, campaign, last), campaign.elements)
     return lambda: hull_figure(hull), lambda: hull_page(hull)
 
