@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -229,7 +230,7 @@ def discovery_curve_figure(
     ----------
     runs : by strategy, one sequence a random seed: item i is the number of unique new phases after i + 1 relaxations
     threshold : energy above hull (eV/atom) up to which a phase counts, for the axis label
-    controls : strategies drawn in grey and dashed
+    controls : strategies drawn in grey, each dashed in its own way
 
     Returns
     -------
@@ -244,6 +245,7 @@ def discovery_curve_figure(
     if not runs or not all(runs.values()):
         raise ValueError("discovery_curve_figure needs at least one run of each strategy, got none")
     figure, axes = new_figure(6.4, 4.2)
+    dashes = cycle(("--", ":", "-."))
     colours = iter(["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"] * (1 + len(runs) // 6))
     for name, seeds in runs.items():
         length = min(len(seed) for seed in seeds)
@@ -254,7 +256,7 @@ def discovery_curve_figure(
         colour = _GREY if control else next(colours)
         plural = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
         middle = np.median(counts, axis=0)
-        line = "--" if control else "-"
+        line = next(dashes) if control else "-"
         axes.step(steps, middle, where="post", color=colour, linestyle=line, label=f"{name} ({plural})")
         axes.fill_between(steps, counts.min(axis=0), counts.max(axis=0), step="post", color=colour, alpha=0.15, lw=0)
     axes.set(
@@ -263,5 +265,6 @@ def discovery_curve_figure(
         xlim=(0, None),
         ylim=(0, None),
     )
+    axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))  # phases are counted in whole numbers
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure

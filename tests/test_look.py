@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from ccdcgan_al.seen import structure_matcher
 from launchpad.cli.main import app
+from launchpad.cli.plot import _discovery
 from launchpad.lookup import relaxed_documents
 from launchpad.references import functional_of
 from tests.small_campaign import COPY, FAILS
@@ -181,6 +183,25 @@ def test_plots_are_drawn(run: Callable[..., str], tmp_path: Path, what: str) -> 
     assert 'src="http' not in page
 
 
+def test_only_campaigns_that_differ_in_the_random_seed_are_one_discovery_curve(
+    fresh_mongo_uri: str, config_folder: Path
+) -> None:
+    with a_small_campaign(fresh_mongo_uri, config_folder) as small:
+        store, first = small.store, small.campaign
+    others = {"seed": replace(first, seed=8), "size": replace(first, per_round=9)}
+    for other in others.values():
+        store.add_campaign(other)
+        for document in store.structures.find({"campaign_id": first.campaign_id, "round": 0}, {"_id": 0}):
+            store.structures.insert_one({**document, "campaign_id": other.campaign_id})
+    figure = _discovery(store, "Bi-Se", 0.05, None, None)[0]()
+    labels = [str(line.get_label()) for line in figure.axes[0].lines]
+    apart = others["size"].campaign_id
+    assert labels == [f"ccdcgan, as {first.campaign_id} (2 seeds)", f"ccdcgan, as {apart} (1 seed)"]
+    assert figure.axes[0].get_title(loc="left") == "Discovery curves of Bi-Se, sevennet"
+    alone = _discovery(store, "Bi-Se", 0.05, apart, None)[0]()
+    assert [line.get_label() for line in alone.axes[0].lines] == ["ccdcgan (1 seed)"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -205,7 +226,10 @@ def test_plots_are_drawn(run: Callable[..., str], tmp_path: Path, what: str) -> 
         (["export", "Bi-Se", "--format", "ase", "--out", "."], r"\. is a folder; ase goes into a file"),
         (["plot", "energy", "Bi-Se"], "unknown plot 'energy': wanted one of hull, discovery, parity"),
         (["plot", "hull", "Bi-Se", "--within", "0.1"], "--within is of `plot discovery` alone"),
-        (["plot", "hull", "Bi-Se", "--round", "9"], "no hull of .* after round 9; there are hulls after rounds 0, 1, 2"),
+        (
+            ["plot", "hull", "Bi-Se", "--round", "9"],
+            "no hull of .* after round 9; there are hulls after rounds 0, 1, 2",
+        ),
         (["plot", "parity", "Bi-Se", "--round", "1"], "--round is of `plot hull` alone"),
         (["plot", "hull", "Bi-Se", "--out", "a.svg"], "a.svg: wanted a file name that ends in .png or .html"),
     ],

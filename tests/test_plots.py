@@ -120,5 +120,8 @@ def test_discovery_curve() -> None:
     assert [line.get_label() for line in axes.lines] == ["ccdcgan (2 seeds)", "random (1 seed)"]
     assert _corners(axes.lines[0]) == [[0, 0], [1, 0], [2, 0.5], [3, 2], [4, 3.5]]
     assert axes.get_ylabel() == "Unique new phases within 50 meV/atom"
+    controls = discovery_curve_figure({"random": [[0]], "substitution": [[0]]}, controls=["random", "substitution"])
+    assert len({line.get_linestyle() for line in controls.axes[0].lines}) == 2
+    assert controls.axes[0].get_ylim() == (0, 1)
     with pytest.raises(ValueError, match="at least one run"):
         discovery_curve_figure({})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,20 +93,32 @@ def _parity(store: CampaignStore, campaign_id: str) -> tuple[Callable[[], Figure
 def _discovery(
     store: CampaignStore, system: str, within: float, campaign_id: str | None, method: str | None
 ) -> tuple[Callable[[], Figure], Callable[[], str]]:
-    """Draw all campaigns on the system by one method, a line a strategy, or one campaign's."""
+    """Draw all campaigns on the system by one method, or one; those whose choices differ in the random seed alone are one line."""
     from ccdcgan_al.campaign_plots import discovery_page
     from ccdcgan_al.plots import discovery_curve_figure
 
     chosen = campaign_of(store, system, campaign_id, method)
     campaigns = campaigns_of(store, system, method)
     by = next(document["method"] for document in campaigns if document["_id"] == chosen)
-    runs: dict[str, list[list[int]]] = defaultdict(list)
+    alike: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(dict)  # strategy and choices -> campaign -> counts
     for document in campaigns:
         if document["method"] != by or campaign_id not in (None, document["_id"]):
             continue
         campaign = store.campaign(document["_id"])
         if counts := discovery_counts(store, document["_id"], within):
-            runs[campaign.strategy].append(counts)
-    controls = [name for name in runs if name in ("random", "substitution")]
+            choices = json.dumps({**campaign.as_dict(), "seed": None}, sort_keys=True)
+            alike[campaign.strategy, choices][document["_id"]] = counts
+    several = {name for name, number in Counter(strategy for strategy, _ in alike).items() if number > 1}
+    runs = {
+        f"{strategy}, as {next(iter(group))}" if strategy in several else strategy: list(group.values())
+        for (strategy, _), group in alike.items()
+    }
+    controls = [name for name in runs if name.split(",")[0] in ("random", "substitution")]
     title = f"Discovery curves of {system}, {by}"
-    return lambda: discovery_curve_figure(runs, within, controls), lambda: discovery_page(runs, within, title)
+
+    def figure() -> Figure:
+        drawn = discovery_curve_figure(runs, within, controls)
+        drawn.axes[0].set_title(title, loc="left", fontweight="bold")
+        return drawn
+
+    return figure, lambda: discovery_page(runs, within, title)
