@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,20 @@ def test_brackets_in_an_error_are_printed_as_they_are(name: str, arguments: list
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
     assert name in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "read-only"])
+def test_a_folder_that_cannot_hold_the_results_is_named_before_anything_starts(
+    home: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    out = {"a file": "notes.txt", "below a file": "notes.txt/results", "read-only": "results"}[kind]
+    if kind == "read-only":
+        monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    result = CliRunner().invoke(app, ["run", "Bi-Se", "--out", out], env={"COLUMNS": "300", "TERM": "dumb"})
+    assert result.exit_code == 1
+    assert re.match(rf"error: {tmp_path}/{out} cannot be (made|written to).*another --out\n$", result.stderr)
+    assert not home.exists()
 
 
 def test_a_file_of_other_elements_is_refused(home: Path, tmp_path: Path) -> None:

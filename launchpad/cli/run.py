@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: 
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
         campaign = choices.campaign()
         folder = (out or Path(f"ccdcgan-al-{campaign.chemical_system}")).resolve()
+        _make_writable(folder)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         report, config = run_campaign(campaign, settings, console)
         files = report.write(folder)
@@ -111,6 +113,21 @@ def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: 
         console.print(f"[red]The campaign stopped:[/] {escape(str(report.reason))}", highlight=False, soft_wrap=True)
         return 1
     return 0
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder of the results before the campaign, which may take hours, rather than after it.
+
+    Raises
+    ------
+    OSError : it cannot be made, or not be written to
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{folder} cannot be made: {error.strerror}; give another --out") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written to; correct its permissions, or give another --out")
 
 
 def print_report(report: CampaignReport, console: Console) -> None:
