@@ -7,12 +7,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from ccdcgan_al.errors import StructureInputError
 from launchpad.cli.main import app
+from launchpad.cli.run import Choices
 
 PROBE = """
 import json, sys
@@ -120,6 +123,18 @@ def test_a_file_of_other_elements_is_refused(home: Path, tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "POSCAR_salt: holds Cl-Na; wanted elements of Bi-Se only" in result.stderr
     assert not home.exists()
+
+
+def test_what_is_withheld_may_be_larger_than_a_seed(tmp_path: Path) -> None:
+    text = "Bi\n1.0\n4 0 0\n0 4 0\n0 0 {}\nBi\n1\ndirect\n0 0 0\n"
+    (tmp_path / "long.vasp").write_text(text.format(10.09))  # as R-3m Bi2Se3 relaxed by 7net-0
+    choices = Choices("Bi-Se", "sevennet", "random", 0, 1, 2, 4, 10, None, None, None, (tmp_path / "long.vasp",))
+    assert len(choices.campaign(runs_here=False).withheld) == 1
+    with pytest.raises(StructureInputError, match="at most 20 sites and 10 Å are taken"):
+        replace(choices, seeds=tmp_path / "long.vasp").campaign(runs_here=False)
+    (tmp_path / "long.vasp").write_text(text.format(15))
+    with pytest.raises(StructureInputError, match="at most 32 sites and 14 Å are taken"):
+        choices.campaign(runs_here=False)
 
 
 @pytest.mark.usefixtures("home")

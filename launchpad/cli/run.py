@@ -57,13 +57,16 @@ class Choices:
         ------
         CcdcganError, ValueError : with one line that says what is wrong
         """
+        from ccdcgan_al.seeds import MAX_REFERENCE_LENGTH, MAX_REFERENCE_SITES
         from ccdcgan_al.structure_files import read_structures
         from workflows.methods import check_method
 
         elements = parse_chemical_system(self.chemical_system)
         check_method(self.method, runs_here=runs_here)
         own = {} if self.seeds is None else {s.label: s.structure for s in read_structures(self.seeds, elements)}
-        withheld = [] if not self.withhold else [s.structure for s in read_structures(list(self.withhold), elements)]
+        limits = (MAX_REFERENCE_SITES, MAX_REFERENCE_LENGTH)  # it is compared with, and never proposed
+        hidden = read_structures(list(self.withhold), elements, *limits) if self.withhold else []
+        withheld = [seed.structure for seed in hidden]
         strategy: Any = self.strategy
         checked: Strategy = strategy  # Campaign refuses what is not one
         return Campaign(
