@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from launchpad.cli.run import _flag, print_report
+from launchpad.cli.run import Choices, _flag, print_report, run_command
 from launchpad.report import CampaignReport
 from launchpad.store import CampaignStore
 
@@ -94,3 +94,21 @@ def test_files_of_the_user_are_left_alone(small_campaign: SmallCampaign, tmp_pat
     assert len(names - own) == len(report.candidates) > 0
     assert all((folder / name).read_text() == "own" for name in own)
     assert stale not in names
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_only_a_run_on_the_local_database_says_that_it_stays_up(
+    small_campaign: SmallCampaign,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    named: bool,
+) -> None:
+    monkeypatch.delenv("CCDCGAN_AL_MONGO_URI", raising=False)
+    report = CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id)
+    monkeypatch.setattr("launchpad.cli.run.run_campaign", lambda *_: (report, small_campaign.config))
+    choices = Choices("Bi-Se", "sevennet", "random", 0, 1, 2, 4, 10, None, None, None, ())
+    assert run_command(choices, small_campaign.uri if named else None, tmp_path, None, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert f"LaunchPad: lpad -c {small_campaign.config} get_wflows" in said
+    assert ("The local MongoDB stays up" in said) is not named

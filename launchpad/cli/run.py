@@ -111,7 +111,8 @@ def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: 
         for name, path in files.items():
             listing.print(f"{name}: {path}")
         listing.print(f"LaunchPad: lpad -c {config} get_wflows")
-        listing.print("The local MongoDB stays up for such questions; ccdcgan-al database stop ends it.")
+        if settings.mongo_uri is None:
+            listing.print("The local MongoDB stays up for such questions; ccdcgan-al database stop ends it.")
     if report.state == "stopped":
         console.print(f"[red]The campaign stopped:[/] {escape(str(report.reason))}", highlight=False, soft_wrap=True)
         return 1
