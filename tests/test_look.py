@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from ccdcgan_al.seen import structure_matcher
 from launchpad.cli.main import app
 from launchpad.cli.plot import _discovery
+from launchpad.configure import write_config
 from launchpad.lookup import relaxed_documents
 from launchpad.references import functional_of
 from tests.small_campaign import COPY, FAILS
@@ -181,6 +182,20 @@ def test_plots_are_drawn(run: Callable[..., str], tmp_path: Path, what: str) -> 
     page = (tmp_path / "a.html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert 'src="http' not in page
+
+
+def test_a_look_at_another_database_leaves_the_config_folder_of_run(
+    small_campaign: SmallCampaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CCDCGAN_AL_HOME", str(tmp_path))
+    name = small_campaign.campaign.campaign_id
+    folder = write_config(tmp_path / "config", "mongodb://127.0.0.1:1/of_a_running_campaign")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for arguments in (["campaigns"], ["hull", "Bi-Se"], ["structures", "find"], ["harvest", str(tmp_path)]):
+        done = CliRunner().invoke(app, [*arguments, "--mongo", small_campaign.uri], env={"COLUMNS": "200"})
+        assert done.exit_code == 0, done.output
+        assert name in done.output or arguments[0] == "harvest"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_only_campaigns_that_differ_in_the_random_seed_are_one_discovery_curve(

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from launchpad.cli.submit import folder_of, told
-from launchpad.configure import address_of
+from launchpad.cli.submit import open_store, told
 from launchpad.harvest import harvest
-from launchpad.store import CampaignStore
 
 
 def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int:
@@ -18,7 +16,7 @@ def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int
 
     def gather() -> None:
         console = Console(soft_wrap=True, highlight=False, markup=False)
-        findings = harvest(folder, CampaignStore(address_of(folder_of(config, mongo))))
+        findings = harvest(folder, open_store(config, mongo))
         for found in findings:
             name = f" {found.structure_id}" if found.structure_id else ""
             console.print(f"{found.outcome}{name}: {found.path.relative_to(folder)}: {found.reason}")

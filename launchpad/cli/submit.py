@@ -16,7 +16,7 @@ from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from launchpad.batches import relaxation_counts
 from launchpad.cli.run import Choices
-from launchpad.configure import address_of, open_launchpad, write_config
+from launchpad.configure import address_of, launchpad_at, open_launchpad, write_config
 from launchpad.driver import stop_campaign, submit
 from launchpad.local import ensure_mongo, redact
 from launchpad.store import CampaignStore
@@ -33,7 +33,12 @@ def folder_of(config: Path | None, mongo: str | None) -> Path:
 
 
 def open_store(config: Path | None, mongo: str | None) -> CampaignStore:
-    """Open the database of a config folder; without one, that of `ccdcgan-al run`, started where it is local."""
+    """Open the database of a config folder; without one, that of `ccdcgan-al run`, started where it is local.
+
+    To look at another database by its URI leaves the config folder of `run` as it is: workers may be using it.
+    """
+    if config is None and mongo is not None:
+        return CampaignStore(ensure_mongo(Settings(mongo_uri=SecretStr(mongo))))
     return CampaignStore(address_of(folder_of(config, mongo)))
 
 
@@ -95,9 +100,8 @@ def campaigns_command(config: Path | None, mongo: str | None) -> int:
     """List the campaigns of a database; returns the exit status."""
 
     def show() -> None:
-        folder = folder_of(config, mongo)
-        store = CampaignStore(address_of(folder))
-        launchpad = open_launchpad(folder)
+        store = open_store(config, mongo)
+        launchpad = launchpad_at(store.uri)
         table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         for name in ("campaign", "state", "round", "relaxed or failed", "to do", "why"):
             table.add_column(name, justify="right" if name in ("round", "relaxed or failed", "to do") else "left")
