@@ -90,6 +90,11 @@ def test_structures_are_found(run: Callable[..., str]) -> None:
     assert {FAILS, COPY} <= {item["structure_id"] for item in everything}
     assert "failed: unphysical" in run("structures", "find", "--state", "failed")
     assert "the first 2; --limit shows more" in run("structures", "find", "--limit", "2")
+    long = run("structures", "find", "--limit", "1000")  # names of what was not chosen are 32 characters long
+    assert "-g-" in long
+    assert "(meV/atom, by sevennet)" in long
+    assert re.search(r"origin +from +formation", long)
+    assert "rock salt" in long
     new = json.loads(run("structures", "find", "Bi-Se", "--new", "--json"))
     assert all(item["is_new_phase"] for item in new)
 

@@ -11,6 +11,7 @@ from launchpad.cli import options
 if TYPE_CHECKING:
     from rich.table import Table
 
+SOURCE_WIDTH = 20  # characters, at least, of what a structure comes from
 structures = typer.Typer(help="Find structures, and show where one comes from.", no_args_is_help=True)
 
 
@@ -70,7 +71,9 @@ def find(
         if as_json:
             typer.echo(_json(found))
             return
-        Console(width=max(Console().width, 118)).print(_table(found))
+        table = _table(found)
+        needed = Console(width=10_000).measure(table).minimum  # narrower, it would cut off where structures come from
+        Console(width=max(Console().width, 118, needed)).print(table)
         if len(found) == limit:
             typer.echo(f"the first {limit}; --limit shows more")
 
@@ -108,10 +111,13 @@ def _table(found: list[dict[str, Any]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    title = f"{len(found)} structures (meV/atom)"
+    methods = sorted({str(document["method"]) for document in found if document.get("method")})
+    by = f", by {', '.join(methods)}" if methods else ""
+    title = f"{len(found)} structures (meV/atom{by})"
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
-    for name in ("structure", "campaign", "formula", "group", "state", "origin", "from"):
-        table.add_column(name, no_wrap=name != "from")
+    for name in ("structure", "campaign", "formula", "group", "state", "origin"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("from", min_width=SOURCE_WIDTH)
     for name in ("formation", "above\nhull"):
         table.add_column(name, justify="right", no_wrap=True)
     for document in found:
