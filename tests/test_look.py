@@ -62,6 +62,12 @@ def test_hull_as_json_csv_and_table_are_the_same(run: Callable[..., str], small_
     assert [row["structure_id"] for row in table] == [row["structure_id"] for row in rows]
     text = run("hull", "Bi-Se", "--within", "0.05", "--method", "sevennet")
     assert all(row["structure_id"] in text for row in rows)
+    assert answer["method"] == {
+        "name": "sevennet", "calculator": "a formula", "version": "0", "functional": "PBE", "corrections": "none",
+    }  # fmt: skip
+    assert {row["method"] for row in table} == {"sevennet"}
+    for shown in (text, run("hull", "Bi-Se", "--changes")):
+        assert "by sevennet (a formula 0, PBE, corrections: none)" in " ".join(shown.split())
     on = json.loads(run("hull", "Bi-Se", "--json"))["rows"]
     assert [row["energy_above_hull_ev_per_atom"] for row in on] == [0.0] * len(on)
 

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.types import Method
 from launchpad.cli.submit import open_store, told
-from launchpad.lookup import campaign_of, hull_rows
+from launchpad.lookup import campaign_of, hull_rows, stored_hull
 from launchpad.queries import QUERIES
 
 if TYPE_CHECKING:
@@ -59,22 +60,25 @@ def hull_command(
         else:
             found = hull_rows(store, name, within, round_number)
             rows = [{UNITS.get(key, key): value for key, value in row.items()} for row in found]
+        by = stored_hull(store, name, round_number)["method"]
         if as_json:
-            sys.stdout.write(json.dumps({"campaign_id": name, "rows": rows}, indent=2) + "\n")
+            sys.stdout.write(json.dumps({"campaign_id": name, "method": by, "rows": rows}, indent=2) + "\n")
         elif as_csv:
+            rows = [{**row, "method": by["name"]} for row in rows]
             writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [])
             writer.writeheader()
             writer.writerows(rows)
         else:
+            title = f"{name}, by {Method(**by)}"
             Console(width=max(Console().width, WIDTH)).print(
-                _changes_table(name, rows) if changes else _table(name, rows)
+                _changes_table(title, rows) if changes else _table(title, rows)
             )
 
     return told(show)
 
 
-def _table(campaign_id: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=f"{campaign_id} (meV/atom)")
+def _table(of: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=f"{of}\n(meV/atom)")
     for name in ("structure", "formula", "group", "origin", "round"):
         table.add_column(name, no_wrap=True)
     for name in ("formation", "above\nhull", "above hull,\nMP2020", "above hull,\nconfirmed"):
@@ -116,8 +120,8 @@ def _changes(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _changes_table(campaign_id: str, rows: list[dict[str, Any]]) -> Table:
-    title = f"{campaign_id}: what each round changed in the hull; how far it came down, meV/atom"
+def _changes_table(of: str, rows: list[dict[str, Any]]) -> Table:
+    title = f"{of}:\nwhat each round changed in the hull; how far it came down, meV/atom"
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
     for name in ("round", "entered", "pushed off", "most", "mean"):
         table.add_column(name, justify="right" if name in ("round", "most", "mean") else "left")
