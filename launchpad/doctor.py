@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ccdcgan_al import __version__
 from ccdcgan_al.campaign import DFT
-from ccdcgan_al.errors import CcdcganError
+from ccdcgan_al.errors import CcdcganError, MongoError
 from ccdcgan_al.settings import Settings
 from launchpad.configure import address_of, database_name
 from launchpad.local import find_mongod, mongo_status, redact, with_database
@@ -103,7 +103,11 @@ def _names() -> Iterator[Finding]:
 def _database(settings: Settings, config: Path | None) -> Iterator[Finding]:
     """Look at the database of a config folder, the named one, or the local one."""
     if config is not None:
-        uri = address_of(config)
+        try:
+            uri = address_of(config)
+        except MongoError as error:
+            yield Finding("database", "broken", redact(error), f"`ccdcgan-al init {config}` writes what is missing")
+            return
     elif settings.mongo_uri is not None:
         uri = with_database(settings.mongo_uri.get_secret_value(), settings.database)
     else:
@@ -173,11 +177,15 @@ def _queue(config: Path | None) -> Iterator[Finding]:
 
     kind = "SLURM"
     if config is not None:
-        adapter = yaml.safe_load((config.expanduser() / "my_qadapter.yaml").read_text(encoding="utf-8"))
+        path = config.expanduser() / "my_qadapter.yaml"
+        if not path.is_file():
+            yield Finding("queue", "broken", f"{path} is not there", f"`ccdcgan-al init {config}` writes it")
+            return
+        adapter = yaml.safe_load(path.read_text(encoding="utf-8"))
         kind = str(adapter.get("_fw_q_type", kind))
     command = QUEUE_COMMANDS.get(kind, "sbatch")
-    if path := shutil.which(command):
-        yield Finding("queue", "ok", f"{kind}: {path}")
+    if program := shutil.which(command):
+        yield Finding("queue", "ok", f"{kind}: {program}")
     else:
         remedy = "needed for qlaunch alone: run that on the cluster's login node; rlaunch and `run` work without"
         yield Finding("queue", "warning", f"{kind}: no {command} on PATH", remedy)

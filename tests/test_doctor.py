@@ -46,6 +46,17 @@ def test_a_prepared_database_is_well(config_folder: Path, fresh_mongo_uri: str) 
     assert all(finding.remedy for finding in findings.values() if finding.state != "ok")
 
 
+def test_a_config_folder_that_is_not_there_is_told_with_what_makes_it(tmp_path: Path) -> None:
+    findings = found(tmp_path / "none")
+    for name, file in (("database", "environment.sh"), ("queue", "my_qadapter.yaml")):
+        assert findings[name].state == "broken"
+        assert findings[name].found.startswith(f"{tmp_path}/none/{file} is not there")
+        assert f"`ccdcgan-al init {tmp_path}/none`" in findings[name].remedy
+    done = CliRunner().invoke(app, ["submit", "Bi-Se", "-c", str(tmp_path / "none")], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    assert f"make the folder with `ccdcgan-al init {tmp_path}/none`" in done.output
+
+
 def test_what_is_wrong_with_a_database_is_said_and_left(config_folder: Path, fresh_mongo_uri: str) -> None:
     store = CampaignStore(fresh_mongo_uri)
     store.structures.drop_index("campaign_id_1_state_1_round_1")

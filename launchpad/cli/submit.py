@@ -59,8 +59,9 @@ def submit_command(choices: Choices, config: Path | None, mongo: str | None) -> 
     def put() -> None:
         campaign = choices.campaign(runs_here=False)  # its workers are elsewhere
         folder = folder_of(config, mongo)
+        uri = address_of(folder)
         open_launchpad(folder)
-        store = CampaignStore(address_of(folder))
+        store = CampaignStore(uri)
         new = submit(campaign, store)
         state, reason = store.state(campaign.campaign_id)
         console = Console(soft_wrap=True, highlight=False, markup=False)
