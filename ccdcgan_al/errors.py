@@ -12,6 +12,10 @@ class ChemicalSystemError(CcdcganError, ValueError):
     """A chemical system that names an unknown element, too few elements, or repeats one."""
 
 
+class SettingsError(CcdcganError, ValueError):
+    """An environment variable of this machine's settings that holds what it cannot."""
+
+
 class StructureInputError(CcdcganError, ValueError):
     """A structure that the codec or the loop cannot take: disordered, too large, NaN coordinates, no volume."""
 

@@ -2,9 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ccdcgan_al.errors import SettingsError
+
+PREFIX = "CCDCGAN_AL_"
 
 
 def _default_home() -> Path:
@@ -12,10 +17,35 @@ def _default_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "ccdcgan-al"
 
 
-class Settings(BaseSettings):
-    """Settings of one machine; construct it where it is needed, so that the environment is read at call time."""
+def _reason(problem: Any) -> str:
+    """Return which variable cannot be read, and why; not what a secret one held."""
+    name = str(problem["loc"][0])
+    variable = f"{PREFIX}{name.upper()}" if name in Settings.model_fields else name
+    for field in Settings.model_fields.values():  # pydantic names the first alias, whichever was set
+        if isinstance(field.validation_alias, AliasChoices) and name in field.validation_alias.choices:
+            aliases = map(str, field.validation_alias.choices)
+            variable = next((alias for alias in aliases if os.environ.get(alias) == problem["input"]), name)
+    message = problem["msg"].removeprefix("Input should be ").split(", unable")[0]
+    got = "something else" if name == "mongo_uri" else repr(problem["input"])
+    return f"{variable}: wanted {message}, got {got}; correct or unset it"
 
-    model_config = SettingsConfigDict(env_prefix="CCDCGAN_AL_", extra="ignore")
+
+class Settings(BaseSettings):
+    """Settings of one machine; construct it where it is needed, so that the environment is read at call time.
+
+    Raises
+    ------
+    SettingsError
+        A variable cannot be read; one line that names it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise SettingsError("; ".join(map(_reason, error.errors()))) from None
 
     mongo_uri: SecretStr | None = Field(
         default=None, description="MongoDB to use, mongodb://user:password@host:port/database; none: a local mongod"

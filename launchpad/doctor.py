@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -217,6 +218,10 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     folder = settings.home.expanduser().resolve()
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        found = f"{folder} {'cannot be written to' if folder.is_dir() else 'is no folder'}"
+        yield Finding("disk", "broken", found, "set CCDCGAN_AL_HOME to a folder that you own")
+        return
     free = shutil.disk_usage(folder).free
     state: State = "ok" if free > FREE_WARNING else "warning" if free > FREE_BROKEN else "broken"
     remedy = "" if state == "ok" else "make room, or set CCDCGAN_AL_HOME to a folder on another disk"

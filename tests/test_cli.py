@@ -157,8 +157,26 @@ def test_an_unreachable_server_is_one_line_without_its_password(home: Path) -> N
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("value", "wanted"), [("abc", "a valid integer"), ("0", "greater than or equal to 1")])
+@pytest.mark.parametrize("arguments", [["run", "Bi-Se"], ["campaigns"], ["database", "status"], ["database", "stop"]])
+def test_a_variable_that_cannot_be_read_is_named_in_one_line(arguments: list[str], value: str, wanted: str) -> None:
+    result = CliRunner().invoke(app, arguments, env={"CCDCGAN_AL_WORKERS": value})
+    assert result.exit_code == 1
+    assert result.stderr == f"error: CCDCGAN_AL_WORKERS: wanted {wanted}, got {value!r}; correct or unset it\n"
+
+
+@pytest.mark.usefixtures("home")
+def test_the_doctor_names_a_variable_that_cannot_be_read() -> None:
+    result = CliRunner().invoke(app, ["doctor", "--json"], env={"SLURM_JOB_END_TIME": "soon"})
+    assert result.exit_code == 1
+    (finding,) = json.loads(result.stdout)
+    assert (finding["what"], finding["state"]) == ("settings", "broken")
+    assert finding["found"] == "SLURM_JOB_END_TIME: wanted a valid number, got 'soon'; correct or unset it"
+
+
+@pytest.mark.usefixtures("home")
 def test_database_commands_answer_where_nothing_runs() -> None:
     status = CliRunner().invoke(app, ["database", "status"])
-    assert "not running" in status.stdout
+    assert status.stdout == "local MongoDB: not running (not started)\n"
     assert status.exit_code == 1
     assert "no local mongod was running" in CliRunner().invoke(app, ["database", "stop"]).stdout

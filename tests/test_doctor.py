@@ -57,6 +57,14 @@ def test_a_config_folder_that_is_not_there_is_told_with_what_makes_it(tmp_path: 
     assert f"make the folder with `ccdcgan-al init {tmp_path}/none`" in done.output
 
 
+def test_a_home_that_is_no_folder_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.setenv("CCDCGAN_AL_HOME", str(tmp_path / "notes.txt"))
+    assert found()["disk"] == Finding(
+        "disk", "broken", f"{tmp_path}/notes.txt is no folder", "set CCDCGAN_AL_HOME to a folder that you own"
+    )
+
+
 def test_what_is_wrong_with_a_database_is_said_and_left(config_folder: Path, fresh_mongo_uri: str) -> None:
     store = CampaignStore(fresh_mongo_uri)
     store.structures.drop_index("campaign_id_1_state_1_round_1")

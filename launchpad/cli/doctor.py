@@ -11,7 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from launchpad.doctor import examine
+from ccdcgan_al.errors import SettingsError
+from launchpad.doctor import Finding, examine
 
 _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 _WIDTH = 118
@@ -19,7 +20,10 @@ _WIDTH = 118
 
 def doctor_command(config: Path | None, *, as_json: bool) -> int:
     """Examine and print; returns the exit status, 1 where something is broken."""
-    findings = examine(config)
+    try:
+        findings = examine(config)
+    except SettingsError as error:
+        findings = [Finding("settings", "broken", str(error), "correct this first: nothing else was looked at")]
     if as_json:
         sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
     else:

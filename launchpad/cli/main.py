@@ -221,23 +221,17 @@ def doctor(
 @database.command()
 def status() -> None:
     """Say which MongoDB is used and whether it runs; exit status 1 where it does not."""
-    from ccdcgan_al.settings import Settings
-    from launchpad.local import mongo_status
+    from launchpad.cli.database import status_command
 
-    answer = mongo_status(Settings())
-    typer.echo(
-        f"{answer.uri}: {'running' if answer.running else 'not running'}{f' ({answer.reason})' if answer.reason else ''}"
-    )
-    raise typer.Exit(0 if answer.running else 1)
+    raise typer.Exit(status_command())
 
 
 @database.command()
 def stop() -> None:
     """Stop the local MongoDB; its data stays, and the next `run` starts it again."""
-    from ccdcgan_al.settings import Settings
-    from launchpad.local import stop_local_mongo
+    from launchpad.cli.database import stop_command
 
-    typer.echo("stopped" if stop_local_mongo(Settings()) else "no local mongod was running")
+    raise typer.Exit(stop_command())
 
 
 @app.callback(invoke_without_command=True)

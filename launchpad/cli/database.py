@@ -1,0 +1,28 @@
+"""`ccdcgan-al database`: which MongoDB is used, and the end of the local one."""
+
+from __future__ import annotations
+
+import typer
+
+from ccdcgan_al.settings import Settings
+from launchpad.cli.submit import told
+from launchpad.local import mongo_status, stop_local_mongo
+
+
+def status_command() -> int:
+    """Say which MongoDB is used and whether it runs; returns the exit status, 1 where it does not."""
+    running = False
+
+    def show() -> None:
+        nonlocal running
+        answer = mongo_status(Settings())
+        running = answer.running
+        reason = f" ({answer.reason})" if answer.reason else ""
+        typer.echo(f"{answer.uri or 'local MongoDB'}: {'running' if running else 'not running'}{reason}")
+
+    return told(show) or int(not running)
+
+
+def stop_command() -> int:
+    """Stop the local MongoDB; returns the exit status."""
+    return told(lambda: typer.echo("stopped" if stop_local_mongo(Settings()) else "no local mongod was running"))
