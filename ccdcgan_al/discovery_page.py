@@ -28,6 +28,7 @@ GOALS = {  # issue's wording -> (figure of the JSON, key in it, at least)
     "S.U.N. of `ccdcgan`": ("sun", "ccdcgan", 0.4),
 }
 SHOWN = 30  # phases near the hull that are not claimed
+NAMED = 12  # phases named in a verdict
 
 
 def page(result: dict[str, Any]) -> str:
@@ -158,10 +159,11 @@ def _verdicts(result: dict[str, Any]) -> str:
 
 
 def _names(phases: Sequence[dict[str, Any]]) -> str:
-    return (
-        ", ".join(f"{phase['formula']} {phase['space_group']} ({1000 * phase['above_hull']:.0f})" for phase in phases)
-        or "none"
-    )
+    names = [
+        f"{phase['formula']} {phase['space_group']} ({1000 * phase['above_hull']:.0f})" for phase in phases[:NAMED]
+    ]
+    more = f" and {len(phases) - NAMED} more" if len(phases) > NAMED else ""
+    return ", ".join(names) + more or "none"
 
 
 def _legend(result: dict[str, Any]) -> str:
