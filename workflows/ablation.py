@@ -184,9 +184,7 @@ class Ablation:
                     self.work.mkdir(parents=True, exist_ok=True)
                     write_json(self._run_one(strategy, seed), file)
                 part = json.loads(file.read_text(encoding="utf-8"))
-                if (
-                    part.setdefault("data", self.data.digest) != self.data.digest
-                ):  # parts of earlier versions do not say
+                if part["data"] != self.data.digest:
                     raise ValueError(
                         f"{file} is of another data set ({part['data']} there, {self.data.digest} here): remove it or use another --work"
                     )

@@ -245,7 +245,8 @@ class Watch:
     def _start(self, energy: float) -> None:
         structure = self._structure()
         self._floor = energy_floor(structure.composition, self.references)
-        if self._floor == ENERGY_FLOOR and self.max_fall is not None and np.isfinite(energy):
+        unknown = _energy_of_elements(structure.composition, self.references) is None
+        if unknown and self.max_fall is not None and np.isfinite(energy):
             self._floor = max(self._floor, energy - self.max_fall)
         self._min_ratio = min(MIN_DISTANCE_RATIO, 0.8 * covalent_ratio(structure))
 
