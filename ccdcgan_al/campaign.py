@@ -11,8 +11,8 @@ from typing import Any, get_args
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.generate import Strategy
 from ccdcgan_al.seeds import references_per_element
+from ccdcgan_al.types import DEFAULT_METHOD, DFT
 
-DFT = "vasp"
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
 
 
@@ -36,7 +36,7 @@ class Campaign:
     """
 
     chemical_system: str
-    method: str = "sevennet"
+    method: str = DEFAULT_METHOD
     strategy: Strategy = "ccdcgan"
     seed: int = 0
     rounds: int = 2

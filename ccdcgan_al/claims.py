@@ -28,14 +28,16 @@ def claimed_phases(
     hull : with the generated phases in it
     known : structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set; matched by structure, not
         by formula
-    within : largest energy above the uncorrected hull (eV/atom)
+    within : largest energy above the uncorrected hull (eV/atom), with the hull's element references and with the method's own elements
     unstable : structure_id -> reason, of phases that a second relaxation from a small distortion did not give back
 
     Returns
     -------
     list of (HullEntry, reason or None)
         The lowest of each group of matching structures, none of a group that holds a reference or a seed, none that is
-        on a hull through the corrections only; lowest energy above hull first. The reason is that of
+        on a hull through the corrections only, none that the method's own elements put farther away than `within`. A phase on the
+        hull with the method's own elements alone keeps the place that the hull's references give it: above the hull. Lowest
+        energy above hull first. The reason is that of
         `ccdcgan_al.sanity.sanity`, or of `unstable`.
     """
     matcher = structure_matcher()
@@ -45,7 +47,10 @@ def claimed_phases(
     found = []
     for group in hull.groups(within):
         entry, structure = hull.entries[group[0]], hull.phases[group[0]].structure
-        if entry.energy_above_hull > within + ON_HULL or entry.correction_driven:
+        own = entry.own_elements_energy_above_hull
+        highest = max(entry.energy_above_hull, entry.energy_above_hull if own is None else own)
+        on_one_hull_only = entry.element_driven and entry.energy_above_hull <= ON_HULL
+        if highest > within + ON_HULL or entry.correction_driven or on_one_hull_only:
             continue
         if any(hull.phases[number].origin != "generated" for number in group):
             continue

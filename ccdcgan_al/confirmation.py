@@ -23,9 +23,13 @@ def confirming_hull(hull: Hull, confirmed: Sequence[Phase]) -> Hull:
     Raises
     ------
     HullError
-        A phase on the first hull is not among them, nor another of its kind: energies above a hull without it would be too low.
+        There is none, or a phase on the first hull is not among them, nor another of its kind: energies above a hull without it
+        would be too low.
     """
-    found = build_hull(confirmed, hull.elements)
+    if not confirmed:
+        raise HullError("no phase was relaxed by the confirming method")
+    alike = confirmed[0].method.functional == hull.method.functional  # then one zero for both
+    found = build_hull(confirmed, hull.elements, hull.element_references if alike else None)
     there = {phase.structure_id for phase in found.phases}
     lacking = [f"{entry.formula} ({entry.structure_id})" for entry, group in hull.on_hull() if not there & set(group)]
     if lacking:

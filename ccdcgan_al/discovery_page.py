@@ -20,6 +20,7 @@ from ccdcgan_al.discovery_report import (
     table,
     withheld_found,
 )
+from ccdcgan_al.hull import ON_HULL
 
 GOALS = {  # issue's wording -> (figure of the JSON, key in it, at least)
     "within 50 meV/atom, times `random`": ("acceleration_over_random", "0.05", 5.0),
@@ -106,7 +107,8 @@ def claimed(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _claimed(phase: dict[str, Any]) -> bool:
-    return bool(phase["keeps_its_place"]) and not phase["correction_driven"]
+    one_hull_only = phase["element_driven"] and phase["above_hull"] <= ON_HULL
+    return bool(phase["keeps_its_place"]) and not phase["correction_driven"] and not one_hull_only
 
 
 def _head(result: dict[str, Any]) -> str:
@@ -124,8 +126,18 @@ def _head(result: dict[str, Any]) -> str:
             f"Energies: {method['calculator']} {method['version']}, {method['functional']}, {result['provenance']['scale']}. "
             f"Spin: {spec['spin']}."
         ),
+        _elements(result["provenance"]["element_references"]),
     ]
     return "\n\n".join(lines + ([spec["notes"]] if spec["notes"] else []))
+
+
+def _elements(references: dict[str, Any]) -> str:
+    """Tell whose elements set the zero, and which of the method's are off."""
+    whose = "the Materials Project's" if references["scheme"] == "materials_project" else "the method's own"
+    off = ", ".join(f"{symbol} {1000 * value:+.0f}" for symbol, value in references["deviations"].items())
+    warnings = " ".join(f"**{warning}.**" for warning in references["warnings"])
+    distances = f" The method's elements less the Materials Project's (meV/atom): {off}." if off else ""
+    return f"The zero: {whose} energies of the elements.{distances} {warnings}".strip()
 
 
 def _verdicts(result: dict[str, Any]) -> str:
@@ -136,7 +148,7 @@ def _verdicts(result: dict[str, Any]) -> str:
             found[name].append(f"`{run['strategy']}`")
     known = [f"{name} by {', '.join(sorted(set(by)))}" if by else f"{name} by none" for name, by in found.items()]
     near = [phase for phase in result["near_hull"] if phase["withheld"] is None]
-    on_hull = [phase for phase in near if phase["above_hull"] <= 0]
+    on_hull = [phase for phase in near if phase["above_hull"] <= 0 and not phase["element_driven"]]
     kept = [phase for phase in claimed(result) if phase["withheld"] is None]
     checked = f"{len(kept)} of them claimed, within 25 by the checking potential too: {_names(kept)}"
     if any(phase["keeps_its_place"] is None for phase in near):
@@ -295,6 +307,7 @@ def _claims(result: dict[str, Any]) -> str:
         return "No unique new phase lies within 50 meV/atom of the reference hull."
     below = sum(phase["above_hull"] <= 0 for phase in near)
     driven = sum(phase["correction_driven"] for phase in near)
+    by_elements = sum(phase["element_driven"] for phase in near)
     kept, others = claimed(result), [phase for phase in near if not _claimed(phase)]
     judged = (
         f"{len(kept)} are within 25 meV/atom of the hull of the first checking potential too, and owe nothing to corrections: these alone are claimed"
@@ -303,7 +316,8 @@ def _claims(result: dict[str, Any]) -> str:
     )
     text = (
         f"{len(near)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull, {below} of them on or below it; "
-        f"{judged}; {driven} would be on the hull with MP2020 corrections but are not. Energies above each potential's own reference hull in "
+        f"{judged}; {driven} would be on the hull with MP2020 corrections but are not, {by_elements} are "
+        "on the hull with one choice of the elements' energies only. Energies above each potential's own reference hull in "
         "meV/atom (-: that potential relaxes it into another structure, or not at all). **None is confirmed by DFT, which every one would need**, "
         "with spin where the page says so; the cells are in the JSON."
     )
@@ -352,9 +366,14 @@ def _phases(phases: Sequence[dict[str, Any]]) -> str:
 
 
 def _reference(result: dict[str, Any]) -> str:
-    lines = ["| phase | formation energy (meV/atom) | above hull (meV/atom) | sites |", "|---|---|---|---|"]
+    lines = [
+        "| phase | formation energy (meV/atom) | above hull (meV/atom) | with own elements | sites |",
+        "|---|---|---|---|---|",
+    ]
     for item in sorted(result["reference"], key=lambda item: (item["fractions"], item["above_hull"])):
-        energies = f"{1000 * item['formation_energy']:.0f} | {1000 * item['above_hull']:.0f}"
+        energies = " | ".join(
+            f"{1000 * item[name]:.0f}" for name in ("formation_energy", "above_hull", "own_elements_above_hull")
+        )
         lines.append(f"| {item['name']} | {energies} | {item['n_sites']} |")
     if result["reference_failed"]:
         failed = ", ".join(f"{name} ({reason})" for name, reason in result["reference_failed"].items())

@@ -51,8 +51,10 @@ def proposed(run: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_new(row: dict[str, Any], threshold: float) -> bool:
-    """Whether a candidate is a unique new phase within a threshold (eV/atom) of the reference hull."""
-    return bool(row["state"] == "relaxed" and row["new"] and row["above_hull"] <= threshold + 1e-6)
+    """Whether a candidate is a unique new phase within a threshold (eV/atom) of the reference hull, with either choice of the elements' energies."""
+    if row["state"] != "relaxed" or not row["new"]:
+        return False
+    return bool(max(row["above_hull"], row["own_elements_above_hull"]) <= threshold + ON_HULL)
 
 
 def figures_of(run: dict[str, Any]) -> dict[str, Any]:

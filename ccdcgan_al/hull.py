@@ -1,7 +1,9 @@
 """The convex hull of one chemical system on one energy scale; it reads no database, relaxes nothing and draws nothing.
 
-The hull that counts is the one of uncorrected energies. The hull with MP2020 corrections stands beside it, and a phase
-that is on that one only is flagged `correction_driven`: it is no discovery.
+The hull that counts has uncorrected energies and, for a PBE potential, the Materials Project's energies of the elements at
+its corners (`ccdcgan_al.element_references`). Two hulls stand beside it. One has MP2020 corrections; a phase on that one
+only is flagged `correction_driven`. The other has the method's own energies of the elements; a phase on one of the two
+uncorrected hulls only is flagged `element_driven`. What is flagged is no discovery.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ccdcgan_al.corrections import mp2020_correction_per_atom
+from ccdcgan_al.element_references import ElementReferences, deviations, references_of, warnings_of
 from ccdcgan_al.errors import HullError, MixedMethodsError
 from ccdcgan_al.seen import group_structures
 from ccdcgan_al.types import HullEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from pymatgen.core import Composition, Structure
@@ -35,6 +38,8 @@ DEGENERATE = (
 )
 NEAR_HULL, METASTABLE = 0.05, 0.1  # eV/atom, the thresholds at which new phases are counted
 SELF_TEST = 1e-3  # eV/atom by which a phase put back may miss its own energy above hull
+_SCALES = ("uncorrected", "corrected", "own elements'")
+_RAW, _CORRECTED, _OWN = range(3)
 _NAMED = 5  # entries of a kind that an error names
 _CORRECTED_FUNCTIONALS = ("PBE", "PBE+U")  # those that MP2020 was fitted to
 
@@ -49,8 +54,12 @@ class Hull:
     method : how all the energies were obtained
     phases : the phases, in order of structure_id
     entries : their places, in the same order; energies above hull are >= 0, each phase being part of the hull
-    diagram : pymatgen PhaseDiagram of uncorrected energies
-    corrected_diagram : the same with MP2020 corrections
+    diagram : pymatgen PhaseDiagram of uncorrected energies, with the energies of `element_references` at its corners
+    corrected_diagram : the same with MP2020 corrections; None where a phase's correction cannot be computed
+    own_diagram : uncorrected, with the method's own elements; `diagram` itself where these are its references
+    element_references : whose energies of the elements set the zero
+    own_elements : energy of the lowest phase of each element, by symbol (eV/atom)
+    no_corrections : why there is no corrected hull; empty where there is one
     """
 
     elements: tuple[str, ...]
@@ -59,14 +68,31 @@ class Hull:
     entries: tuple[HullEntry, ...]
     diagram: Any
     corrected_diagram: Any
+    own_diagram: Any
+    element_references: ElementReferences
+    own_elements: dict[str, float]
+    no_corrections: str = ""
 
-    def energy_above(self, phase: Phase, *, corrected: bool = False) -> float:
+    @cached_property
+    def element_deviations(self) -> dict[str, float]:
+        """How far the method's elements lie above the Materials Project's, by symbol (eV/atom); empty for another functional or VASP."""
+        comparable = references_of(self.method, self.elements).scheme == "materials_project"
+        return deviations(self.own_elements) if comparable else {}
+
+    @cached_property
+    def element_warnings(self) -> list[str]:
+        """A sentence for each element that is off by more than 30 meV/atom, and one where the elements are not checked."""
+        reason = self.element_references.reason
+        return [*warnings_of(self.element_deviations, self.method.calculator), *([reason] if reason else [])]
+
+    def energy_above(self, phase: Phase, *, corrected: bool = False, own_elements: bool = False) -> float:
         """Return the energy of a phase above this hull, which need not contain it.
 
         Parameters
         ----------
         phase : of the hull's method and elements
         corrected : against the hull with MP2020 corrections
+        own_elements : against the uncorrected hull with the method's own elements
 
         Returns
         -------
@@ -78,27 +104,30 @@ class Hull:
         MixedMethodsError
             The phase's energy is of another method.
         HullError
-            The phase holds elements that the hull does not.
+            The phase holds elements that the hull does not, or a corrected figure is asked for that does not exist.
         """
         _one_method([*self.phases[:1], phase])
-        composition = phase.structure.composition
+        composition = _bare(phase.structure)
         _inside(phase, composition, self.elements)
-        energy = _energies(phase)[corrected]
-        diagram = self.corrected_diagram if corrected else self.diagram
+        shifts = _shifts(self.element_references, self.own_elements)
+        scale = _CORRECTED if corrected else _OWN if own_elements else _RAW
+        diagram = (self.diagram, self.corrected_diagram, self.own_diagram)[scale]
+        if diagram is None:
+            raise HullError(f"there is no corrected hull: {self.no_corrections}")
+        energy = _energies(phase, composition, shifts)[scale]
+        if not math.isfinite(energy):
+            raise HullError(f"{phase.structure_id} has no MP2020 correction, so no place on the corrected hull")
         return energy - _hull_energy(diagram, composition)
 
     def formation_energy_at(self, structure: Structure) -> float:
         """Return the formation energy of the hull itself at the composition of a structure, uncorrected (eV/atom)."""
-        fractions = structure.composition.fractional_composition
-        elements = sum(
-            fraction * self.diagram.el_refs[element].energy_per_atom for element, fraction in fractions.items()
-        )
-        return float(_hull_energy(self.diagram, structure.composition) - elements)
+        composition = _bare(structure)
+        return _hull_energy(self.diagram, composition) - _elements_energy(self.diagram, composition)
 
     def unique_entries(self, within: float = math.inf) -> list[HullEntry]:
         """Return one entry of each group of matching structures, in order of structure_id.
 
-        With `within` (eV/atom), generated structures farther above the hull are left out, unless they are correction-driven.
+        With `within` (eV/atom), generated structures farther above the hull are left out, unless they are flagged.
 
         It is the lowest of the group, or the lowest reference or seed where that lies within `DEGENERATE` of it: a
         generated copy of a known phase, lower by what a relaxation scatters, does not stand for the phase.
@@ -137,7 +166,8 @@ class Hull:
     def groups(self, within: float) -> list[list[int]]:
         """Positions of phases that match, a list a group, lowest energy first.
 
-        Generated phases farther above the hull than `within` (eV/atom) are left out, unless they are correction-driven.
+        Generated phases farther above the hull than `within` (eV/atom) are left out, unless they are correction-driven or
+        element-driven.
         """
         if within not in self._found_groups:
             order = sorted(range(len(self.phases)), key=lambda number: (self.phases[number].energy_per_atom, number))
@@ -146,6 +176,7 @@ class Hull:
                 for number in order
                 if self.entries[number].energy_above_hull <= within + DEGENERATE
                 or self.entries[number].correction_driven
+                or self.entries[number].element_driven
                 or self.entries[number].origin != "generated"
             ]
             groups = group_structures([self.phases[number].structure for number in compared])
@@ -158,28 +189,36 @@ class Hull:
         return {}
 
 
-def build_hull(phases: Sequence[Phase], elements: Sequence[str]) -> Hull:
+def build_hull(
+    phases: Sequence[Phase], elements: Sequence[str], element_references: ElementReferences | None = None
+) -> Hull:
     """Build the convex hull of phases of one method.
 
     Parameters
     ----------
-    phases : with at least one phase of each element; their energies may contain MP2020 corrections where the method
-        says so, they are taken off for the hull that counts
-    elements : symbols of the chemical system
+    phases : sequence of Phase
+        At least one of each element. Their energies may contain MP2020 corrections where the method says so; these are
+        taken off for the hull that counts.
+    elements : sequence of str
+        Symbols of the chemical system.
+    element_references : ElementReferences, optional
+        Whose energies of the elements set the zero; by default those that `references_of` gives for the method. The phases
+        of an element keep their order: all are moved by what moves the lowest to its reference.
 
     Returns
     -------
     Hull
         Where the method's functional is not PBE (or PBE+U) MP2020 does not apply, and the corrected figures are the
-        uncorrected ones.
+        uncorrected ones. Where a correction cannot be computed the corrected hull is empty, `no_corrections` says why, and
+        the uncorrected hull stands.
 
     Raises
     ------
     MixedMethodsError
         Two phases differ in name, calculator, version, functional or corrections of their method.
     HullError
-        No phase, an element without one, an element outside the system, a repeated structure_id, a correction that
-        cannot be computed, or a hull that fails its self-test.
+        No phase, an element without one, an element outside the system, an element without a reference, a repeated
+        structure_id, an energy that contains a correction that cannot be computed, or a hull that fails its self-test.
     """
     if not phases:
         raise HullError("a hull needs phases, got none; relax at least one structure of each element first")
@@ -189,46 +228,75 @@ def build_hull(phases: Sequence[Phase], elements: Sequence[str]) -> Hull:
     repeated = sorted({first for first, second in pairwise(identifiers) if first == second})
     if repeated:
         raise HullError(f"structure_id must be unique in a hull; repeated: {', '.join(repeated[:_NAMED])}")
-    compositions = [phase.structure.composition for phase in ordered]
+    compositions = [_bare(phase.structure) for phase in ordered]
     for phase, composition in zip(ordered, compositions, strict=True):
         _inside(phase, composition, elements)
-    present = {composition.elements[0].symbol for composition in compositions if len(composition) == 1}
-    missing = [element for element in elements if element not in present]
-    if missing:
+    references = element_references or references_of(ordered[0].method, elements)
+    ordered, no_corrections = _with_corrections(ordered)
+    own = _own_elements(ordered, compositions, elements)
+    lacking = [element for element in elements if references.scheme != "own" and element not in references.energies]
+    if lacking:
         raise HullError(
-            f"no phase of the element {' and '.join(missing)} among {len(ordered)} phases; "
-            "relax at least one structure of each element"
+            f"{references} have no energy of {', '.join(lacking)}; wanted one of each of {'-'.join(elements)}"
         )
-    ordered = tuple(_with_correction(phase) for phase in ordered)
-    points = _Points.of(ordered, compositions, elements)
-    raw, corrected = (_diagram(ordered, compositions, points, scale) for scale in (0, 1))
-    entries = _entries(ordered, compositions, points, (raw, corrected))
-    hull = Hull(tuple(elements), ordered[0].method, ordered, entries, raw, corrected)
+    points = _Points.of(ordered, compositions, elements, _shifts(references, own))
+    raw = _diagram(ordered, compositions, points, _RAW)
+    corrected = None if no_corrections else _diagram(ordered, compositions, points, _CORRECTED)
+    apart = raw if references.scheme == "own" else _diagram(ordered, compositions, points, _OWN)
+    diagrams = (raw, corrected, apart)
+    entries = _entries(ordered, compositions, points, diagrams)
+    hull = Hull(tuple(elements), ordered[0].method, ordered, entries, *diagrams, references, own, no_corrections)
     _self_test(hull, points)
     return hull
+
+
+def _own_elements(
+    phases: Sequence[Phase], compositions: Sequence[Composition], elements: Sequence[str]
+) -> dict[str, float]:
+    """Return the energy of the lowest phase of each element (eV/atom), uncorrected; HullError where one has none."""
+    lowest: dict[str, float] = {}
+    for phase, composition in zip(phases, compositions, strict=True):
+        if len(composition) == 1:
+            symbol = composition.elements[0].symbol
+            lowest[symbol] = min(lowest.get(symbol, math.inf), _energies(phase, composition, {})[_RAW])
+    missing = [element for element in elements if element not in lowest]
+    if missing:
+        raise HullError(
+            f"no phase of the element {' and '.join(missing)} among {len(phases)} phases; "
+            "relax at least one structure of each element"
+        )
+    return {element: lowest[element] for element in elements}
+
+
+def _shifts(references: ElementReferences, own: Mapping[str, float]) -> dict[str, float]:
+    """Return by how much the phases of each element move (eV/atom), so that the lowest lies at its reference."""
+    return {symbol: references.energies[symbol] - own[symbol] for symbol in references.energies if symbol in own}
 
 
 def _self_test(hull: Hull, points: _Points) -> None:
     """Put the references and the phases on the hull back as candidates, against a hull found by linear programming.
 
-    Raises HullError where one does not get its own energy above hull, on either scale, to 1 meV/atom.
+    Raises HullError where one does not get its own energy above hull, on each scale, to 1 meV/atom.
     """
     from scipy.optimize import linprog
 
-    lowest = np.full((len(points.rows), 2), np.inf)  # of the phases of one composition; no mixture needs another
+    lowest = np.full((len(points.rows), len(_SCALES)), np.inf)  # of one composition; no mixture needs another phase
     np.minimum.at(lowest, points.row_of, points.energies)
     for number, (phase, entry) in enumerate(zip(hull.phases, hull.entries, strict=True)):
         if phase.origin != "reference" and entry.energy_above_hull > ON_HULL:
             continue
         fractions = points.rows[points.row_of[number]]
-        for scale, own in enumerate((entry.energy_above_hull, entry.corrected_energy_above_hull)):
+        figures = (entry.energy_above_hull, entry.corrected_energy_above_hull, entry.own_elements_energy_above_hull)
+        for scale, own in enumerate(figures):
+            if own is None:
+                continue
             # the lowest energy of any mixture of phases that has this composition
             mixture = linprog(lowest[:, scale], A_eq=points.rows.T, b_eq=fractions, bounds=(0, None))
-            put_back = hull.energy_above(phase, corrected=bool(scale))
+            put_back = hull.energy_above(phase, corrected=scale == _CORRECTED, own_elements=scale == _OWN)
             found = points.energies[number, scale] - mixture.fun if mixture.success else math.nan
             if not (abs(put_back - own) <= SELF_TEST and abs(found - own) <= SELF_TEST):
                 raise HullError(
-                    f"self-test of the {'corrected' if scale else 'uncorrected'} hull: {phase.structure_id} "
+                    f"self-test of the {_SCALES[scale]} hull: {phase.structure_id} "
                     f"({entry.formula}) has {own:.4f} eV/atom above hull, put back it gets {put_back:.4f}, by linear "
                     f"programming {found:.4f}; wanted the same within {SELF_TEST} eV/atom"
                 )
@@ -266,7 +334,8 @@ class _Points:
     ----------
     rows : distinct compositions as fractions of the elements, (n_rows, n_elements)
     row_of : which of them each phase has, (n_phases,)
-    energies : without and with MP2020 corrections (eV/atom), (n_phases, 2)
+    energies : by scale (eV/atom), (n_phases, 3): uncorrected, with MP2020 corrections (NaN where a phase has none), and
+        uncorrected with the method's own elements
     """
 
     rows: NDArray[np.float64]
@@ -274,34 +343,59 @@ class _Points:
     energies: NDArray[np.float64]
 
     @classmethod
-    def of(cls, phases: Sequence[Phase], compositions: Sequence[Composition], elements: Sequence[str]) -> _Points:
+    def of(
+        cls,
+        phases: Sequence[Phase],
+        compositions: Sequence[Composition],
+        elements: Sequence[str],
+        shifts: Mapping[str, float],
+    ) -> _Points:
         counts = ({element.symbol: amount for element, amount in composition.items()} for composition in compositions)
         amounts = np.array([[count.get(element, 0) for element in elements] for count in counts], dtype=int)
         reduced = amounts // np.gcd.reduce(amounts, axis=1, keepdims=True)
         rows, row_of = np.unique(reduced, axis=0, return_inverse=True)
-        energies = np.array([_energies(phase) for phase in phases])
+        energies = np.array([_energies(*item, shifts) for item in zip(phases, compositions, strict=True)])
         return cls(rows / rows.sum(axis=1, keepdims=True), row_of.ravel(), energies)
 
 
-def _with_correction(phase: Phase) -> Phase:
-    """Return the phase with its MP2020 correction."""
-    if phase.correction_per_atom is not None or phase.method.functional not in _CORRECTED_FUNCTIONALS:
-        return phase
-    try:
-        return replace(phase, correction_per_atom=mp2020_correction_per_atom(phase.structure))
-    except HullError as error:
-        raise HullError(f"{phase.structure_id}: {error}") from error
+def _with_corrections(phases: tuple[Phase, ...]) -> tuple[tuple[Phase, ...], str]:
+    """Return the phases with their MP2020 corrections, and why one of them has none (empty where all have theirs).
+
+    Raises HullError where a correction that is inside an energy cannot be computed: it cannot be taken off.
+    """
+    reason, found = "", []
+    for phase in phases:
+        corrected = phase.method.functional in _CORRECTED_FUNCTIONALS and phase.correction_per_atom is None
+        if not corrected:
+            found.append(phase)
+            continue
+        try:
+            found.append(replace(phase, correction_per_atom=mp2020_correction_per_atom(phase.structure)))
+        except HullError as error:
+            if phase.method.corrections == "MP2020":
+                raise HullError(f"{phase.structure_id}: {error}") from error
+            reason = reason or f"{phase.structure_id}: {error}"
+            found.append(phase)
+    return tuple(found), reason
 
 
-def _energies(phase: Phase) -> tuple[float, float]:
-    """Return a phase's energy without and with MP2020 corrections (eV/atom)."""
+def _bare(structure: Structure) -> Composition:
+    """Return a structure's composition without oxidation states: Fe2+ and Fe3+ are one element of a hull."""
+    return structure.composition.element_composition
+
+
+def _energies(phase: Phase, composition: Composition, shifts: Mapping[str, float]) -> tuple[float, float, float]:
+    """Return a phase's energy (eV/atom) on each scale of `_SCALES`; NaN where it has no correction."""
     energy, method = phase.energy_per_atom, phase.method
     if method.corrections not in ("none", "MP2020"):
         raise HullError(f"{phase.structure_id}: correction scheme {method.corrections!r}; wanted 'none' or 'MP2020'")
-    correction = _with_correction(phase).correction_per_atom
-    if method.functional not in _CORRECTED_FUNCTIONALS or correction is None:
-        return energy, energy
-    return (energy - correction, energy) if method.corrections == "MP2020" else (energy, energy + correction)
+    correction: float | None = 0.0
+    if method.functional in _CORRECTED_FUNCTIONALS:
+        correction = _with_corrections((phase,))[0][0].correction_per_atom
+    if method.corrections == "MP2020" and correction is not None:
+        energy -= correction
+    shift = shifts.get(composition.elements[0].symbol, 0.0) if len(composition) == 1 else 0.0
+    return energy + shift, math.nan if correction is None else energy + correction + shift, energy
 
 
 def _diagram(phases: Sequence[Phase], compositions: Sequence[Composition], points: _Points, scale: int) -> Any:
@@ -325,24 +419,28 @@ def _hull_energy(diagram: Any, composition: Composition) -> float:
     return float(diagram.get_hull_energy_per_atom(composition))
 
 
+def _elements_energy(diagram: Any, composition: Composition) -> float:
+    """Return the energy of the elements at a hull's corners, in the shares of a composition (eV/atom)."""
+    fractions = composition.fractional_composition
+    return float(sum(share * diagram.el_refs[element].energy_per_atom for element, share in fractions.items()))
+
+
 def _entries(
-    phases: Sequence[Phase], compositions: Sequence[Composition], points: _Points, diagrams: tuple[Any, Any]
+    phases: Sequence[Phase],
+    compositions: Sequence[Composition],
+    points: _Points,
+    diagrams: tuple[Any, Any, Any],
 ) -> tuple[HullEntry, ...]:
-    """Return each phase's place against both hulls, whose energies are found once a composition."""
+    """Return each phase's place against the hulls, whose energies are found once a composition."""
     _, example = np.unique(points.row_of, return_index=True)  # a phase of each composition
     formulas = [compositions[i].reduced_formula for i in example]
-    columns = []
+    columns: list[list[Any]] = []
     for scale, diagram in enumerate(diagrams):
+        if diagram is None:
+            columns += [[None] * len(phases)] * 2
+            continue
         hull = np.array([_hull_energy(diagram, compositions[i]) for i in example])
-        elements = np.array(
-            [
-                sum(
-                    compositions[i].get_atomic_fraction(element) * diagram.el_refs[element].energy_per_atom
-                    for element in compositions[i]
-                )
-                for i in example
-            ]
-        )
+        elements = np.array([_elements_energy(diagram, compositions[i]) for i in example])
         distance = points.energies[:, scale] - hull[points.row_of]
         distance[np.abs(distance) < ON_HULL] = 0.0
         columns += [(points.energies[:, scale] - elements[points.row_of]).tolist(), distance.tolist()]
@@ -357,11 +455,14 @@ def _entries(
             energy_above_hull=above,
             corrected_formation_energy_per_atom=corrected_formation,
             corrected_energy_above_hull=corrected_above,
-            correction_driven=corrected_above <= ON_HULL < above,
+            correction_driven=corrected_above is not None and corrected_above <= ON_HULL < above,
             origin=phase.origin,
             round_number=phase.round_number,
+            own_elements_formation_energy_per_atom=own_formation,
+            own_elements_energy_above_hull=own_above,
+            element_driven=(above <= ON_HULL) != (own_above <= ON_HULL),
         )
-        for phase, row, formation, above, corrected_formation, corrected_above in places
+        for phase, row, formation, above, corrected_formation, corrected_above, own_formation, own_above in places
     )
 
 

@@ -80,7 +80,8 @@ def hull_page(hull: Hull) -> str:
         "table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.25em .6em}"
         "td{border-bottom:1px solid #ddd}"
         "th:first-child,td:first-child,th:nth-child(2),td:nth-child(2),th:nth-child(3),td:nth-child(3){text-align:left}"
-        f"p{{color:#595959}}</style></head><body><h1>{title}</h1><p>{html.escape(subtitle(hull))}</p>{plot}"
+        f"p{{color:#595959}}</style></head><body><h1>{title}</h1><p>{html.escape(subtitle(hull))}</p>"
+        f"{''.join(f'<p><b>{html.escape(warning)}.</b></p>' for warning in hull.element_warnings)}{plot}"
         f"{_table(hull)}</body></html>\n"
     )
 
@@ -128,15 +129,15 @@ def _table(hull: Hull) -> str:
         f"<th>{name}</th>"
         for name in (
             "phase", "space group", "id, origin, round", "formation energy<br>eV/atom", "above hull<br>meV/atom",
-            "the same,<br>corrected",
+            "the same,<br>corrected", "the same, the<br>method's elements",
         )
     )  # fmt: skip
     body = "".join(
         f"<tr><td>{_formula_html(entry.formula)}</td><td>{html.escape(entry.space_group)}</td>"
         f"<td>{html.escape(entry.structure_id)}, {ORIGIN_STYLE[entry.origin][3]}, {entry.round_number}</td>"
         f"<td>{entry.formation_energy_per_atom:.3f}</td><td>{1000 * entry.energy_above_hull:.1f}</td>"
-        f"<td>{1000 * entry.corrected_energy_above_hull:.1f}"
-        f"{' (corrections only)' if entry.correction_driven else ''}</td></tr>"
+        f"<td>{_mev(entry.corrected_energy_above_hull)}{' (corrections only)' if entry.correction_driven else ''}</td>"
+        f"<td>{_mev(entry.own_elements_energy_above_hull)}{' (elements only)' if entry.element_driven else ''}</td></tr>"
         for entry in rows
     )
     return f"<h2>On the hull, and the {BARS} lowest above it</h2><table><tr>{head}</tr>{body}</table>"
@@ -145,14 +146,22 @@ def _table(hull: Hull) -> str:
 def _hover(entry: HullEntry) -> str:
     """Return what the page shows of an entry under the pointer."""
     flag = "<br><b>on the hull through corrections only</b>" if entry.correction_driven else ""
+    flag += "<br><b>on one of the two uncorrected hulls only</b>" if entry.element_driven else ""
+    corrected = entry.corrected_formation_energy_per_atom
     return (
         f"<b>{_formula_html(entry.formula)}</b> {html.escape(entry.space_group)}, {entry.n_sites} sites<br>"
         f"{html.escape(entry.structure_id)}, {ORIGIN_STYLE[entry.origin][3]}, round {entry.round_number}<br>"
         f"formation energy {entry.formation_energy_per_atom:.3f} eV/atom "
-        f"(corrected {entry.corrected_formation_energy_per_atom:.3f})<br>"
+        f"(corrected {'-' if corrected is None else f'{corrected:.3f}'})<br>"
         f"above hull {1000 * entry.energy_above_hull:.1f} meV/atom "
-        f"(corrected {1000 * entry.corrected_energy_above_hull:.1f}){flag}"
+        f"(corrected {_mev(entry.corrected_energy_above_hull)}; with the method's own elements "
+        f"{_mev(entry.own_elements_energy_above_hull)}){flag}"
     )
+
+
+def _mev(energy: float | None) -> str:
+    """Return an energy (eV/atom) in meV/atom; a dash where there is none."""
+    return "-" if energy is None else f"{1000 * energy:.1f}"
 
 
 def _formula_html(formula: str) -> str:

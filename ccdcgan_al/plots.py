@@ -56,9 +56,11 @@ def stable_entries(hull: Hull) -> list[int]:
 
 
 def subtitle(hull: Hull) -> str:
-    """Return the method of a hull and how many phases it has, for a caption."""
+    """Return the method of a hull, whose elements set its zero, and how many phases it has, for a caption."""
     counts = f"{len(hull.entries)} phases, {len(stable_entries(hull))} on the hull"
-    return f"{hull.method.calculator}, {hull.method.functional}, without corrections · {counts}"
+    return (
+        f"{hull.method.calculator}, {hull.method.functional}, without corrections, {hull.element_references} · {counts}"
+    )
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Any]:

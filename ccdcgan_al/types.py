@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+DFT = "vasp"
+"""Name of the method that is VASP."""
+
+DEFAULT_METHOD = "sevennet-l3i5"
+"""Name of the method that relaxes where the user names none; docs/energies.md has the comparison that chose it."""
+
 Origin = Literal["reference", "seed", "generated"]
 """Where a structure came from: an element's own phase, the starting set, or the loop."""
 
@@ -117,10 +123,23 @@ class Phase:
 
 @dataclass(frozen=True)
 class HullEntry:
-    """A phase with its place against the convex hull; energies in eV/atom.
+    """A phase with its place against the convex hull.
 
-    ``corrected_*`` are the same figures with MP2020 corrections added; ``correction_driven`` is True where the phase is on the corrected hull
-    but not on the uncorrected one (such a phase is no discovery).
+    Attributes
+    ----------
+    structure_id, formula, space_group, n_sites, origin, round_number
+        Of the phase.
+    formation_energy_per_atom, energy_above_hull : float
+        On the hull that counts: uncorrected, with the hull's element references (eV/atom).
+    corrected_formation_energy_per_atom, corrected_energy_above_hull : float or None
+        The same with MP2020 corrections (eV/atom); None where the corrected hull is empty.
+    correction_driven : bool
+        On the corrected hull but not on the uncorrected one: no discovery.
+    own_elements_formation_energy_per_atom, own_elements_energy_above_hull : float or None
+        On the uncorrected hull with the method's own energies of the elements (eV/atom); None in documents of versions
+        that had no other.
+    element_driven : bool
+        On one of the two uncorrected hulls but not on the other: no discovery.
     """
 
     structure_id: str
@@ -129,8 +148,11 @@ class HullEntry:
     n_sites: int
     formation_energy_per_atom: float
     energy_above_hull: float
-    corrected_formation_energy_per_atom: float
-    corrected_energy_above_hull: float
+    corrected_formation_energy_per_atom: float | None
+    corrected_energy_above_hull: float | None
     correction_driven: bool
     origin: Origin
     round_number: int
+    own_elements_formation_energy_per_atom: float | None = None
+    own_elements_energy_above_hull: float | None = None
+    element_driven: bool = False

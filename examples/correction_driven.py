@@ -9,6 +9,7 @@ Run: python examples/correction_driven.py
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.claims import new_phases
+from ccdcgan_al.element_references import OWN
 from ccdcgan_al.hull import build_hull
 from ccdcgan_al.types import Method, Phase
 
@@ -35,11 +36,11 @@ def main() -> None:
         Phase("bi2se3", crystal({"Bi": 2, "Se": 3}, 5.2), bi2se3, METHOD, "seed"),
         Phase("bise6", crystal({"Bi": 1, "Se": 6}, 6.0), bise6, METHOD, "generated", 1),
     ]
-    hull = build_hull(phases, ("Bi", "Se"))
+    hull = build_hull(phases, ("Bi", "Se"), OWN)  # the zero is that of the two elements above
     print(f"{'phase':10s}{'above hull':>12s}{'with MP2020':>13s}   (meV/atom)")
     for entry in hull.entries:
         flag = "  correction-driven: no discovery" if entry.correction_driven else ""
-        above, corrected = 1000 * entry.energy_above_hull, 1000 * entry.corrected_energy_above_hull
+        above, corrected = 1000 * entry.energy_above_hull, 1000 * (entry.corrected_energy_above_hull or 0.0)
         print(f"{entry.formula:10s}{above:12.0f}{corrected:13.0f}{flag}")
     print(f"new phases, within 50 meV/atom: {[entry.formula for entry in new_phases(hull, [], within=0.05)]}")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ccdcgan_al import __version__
-from ccdcgan_al.campaign import DFT
 from ccdcgan_al.errors import CcdcganError, MongoError
 from ccdcgan_al.settings import Settings
+from ccdcgan_al.types import DFT
 from launchpad.configure import address_of, database_name
 from launchpad.local import find_mongod, mongo_status, redact, with_database
 

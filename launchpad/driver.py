@@ -11,9 +11,10 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ccdcgan_al.campaign import DFT, Campaign
+from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import CcdcganError, HullError, MixedMethodsError, MongoError, MongoUnreachableError
 from ccdcgan_al.settings import Settings
+from ccdcgan_al.types import DFT
 from launchpad.batches import relaxation_counts, withdraw, workflows_of
 from launchpad.configure import open_launchpad, write_config
 from launchpad.local import ensure_mongo, redact

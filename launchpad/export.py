@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdcgan_al.campaign import DFT
 from ccdcgan_al.cif import cif_text
+from ccdcgan_al.types import DFT
 from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 FIGURES = (
     "formation_energy_per_atom", "energy_above_hull", "corrected_formation_energy_per_atom",
-    "corrected_energy_above_hull", "correction_driven", "is_new_phase", "space_group", "origin", "round", "source",
+    "corrected_energy_above_hull", "correction_driven", "element_references", "own_elements_formation_energy_per_atom",
+    "own_elements_energy_above_hull", "element_driven", "is_new_phase", "space_group", "origin", "round", "source",
     "campaign_id",
 )  # fmt: skip
 PREFIX = "_ccdcgan_al_"

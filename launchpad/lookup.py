@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ENTRY = (
     "structure_id", "formula", "space_group", "n_sites", "origin", "round_number", "formation_energy_per_atom",
     "energy_above_hull", "corrected_formation_energy_per_atom", "corrected_energy_above_hull", "correction_driven",
+    "own_elements_formation_energy_per_atom", "own_elements_energy_above_hull", "element_driven",
 )  # fmt: skip
 _SHOWN = 5  # names that an error lists
 
@@ -115,7 +116,7 @@ def hull_rows(
             f"a stored hull holds what lies within {hull['within']} eV/atom of it, asked for {within}; "
             "`ccdcgan-al structures find --within` has no such bound"
         )
-    entries = {entry["structure_id"]: {name: entry[name] for name in ENTRY} for entry in hull["entries"]}
+    entries = {entry["structure_id"]: {name: entry.get(name) for name in ENTRY} for entry in hull["entries"]}
     shown = {"structure_id": 1, "is_new_phase": 1, "duplicate_of": 1, "confirmed": 1, "hull_round": 1, "source": 1}
     query = {"campaign_id": campaign_id, "structure_id": {"$in": list(entries)}}
     known = {document["structure_id"]: document for document in store.structures.find(query, shown)}

@@ -112,7 +112,22 @@ def _hulls_by_scheme(database: Database[dict[str, Any]], systems: dict[str, str]
         database["hulls"].update_one({"_id": hull["_id"]}, {"$set": change})
 
 
-MIGRATIONS: dict[int, Callable[[Database[dict[str, Any]]], None]] = {1: m0001_one_schema}
+def m0002_element_references(database: Database[dict[str, Any]]) -> None:
+    """Label what older versions wrote: the zero of their formation energies is the method's own elements.
+
+    `launchpad.rejudge` gives a campaign this version's zero when it is next run, closed or reported.
+    """
+    own = {"scheme": "own", "energies": {}, "deviations": {}, "warnings": []}
+    without = {"element_references": {"$exists": False}}
+    database["hulls"].update_many(without, {"$set": {"element_references": own}})
+    judged = {**without, "formation_energy_per_atom": {"$exists": True}}
+    database["structures"].update_many(judged, {"$set": {"element_references": "own", "element_driven": False}})
+
+
+MIGRATIONS: dict[int, Callable[[Database[dict[str, Any]]], None]] = {
+    1: m0001_one_schema,
+    2: m0002_element_references,
+}
 VERSION = max(MIGRATIONS)
 
 

@@ -206,6 +206,12 @@ QUERIES: dict[str, Query] = {
         {"campaign_id": ":campaign_id", "energy_above_hull": {"$gte": 0}, "correction_driven": True},
         show=_FIGURES,
     ),
+    "element_driven": Query(
+        "Which phases does one choice of the elements' energies alone put on the hull, and so no discovery?",
+        "structures",
+        {"campaign_id": ":campaign_id", "energy_above_hull": {"$gte": 0}, "element_driven": True},
+        show=(*_FIGURES, "element_references", "own_elements_energy_above_hull"),
+    ),
     "failures": Query(
         "What failed, and why?",
         "structures",

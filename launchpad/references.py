@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import UpdateOne
 
-from ccdcgan_al.campaign import DFT, Campaign
+from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u, mp_potcar_symbols
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
 from ccdcgan_al.materials_project import subsystems
 from ccdcgan_al.round_step import withheld
 from ccdcgan_al.seen import structure_matcher
-from ccdcgan_al.types import Method, Phase
+from ccdcgan_al.types import DFT, Method, Phase
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry

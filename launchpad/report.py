@@ -19,7 +19,8 @@ from ccdcgan_al.seen import ANGLE_TOL, LTOL, STOL
 from ccdcgan_al.selection import MIN_COVALENT_RATIO, MIN_DISTANCE
 from ccdcgan_al.types import HullEntry
 from launchpad.references import campaign_phases
-from launchpad.standing import OF_THE_MACHINE, unstable_phases
+from launchpad.rejudge import judge_again
+from launchpad.standing import OF_THE_MACHINE, element_references, unstable_phases
 from launchpad.store import CampaignStore
 from workflows.documents import package_versions
 from workflows.finished import write_atomically
@@ -68,6 +69,7 @@ class CampaignReport:
 
     def __init__(self, store: CampaignStore, campaign_id: str) -> None:
         self.campaign: Campaign = store.campaign(campaign_id)
+        judge_again(store, campaign_id)
         self.state, self.reason = store.state(campaign_id)
         self.rounds = store.round_documents(campaign_id)
         self.changes = store.hull_changes(campaign_id)
@@ -86,7 +88,7 @@ class CampaignReport:
         self.on_a_hull = [
             entry
             for entry in self.hull.unique_entries(NEAR_HULL)
-            if entry.energy_above_hull <= DEGENERATE or entry.correction_driven
+            if entry.energy_above_hull <= DEGENERATE or entry.correction_driven or entry.element_driven
         ]
         self.confirming_hull = self._confirming_hull(store, campaign_id)
         self.elsewhere = relaxed_elsewhere(self.hull, self.confirming_hull) if self.confirming_hull else set()
@@ -112,7 +114,9 @@ class CampaignReport:
             "state": self.state,
             "reason": self.reason,
             "method": asdict(self.hull.method),
+            "element_references": element_references(self.hull),
             "confirming_method": asdict(self.confirming_hull.method) if self.confirming_hull else None,
+            "no_corrected_hull": self.hull.no_corrections or None,
             "strategy": self.campaign.strategy,
             "seed": self.campaign.seed,
             "rounds": [self._round(document) for document in self.rounds],
@@ -167,9 +171,14 @@ class CampaignReport:
                 "formation_energy_ev_per_atom": entry.corrected_formation_energy_per_atom,
                 "energy_above_hull_ev_per_atom": entry.corrected_energy_above_hull,
             },
+            "own_elements": {
+                "formation_energy_ev_per_atom": entry.own_elements_formation_energy_per_atom,
+                "energy_above_hull_ev_per_atom": entry.own_elements_energy_above_hull,
+            },
             "confirmed": self._confirmed(entry.structure_id),
             "returns": self.distorted[entry.structure_id] is None if entry.structure_id in self.distorted else None,
             "correction_driven": entry.correction_driven,
+            "element_driven": entry.element_driven,
             "origin": entry.origin,
             "round": entry.round_number,
         }

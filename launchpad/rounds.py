@@ -38,6 +38,7 @@ from ccdcgan_al.types import Candidate
 from launchpad.batches import BATCH_SIZE, put, split, withdraw
 from launchpad.configure import launchpad_at
 from launchpad.references import campaign_phases
+from launchpad.rejudge import judge_again
 from launchpad.standing import confirmed_figures, figures, hull_documents, unstable_phases
 from launchpad.store import ASKED_TO_STOP, CampaignStore
 from workflows.documents import failure_document, of_one_method
@@ -71,6 +72,7 @@ def close_round(
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
     try:
+        judge_again(store, campaign_id)
         _record(store, campaign, relaxations)
         if store.state(campaign_id) == ASKED_TO_STOP:
             with contextlib.suppress(HullError):  # stopped before an element was relaxed

@@ -105,17 +105,25 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "method": Field("string|null", "name of the method of the energies below"),
         "functional": Field("string|null", "its functional: `PBE`, ..."),
         "energy_per_atom": Field(_ENERGY, "total energy, uncorrected (eV/atom)"),
-        "formation_energy_per_atom": Field(_ENERGY, "against the elements of the campaign's hull (eV/atom)"),
+        "formation_energy_per_atom": Field(_ENERGY, "against the elements that `element_references` names (eV/atom)"),
         "energy_above_hull": Field(_ENERGY, "above the campaign's uncorrected hull after `hull_round` (eV/atom, >= 0)"),
         "corrected_formation_energy_per_atom": Field(_ENERGY, "the same with MP2020 corrections (eV/atom)"),
         "corrected_energy_above_hull": Field(_ENERGY, "the same with MP2020 corrections (eV/atom)"),
         "correction_driven": Field("bool|null", "on the corrected hull only: no discovery"),
+        "element_references": Field(
+            "string|null",
+            "whose energies of the elements set the zero: `materials_project`, or `own` for those of the method",
+        ),
+        "own_elements_formation_energy_per_atom": Field(_ENERGY, "against the method's own elements (eV/atom)"),
+        "own_elements_energy_above_hull": Field(_ENERGY, "above the hull with the method's own elements (eV/atom)"),
+        "element_driven": Field("bool|null", "on one of the two uncorrected hulls only: no discovery"),
         "space_group": Field("string|null", "Hermann-Mauguin symbol of the relaxed structure (symprec 0.1 Å)"),
         "hull_round": Field("int|long|null", "the round whose hull the figures above are against"),
         "is_new_phase": Field(
             "bool|null",
             "generated, within 0.1 eV/atom of the hull, the lowest of the structures that match it, matching no reference "
-            "and no seed, physically sound, not correction-driven, not lost by a distortion; how close to the hull says `energy_above_hull`",
+            "and no seed, physically sound, not correction-driven, as near with the method's own elements, "
+            "not lost by a distortion; how close to the hull says `energy_above_hull`",
         ),
         "duplicate_of": Field(
             "string|null",
@@ -123,7 +131,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "confirmed": Field(
             "object",
-            "`method`, `energy_per_atom`, `formation_energy_per_atom`, `energy_above_hull` (eV/atom) by the confirming "
+            "`method`, `energy_per_atom`, `formation_energy_per_atom`, `energy_above_hull` (eV/atom), `element_references` by the confirming "
             "method, against that method's own hull; or `problem`, where that relaxes it into another structure",
         ),
         "last_updated": _UPDATED,
@@ -169,6 +177,12 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "chemical_system": _SYSTEM,
         "method": Field("object", "`name`, `calculator`, `version`, `functional`, `corrections`", required=True),
         "scheme": Field("string", "of energies", required=True, among=("uncorrected", "MP2020")),
+        "element_references": Field(
+            "object",
+            "what sets the zero: `scheme` (`materials_project` or `own`), `energies` at the corners, `deviations` of the method's elements "
+            "from the Materials Project's (eV/atom, by symbol), `warnings`",
+        ),
+        "reason": Field("string|null", "why a corrected hull is empty"),
         "state": Field(
             "string", "`current` for a campaign's newest round", required=True, among=("current", "superseded")
         ),

@@ -38,13 +38,16 @@ def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
     """
     documents = []
     for scheme, above in _SCHEMES.items():
-        near = [entry for entry in hull.entries if getattr(entry, above) <= METASTABLE]
+        near = [entry for entry in hull.entries if (getattr(entry, above) or 0.0) <= METASTABLE]
+        if scheme == "MP2020" and hull.no_corrections:
+            near = []  # the document says why
         near.sort(key=lambda entry: (getattr(entry, above), entry.structure_id))
         documents.append(
             {
                 "chemical_system": "-".join(sorted(hull.elements)),
                 "method": asdict(hull.method),
                 "scheme": scheme,
+                "element_references": element_references(hull),
                 "vertices": [entry.structure_id for entry in near if getattr(entry, above) <= ON_HULL][:MOST_ENTRIES],
                 "entries": [asdict(entry) for entry in near[:MOST_ENTRIES]],
                 "within": METASTABLE,
@@ -53,7 +56,32 @@ def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
             }
         )
     documents[0]["changes"] = asdict(changes)
+    if hull.no_corrections:
+        documents[1]["reason"] = hull.no_corrections
     return documents
+
+
+def element_references(hull: Hull) -> dict[str, Any]:
+    """Return what sets the zero of a hull, as a plain document.
+
+    Parameters
+    ----------
+    hull : Hull
+        Of any method.
+
+    Returns
+    -------
+    dict
+        ``scheme``; ``energies`` by symbol (eV/atom) that stand at the corners; ``deviations`` by symbol (eV/atom) of the
+        method's elements from the Materials Project's; ``warnings``, a sentence for each that is off.
+    """
+    references = hull.element_references
+    return {
+        "scheme": references.scheme,
+        "energies": {symbol: references.energies.get(symbol, own) for symbol, own in hull.own_elements.items()},
+        "deviations": hull.element_deviations,
+        "warnings": hull.element_warnings,
+    }
 
 
 def figures(
@@ -85,6 +113,10 @@ def figures(
             "corrected_formation_energy_per_atom": entry.corrected_formation_energy_per_atom,
             "corrected_energy_above_hull": entry.corrected_energy_above_hull,
             "correction_driven": entry.correction_driven,
+            "element_references": hull.element_references.scheme,
+            "own_elements_formation_energy_per_atom": entry.own_elements_formation_energy_per_atom,
+            "own_elements_energy_above_hull": entry.own_elements_energy_above_hull,
+            "element_driven": entry.element_driven,
             "space_group": entry.space_group,
             "hull_round": round_number,
             "is_new_phase": entry.structure_id in new,
@@ -111,6 +143,7 @@ def confirmed_figures(hull: Hull, confirming: Hull) -> dict[str, dict[str, Any]]
                 "energy_per_atom": energies[entry.structure_id],
                 "formation_energy_per_atom": entry.formation_energy_per_atom,
                 "energy_above_hull": entry.energy_above_hull,
+                "element_references": confirming.element_references.scheme,
             }
             if entry.structure_id not in elsewhere
             else {"method": confirming.method.name, "problem": ELSEWHERE}

@@ -337,6 +337,21 @@ class CampaignStore:
         if writes:
             self.structures.bulk_write(writes, ordered=False)
 
+    def rounds_of_other_elements(self, campaign_id: str, scheme: str) -> list[int]:
+        """Return the rounds whose stored hull has other energies of the elements than `scheme`, in order."""
+        query = {"campaign_id": campaign_id, "element_references.scheme": {"$ne": scheme}}
+        return sorted(int(number) for number in self.hulls.distinct("round", query))
+
+    def recount_round(self, campaign_id: str, round_number: int, counts: dict[str, int]) -> None:
+        """Store the numbers of new phases of a closed round again, after its hull was judged again."""
+        where = {"campaign_id": campaign_id, "round": round_number}
+        self.rounds.update_one(where, {"$set": {**counts, "last_updated": _now()}})
+
+    def drop_confirmed(self, campaign_id: str) -> None:
+        """Take back the figures by the confirming method, where they no longer hold; its relaxations stay."""
+        where = {"campaign_id": campaign_id, "confirmed": {"$exists": True}}
+        self.structures.update_many(where, {"$unset": {"confirmed": ""}, "$set": {"last_updated": _now()}})
+
     def hull_changes(self, campaign_id: str) -> dict[int, dict[str, Any]]:
         """Return what each closed round changed in the hull (`ccdcgan_al.hull_changes.HullChanges`, as a document)."""
         query = {"campaign_id": campaign_id, "changes": {"$exists": True}}

@@ -17,7 +17,7 @@ BISE = Campaign("Bi-Se", own_seeds={"b.cif": "B", "a.cif": "A"}, withheld=("data
 
 def test_defaults_are_the_issues() -> None:
     campaign = Campaign("Bi-Se")
-    assert (campaign.method, campaign.strategy, campaign.rounds) == ("sevennet", "ccdcgan", 2)
+    assert (campaign.method, campaign.strategy, campaign.rounds) == ("sevennet-l3i5", "ccdcgan", 2)
     assert (campaign.per_round, campaign.seed_count) == (24, 64)
     assert Campaign("Co-Li-O").elements == ("Co", "Li", "O")
 

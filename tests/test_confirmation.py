@@ -9,10 +9,10 @@ from pymatgen.core import Structure
 
 from ccdcgan_al.confirmation import confirming_hull, relaxed_elsewhere
 from ccdcgan_al.errors import HullError
-from ccdcgan_al.hull import Hull, build_hull
+from ccdcgan_al.hull import Hull
 from ccdcgan_al.types import Method, Phase
 from launchpad.standing import confirmed_figures
-from tests.test_hull import BISE, bi2se3, bise3, bismuth, phase, rocksalt, selenium, stretched
+from tests.test_hull import BISE, bi2se3, bise3, bismuth, build_hull, phase, rocksalt, selenium, stretched
 
 SECOND = Method("sevennet-l3i5", "SevenNet 7net-l3i5", "0.13.0")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +14,20 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al import hull as hull_module
 from ccdcgan_al import seen
 from ccdcgan_al.claims import claimed_phases, new_phases
+from ccdcgan_al.element_references import OWN, ElementReferences, materials_project_energies
 from ccdcgan_al.errors import HullError, MixedMethodsError
-from ccdcgan_al.hull import build_hull
+from ccdcgan_al.hull import Hull
 from ccdcgan_al.round_step import hull_counts
-from ccdcgan_al.types import Method, Origin, Phase
+from ccdcgan_al.types import HullEntry, Method, Origin, Phase
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 RAW = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 BISE = ("Bi", "Se")
+
+
+def build_hull(phases: Sequence[Phase], elements: Sequence[str]) -> Hull:
+    """The hull of made-up energies, the zero their own elements."""
+    return hull_module.build_hull(phases, elements, OWN)
 
 
 def bismuth() -> Structure:
@@ -285,3 +292,107 @@ def test_a_copy_of_a_relaxed_seed_is_not_new_though_a_lower_phase_stands_between
         phase("c", third, -3.76, "generated"),
     ]
     assert claimed_phases(build_hull(phases, BISE), [], within=0.2) == []
+
+
+# the elements' energies
+
+
+def lifted(bi: float = 0.0, se: float = 0.0) -> list[Phase]:
+    """Phases of a potential that puts the elements so far above the Materials Project's (eV/atom); the compounds are right."""
+    known = materials_project_energies()
+    line = (2 * known["Bi"] + 3 * known["Se"]) / 5
+    return [
+        phase("bi", bismuth(), known["Bi"] + bi),
+        phase("bi-fcc", Structure(Lattice.cubic(5.0), ["Bi"], [[0, 0, 0]]), known["Bi"] + bi + 0.1),
+        phase("se", selenium(), known["Se"] + se),
+        phase("bi2se3", bi2se3(), line - 0.4, "seed"),
+    ]
+
+
+def test_the_materials_projects_elements_stand_at_the_corners_of_a_pbe_potentials_hull() -> None:
+    hull = hull_module.build_hull(lifted(bi=0.2, se=0.04), BISE)
+    assert hull.element_references.scheme == "materials_project"
+    entries = {entry.structure_id: entry for entry in hull.entries}
+    tetradymite = entries["bi2se3"]
+    assert tetradymite.formation_energy_per_atom == pytest.approx(-0.4)
+    assert tetradymite.own_elements_formation_energy_per_atom == pytest.approx(-0.4 - 0.4 * 0.2 - 0.6 * 0.04)
+    assert (tetradymite.energy_above_hull, tetradymite.own_elements_energy_above_hull) == (0, 0)
+    # the phases of an element keep their distances
+    assert entries["bi"].formation_energy_per_atom == pytest.approx(0, abs=1e-12)
+    assert entries["bi-fcc"].formation_energy_per_atom == pytest.approx(0.1)
+    assert hull.formation_energy_at(bi2se3()) == pytest.approx(-0.4)
+    assert hull.element_deviations == pytest.approx({"Bi": 0.2, "Se": 0.04})
+    assert [warning.split(":")[0] for warning in hull.element_warnings] == ["Bi", "Se"]
+    for item in hull.phases:
+        assert hull.energy_above(item) == pytest.approx(entries[item.structure_id].energy_above_hull)
+        own = entries[item.structure_id].own_elements_energy_above_hull
+        assert hull.energy_above(item, own_elements=True) == pytest.approx(own)
+
+
+def test_a_phase_that_elements_too_high_put_on_the_hull_is_flagged_and_is_no_discovery() -> None:
+    """Bi7Se, 30 meV/atom above the tie line from Bi2Se3 to Bi; with Bi 200 too high it lies below it."""
+    known = materials_project_energies()
+    energy = (7 * known["Bi"] + known["Se"]) / 8 - 0.4 * (1 / 8) / 0.6 + 0.03
+    bi7se = Structure(Lattice.cubic(6.5), ["Bi"] * 7 + ["Se"], [[k / 8] * 3 for k in range(8)])
+    rich = phase("rich", bi7se, energy, "generated")
+    hull = hull_module.build_hull([*lifted(bi=0.2), rich], BISE)
+    entry = next(entry for entry in hull.entries if entry.structure_id == "rich")
+    assert entry.energy_above_hull == pytest.approx(0.03)
+    assert entry.own_elements_energy_above_hull == 0
+    assert entry.element_driven
+    assert new_phases(hull, []) == []
+    assert hull_counts(hull, 1)["stable"] == 0
+    assert [found.structure_id for found in claimed_entries(hull, 0.05)] == ["rich"]  # a candidate, above the hull
+    assert [entry.element_driven for entry in hull.unique_entries(0.0) if entry.structure_id == "rich"] == [True]
+
+
+def claimed_entries(hull: Hull, within: float) -> list[HullEntry]:
+    return [entry for entry, _ in claimed_phases(hull, [], within)]
+
+
+def test_a_phase_that_the_materials_projects_elements_alone_put_on_the_hull_is_no_candidate_either() -> None:
+    """Bi 100 too low by the potential: with its own elements the phase lies 80 above the hull."""
+    known = materials_project_energies()
+    energy = (7 * known["Bi"] + known["Se"]) / 8 - 0.4 * (1 / 8) / 0.6 - 0.001
+    bi7se = Structure(Lattice.cubic(6.5), ["Bi"] * 7 + ["Se"], [[k / 8] * 3 for k in range(8)])
+    hull = hull_module.build_hull([*lifted(bi=-0.1), phase("rich", bi7se, energy, "generated")], BISE)
+    entry = next(entry for entry in hull.entries if entry.structure_id == "rich")
+    assert entry.energy_above_hull == 0
+    assert entry.own_elements_energy_above_hull is not None
+    assert entry.own_elements_energy_above_hull > 0.05
+    assert entry.element_driven
+    assert claimed_entries(hull, 0.1) == []
+
+
+def test_references_that_lack_an_element_are_refused() -> None:
+    with pytest.raises(
+        HullError, match=r"the Materials Project's elements have no energy of Se; wanted one of each of Bi-Se"
+    ):
+        hull_module.build_hull(lifted(), BISE, ElementReferences("materials_project", {"Bi": -3.9}))
+
+
+def test_a_correction_that_cannot_be_computed_empties_the_corrected_hull_alone(
+    three: list[Phase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(structure: Structure, **_: object) -> float:
+        if len(structure.composition) > 1:
+            raise HullError("no MP2020 correction for it: no electronegativity of Ar")
+        return 0.0
+
+    monkeypatch.setattr(hull_module, "mp2020_correction_per_atom", lacking)
+    hull = build_hull(three, BISE)
+    assert "no electronegativity of Ar" in hull.no_corrections
+    assert {entry.corrected_energy_above_hull for entry in hull.entries} == {None}
+    assert not any(entry.correction_driven for entry in hull.entries)
+    entries = {entry.structure_id: entry for entry in hull.entries}
+    assert entries["bi2se3"].formation_energy_per_atom == pytest.approx(-0.4)
+    with pytest.raises(HullError, match="there is no corrected hull"):
+        hull.energy_above(three[2], corrected=True)
+
+
+def test_oxidation_states_change_nothing(three: list[Phase]) -> None:
+    decorated = [replace(item, structure=item.structure.copy()) for item in three]
+    for item in decorated[2:]:
+        item.structure.add_oxidation_state_by_element({"Bi": 3, "Se": -2})
+    for first, second in zip(build_hull(three, BISE).entries, build_hull(decorated, BISE).entries, strict=True):
+        assert second == first

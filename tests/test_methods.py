@@ -13,7 +13,7 @@ from workflows.vasp import VaspMaker
 
 
 def test_a_name_stands_for_its_relaxer() -> None:
-    assert relaxer("sevennet") == RelaxMaker()
+    assert relaxer("sevennet-l3i5") == RelaxMaker()
     assert relaxer("chgnet", fmax=0.1) == RelaxMaker(method="chgnet", fmax=0.1)
     assert relaxer("vasp", static=True) == VaspMaker(static=True)
     with pytest.raises(UnknownMethodError, match=r"'emt'; known are sevennet, .*, vasp"):

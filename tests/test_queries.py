@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "queries.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[1:]  # the first connects
 SHELL = re.findall(r"```javascript\n(.*?)```", TEXT, re.DOTALL)
-EMPTY = {"correction_driven", "references"}  # what the small campaign has none of
+EMPTY = {"correction_driven", "element_driven", "references"}  # what the small campaign has none of
 
 
 @pytest.fixture(scope="module")

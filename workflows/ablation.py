@@ -165,7 +165,7 @@ class Ablation:
     data: AblationData
     work: Path
     cache: RelaxedCache
-    maker: RelaxMaker = field(default_factory=RelaxMaker)
+    maker: RelaxMaker = field(default_factory=lambda: RelaxMaker(method="sevennet"))  # that of the data set
     draws: int = 1000
     relaxations: int = 12
 

@@ -17,6 +17,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from ccdcgan_al import seeds
 from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.types import DEFAULT_METHOD
 
 FOLDER = Path(__file__).parent / "campaigns"
 
@@ -92,7 +93,7 @@ class CampaignSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     chemical_system: str
-    method: Annotated[str, Field(description="what relaxes, a method of `workflows.methods`")] = "sevennet"
+    method: Annotated[str, Field(description="what relaxes, a method of `workflows.methods`")] = DEFAULT_METHOD
     budget: Annotated[int, Field(ge=2, description="relaxations of a strategy and seed, seeds included")] = 150
     seed_count: Annotated[int, Field(ge=2, description="starting structures, elements included")] = 64
     per_round: Annotated[int, Field(ge=1, description="relaxations in each round after them")] = 16

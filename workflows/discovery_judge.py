@@ -55,7 +55,7 @@ class Judge:
                         continue  # it has relaxed nothing but seeds so far
                     runs.append(run)
                     near |= {f"{strategy}-{seed}/{phase.structure_id}": phase for phase in found}
-        hulls, without = self._hulls()
+        hulls, without = self.check_hulls()
         return {
             "chemical_system": discovery.spec.chemical_system,
             "elements": list(discovery.spec.elements),
@@ -65,7 +65,7 @@ class Judge:
             "withhold_hull": discovery.withhold_hull,
             "withheld": sorted(reference.withheld),
             "withheld_in_limits": list(reference.in_limits),
-            "reference": list(self._reference()),
+            "reference": list(self.reference_rows()),
             "reference_failed": reference.failed,
             "runs": runs,
             "near_hull": self._near_hull(near, hulls),
@@ -73,7 +73,8 @@ class Judge:
             "provenance": self._provenance(),
         }
 
-    def _reference(self) -> Iterator[dict[str, Any]]:
+    def reference_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield each phase of the reference hull with its place."""
         hull = self.discovery.reference.hull
         for entry, phase in zip(hull.entries, hull.phases, strict=True):
             yield {
@@ -83,14 +84,30 @@ class Judge:
                 "fractions": self._fractions(phase.structure),
                 "formation_energy": _number(entry.formation_energy_per_atom),
                 "above_hull": _number(entry.energy_above_hull),
+                "own_elements_formation_energy": _number(entry.own_elements_formation_energy_per_atom or 0.0),
+                "own_elements_above_hull": _number(entry.own_elements_energy_above_hull or 0.0),
             }
 
+    def element_references(self) -> dict[str, Any]:
+        """Return what sets the zero of the reference hull: scheme, energies and deviations by symbol (eV/atom), and what is off."""
+        hull = self.discovery.reference.hull
+        energies = {
+            symbol: hull.element_references.energies.get(symbol, own) for symbol, own in hull.own_elements.items()
+        }
+        return {
+            "scheme": hull.element_references.scheme,
+            "energies": {symbol: _number(energy) for symbol, energy in energies.items()},
+            "deviations": {symbol: _number(value) for symbol, value in hull.element_deviations.items()},
+            "warnings": hull.element_warnings,
+        }
+
     def _provenance(self) -> dict[str, Any]:
-        spec, relax = self.discovery.spec, self.discovery.relax
+        spec, relax, hull = self.discovery.spec, self.discovery.relax, self.discovery.reference.hull
         return {
             "spec": json.loads(spec.model_dump_json()),
-            "method": self.discovery.reference.hull.method.__dict__,
+            "method": hull.method.__dict__,
             "scale": "the method's own energies, uncorrected",
+            "element_references": self.element_references(),
             "maker": {key: value for key, value in relax.as_dict().items() if not key.startswith("@")},
             "thresholds": {"on_hull": ON_HULL, "near": NEAR_HULL, "sun": METASTABLE, "keeps_within": KEEPS_WITHIN},
             "tolerances": {"ltol": LTOL, "stol": STOL, "angle_tol": ANGLE_TOL},
@@ -120,7 +137,7 @@ class Judge:
                 row |= self._place(phase, known)
                 if row["state"] == "relaxed":
                     known.add(result.structure)
-                if row["new"] and row["above_hull"] <= NEAR_HULL + ON_HULL:
+                if row["new"] and max(row["above_hull"], row["own_elements_above_hull"]) <= NEAR_HULL + ON_HULL:
                     near.append(phase)
                 rows.append(row)
         return {
@@ -150,6 +167,7 @@ class Judge:
             "fractions": self._fractions(structure),
             "formation_energy": _number(reference.hull.formation_energy_at(structure) + above),
             "above_hull": _number(above),
+            **self._own_elements(phase),
             "correction_driven": self._correction_driven(phase),
             "unphysical": wrong,
             "withheld": found,
@@ -161,12 +179,20 @@ class Judge:
         cells = self.discovery.reference.withheld
         return next((name for name, known in cells.items() if _matches(known, structure)), None)
 
+    def _own_elements(self, phase: Phase) -> dict[str, Any]:
+        """Return a phase's place on the hull with the method's own elements, and whether it is on one of the two hulls only."""
+        hull = self.discovery.reference.hull
+        above, own = hull.energy_above(phase), hull.energy_above(phase, own_elements=True)
+        return {"own_elements_above_hull": _number(own), "element_driven": (above <= ON_HULL) != (own <= ON_HULL)}
+
     def _correction_driven(self, phase: Phase) -> bool:
         """Whether a phase is on the reference hull with MP2020 corrections only; such a phase is not on the hull that counts."""
         hull = self.discovery.reference.hull
+        if hull.no_corrections:
+            return False
         return hull.energy_above(phase, corrected=True) <= ON_HULL < hull.energy_above(phase)
 
-    def _hulls(self) -> tuple[dict[str, Hull | None], dict[str, str]]:
+    def check_hulls(self) -> tuple[dict[str, Hull | None], dict[str, str]]:
         """Return the hull of each checking potential, None where it has none, and then why: it checks nothing, and the runs are told all the same."""
         hulls: dict[str, Hull | None] = {}
         without: dict[str, str] = {}
@@ -196,6 +222,7 @@ class Judge:
                     "space_group": space_group(structure),
                     "n_sites": len(structure),
                     "above_hull": _number(above[name]),
+                    **self._own_elements(near[name]),
                     "withheld": self._withheld(structure),
                     "checked": checked,
                     "correction_driven": self._correction_driven(near[name]),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ccdcgan_al.covalent import covalent_ratio
+from ccdcgan_al.element_references import energy_of_elements
 from ccdcgan_al.errors import CcdcganError
 
 if TYPE_CHECKING:
@@ -101,16 +102,8 @@ def energy_floor(composition: Composition, references: Mapping[str, float] | Non
     references : energies of the elements on the same method's scale (eV/atom); an element missing there means
         `ENERGY_FLOOR`
     """
-    of_elements = _energy_of_elements(composition, references)
+    of_elements = energy_of_elements(composition, references or {})
     return ENERGY_FLOOR if of_elements is None else of_elements - deepest_formation(composition)
-
-
-def _energy_of_elements(composition: Composition, references: Mapping[str, float] | None) -> float | None:
-    """Return the energy of the elements of a crystal (eV/atom), None where that of one is not known."""
-    amounts = composition.fractional_composition.get_el_amt_dict()
-    if not references or not all(symbol in references for symbol in amounts):
-        return None
-    return sum(fraction * references[symbol] for symbol, fraction in amounts.items())
 
 
 def volume_ratio(structure: Structure) -> float:
@@ -160,7 +153,7 @@ def check_bound(structure: Structure, energy_per_atom: float, references: Mappin
     RelaxationFailure
         with reason ``unphysical``, the structure and its energy
     """
-    of_elements = _energy_of_elements(structure.composition, references)
+    of_elements = energy_of_elements(structure.composition, references or {})
     if of_elements is not None and energy_per_atom > of_elements + HIGHEST_FORMATION:
         problem = (
             f"the energy is {energy_per_atom:.6g} eV/atom, more than {HIGHEST_FORMATION:g} above the elements' {of_elements:.2f}: "
@@ -245,7 +238,7 @@ class Watch:
     def _start(self, energy: float) -> None:
         structure = self._structure()
         self._floor = energy_floor(structure.composition, self.references)
-        unknown = _energy_of_elements(structure.composition, self.references) is None
+        unknown = energy_of_elements(structure.composition, self.references or {}) is None
         if unknown and self.max_fall is not None and np.isfinite(energy):
             self._floor = max(self._floor, energy - self.max_fall)
         self._min_ratio = min(MIN_DISTANCE_RATIO, 0.8 * covalent_ratio(structure))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import Maker, Response, job
 
+from ccdcgan_al.types import DEFAULT_METHOD
 from workflows import finished
 from workflows.documents import failure_document, relaxation_document
 from workflows.guards import RelaxationFailure
@@ -37,7 +38,7 @@ class Relaxer(Maker):
     """
 
     name: str = "relax"
-    method: str = "sevennet"
+    method: str = DEFAULT_METHOD
 
     def make(self, structure: Structure, structure_id: str) -> Job:
         """Return the job that relaxes a structure; its output is a document, also where the relaxation fails."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccdcgan_al.campaign import DFT
 from ccdcgan_al.errors import UnknownMethodError
+from ccdcgan_al.types import DFT
 from workflows.jobs import Relaxer
 from workflows.relax import POTENTIALS, RelaxMaker, method_of
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from ccdcgan_al.element_references import materials_project_energies
 from ccdcgan_al.errors import UnknownMethodError
-from ccdcgan_al.types import Method, Relaxed
-from workflows.element_energies import ELEMENT_ENERGIES
+from ccdcgan_al.types import DEFAULT_METHOD, Method, Relaxed
 from workflows.guards import RelaxationFailure, Watch, check_bound, check_physical
 from workflows.jobs import Relaxer
 
@@ -134,13 +134,13 @@ class RelaxMaker(Relaxer):
         left; seeded by the structure's id
     max_fall : after a pre-relaxation, how far the energy may fall in the second stage before it is a hole of the
         potential (eV/atom), where the guard knows no energies of the elements
-    references : energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: those of
-        `workflows.element_energies` for a PBE potential, else a bound below all elements
+    references : energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: the Materials
+        Project's for a PBE potential, else a bound below all elements
     optimizer_kwargs : arguments of ASE's FIRE
     """
 
     name: str = "relax"
-    method: str = "sevennet"
+    method: str = DEFAULT_METHOD
     fmax: float = 0.05
     max_steps: int = 300
     pre_relax: str | None = "chgnet"
@@ -224,7 +224,7 @@ class RelaxMaker(Relaxer):
 
 def _element_energies(method: str) -> dict[str, float]:
     """Return the energies of the elements by which the guard bounds a potential's (eV/atom); none where its functional is not the table's."""
-    return ELEMENT_ENERGIES if POTENTIALS[method].functional == "PBE" else {}
+    return materials_project_energies() if POTENTIALS[method].functional == "PBE" else {}
 
 
 def ready_structure(structure: Structure, structure_id: str, rattle: float) -> Structure:

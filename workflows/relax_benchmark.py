@@ -166,7 +166,7 @@ def by_service(structure: Structure, fmax: float) -> dict[str, Any]:
     started, cpu = time.perf_counter(), time.process_time()
     energy, steps = None, None
     with contextlib.suppress(RelaxationFailure):
-        relaxed = RelaxMaker(fmax=fmax, rattle=0.0).relax(structure, "benchmark")
+        relaxed = RelaxMaker(method="sevennet", fmax=fmax, rattle=0.0).relax(structure, "benchmark")
         energy, steps = relaxed.energy_per_atom, relaxed.n_steps
     return {
         "energy": energy,

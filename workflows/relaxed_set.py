@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Structure
 
 from ccdcgan_al.benchmarks.relaxed_set import LICENCE, LabelledStructure, plain
+from ccdcgan_al.element_references import energy_of_elements, references_of
 from ccdcgan_al.families import merged_families
 from ccdcgan_al.generate import structure_family
 from ccdcgan_al.sanity import sanity
 from ccdcgan_al.seen import SeenStructures
 from ccdcgan_al.starting_pool import Start
-from ccdcgan_al.types import Relaxed
+from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
 from workflows.relaxed_cache import RelaxedCache
 
@@ -44,7 +45,8 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
     Returns
     -------
     dict
-        `method`, `maker`, `versions`, `references` (eV/atom: the lowest of each element), `licence`, `left_out` (reason -> how many) and
+        `method`, `maker`, `versions`, `element_references` (the scheme), `references` (eV/atom: the energies of the elements that
+        set the zero), `own_elements` (eV/atom: the lowest of each element), `licence`, `left_out` (reason -> how many) and
         `structures`, each with `label`, `kind`, `family`, `formation_energy` (eV/atom), `relaxed` and `start`.
 
     Raises
@@ -91,15 +93,22 @@ def extended_set(
     Raises
     ------
     ValueError
-        A relaxation by the same Maker has another method, one of another version for instance.
+        A relaxation by the same Maker has another method, one of another version for instance; or the data set has another
+        zero, energies of other elements.
     """
-    references: dict[str, float] = about["references"]
+    references = references_of(Method(**about["method"]), elements)
+    zero = {symbol: references.energies.get(symbol, own) for symbol, own in about["own_elements"].items()}
+    if about["element_references"] != references.scheme or about["references"] != zero:
+        raise ValueError(
+            f"one data set, one zero: its elements are {about['element_references']} ({about['references']}), wanted "
+            f"{references.scheme} ({zero}); make it again: benchmark relaxed-set"
+        )
     left_out = Counter(about["left_out"])
     kept = [
         (
             Start(item.start, item.kind, item.label),
             item.relaxed,
-            item.formation_energy + _of_elements(item.relaxed, references),
+            item.formation_energy + _zero(item.relaxed, about["references"], about["own_elements"]),
         )
         for item in structures
     ]
@@ -136,13 +145,17 @@ def _collected(
     kept: Sequence[_Kept], about: dict[str, Any], left_out: Counter[str], elements: Sequence[str]
 ) -> dict[str, Any]:
     """Put formation energies and families of relaxed structures into one document."""
-    references = {symbol: _reference(symbol, kept) for symbol in elements}
-    energies = [energy - _of_elements(structure, references) for _, structure, energy in kept]
+    own = {symbol: _reference(symbol, kept) for symbol in elements}
+    scheme = references_of(Method(**about["method"]), elements)
+    references = {symbol: scheme.energies.get(symbol, energy) for symbol, energy in own.items()}
+    energies = [energy - _zero(structure, references, own) for _, structure, energy in kept]
     structures = [structure for _, structure, _ in kept]
     families = merged_families(structures, [structure_family(structure) for structure in structures], energies)
     return {
         **_about(about),
+        "element_references": scheme.scheme,
         "references": references,
+        "own_elements": own,
         "licence": LICENCE,
         "left_out": dict(sorted(left_out.items())),
         "structures": [
@@ -167,7 +180,9 @@ def _reference(symbol: str, kept: Sequence[_Kept]) -> float:
     return min(own)
 
 
-def _of_elements(structure: Structure, references: dict[str, float]) -> float:
-    """Energy (eV/atom) that a structure's elements have apart."""
-    fractions = structure.composition.fractional_composition
-    return sum(float(fraction) * references[element.symbol] for element, fraction in fractions.items())
+def _zero(structure: Structure, references: dict[str, float], own: dict[str, float]) -> float:
+    """Energy (eV/atom) from which a formation energy counts: as in a hull, that of an element's own lowest phase for its phases."""
+    energy = energy_of_elements(structure.composition, own if len(structure.symbol_set) == 1 else references)
+    if energy is None:
+        raise ValueError(f"no energy of one of the elements of {structure.formula}")
+    return energy

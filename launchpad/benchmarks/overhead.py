@@ -23,7 +23,7 @@ from jobflow import Response, job
 
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.seeds import choose_seeds
-from ccdcgan_al.types import Candidate
+from ccdcgan_al.types import DEFAULT_METHOD, Candidate
 from launchpad.batches import put, relaxation_counts, split
 from launchpad.benchmarks.place import Place, place
 from launchpad.configure import worker_environment
@@ -42,7 +42,7 @@ def close_nothing(relaxations: dict[str, dict[str, Any] | None]) -> Response:
     return Response(stored_data={"relaxations": sum(document is not None for document in relaxations.values())})
 
 
-def measure_overhead(count: int = 32, repeats: int = 2, method: str = "sevennet", workers: int = 2) -> Outcome:
+def measure_overhead(count: int = 32, repeats: int = 2, method: str = DEFAULT_METHOD, workers: int = 2) -> Outcome:
     """Time both, in the order A B B A A B ..., so that a machine that gets slower or faster favours neither.
 
     Parameters

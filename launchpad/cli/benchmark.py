@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccdcgan_al.types import DEFAULT_METHOD
+
 if TYPE_CHECKING:
     from ccdcgan_al.benchmarks.outcome import Outcome
 
@@ -185,16 +187,29 @@ def discovery(
     ),
     out: Annotated[Path | None, typer.Option(help="folder for JSON, page and plots of the system")] = None,
     only_report: Annotated[bool, typer.Option(help="tell what is there, run nothing but that check")] = False,
+    rejudge: Annotated[
+        bool,
+        typer.Option(
+            "--rejudge", help="give the JSON in --out, of an earlier version, this version's zero; runs no strategy"
+        ),
+    ] = False,
     check: Annotated[bool, typer.Option(help="relax what is near the hull by 7net-l3i5 and CHGNet too")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Every strategy on the same references, seeds, budget and relaxer: what it finds, and how fast."""
-    from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
+    from launchpad.cli.benchmark_discovery import Experiment, measure_discovery, rejudge_discovery
 
     experiment = Experiment(
         system, tuple(strategies.split(",")), tuple(range(seeds)), budget, seed_count, per_round, withhold_hull, work
     )
-    show(lambda: measure_discovery(experiment, out, only_report=only_report, check=check), as_json)
+    show(
+        lambda: (
+            rejudge_discovery(experiment, out)
+            if rejudge
+            else measure_discovery(experiment, out, only_report=only_report, check=check)
+        ),
+        as_json,
+    )
 
 
 @app.command()
@@ -242,7 +257,7 @@ def database(
 def overhead(
     count: Annotated[int, typer.Option(min=2, help="structures to relax")] = 32,
     repeats: Annotated[int, typer.Option(min=1, help="pairs of runs")] = 2,
-    method: Annotated[str, typer.Option(help="potential that relaxes")] = "sevennet",
+    method: Annotated[str, typer.Option(help="potential that relaxes")] = DEFAULT_METHOD,
     workers: Annotated[int, typer.Option(min=1, help="processes, one thread each")] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -263,6 +278,42 @@ def relax(
     from workflows.relax_benchmark import measure_relaxations
 
     show(lambda: measure_relaxations(count, seed, fmax), as_json)
+
+
+@app.command("formation-energies")
+def formation_energies(
+    data: Annotated[Path, typer.Option(help="CSV, may be gzipped: material_id, formation_energy_per_atom, cif")],
+    count: Annotated[int | None, typer.Option("--n", min=1, help="compounds drawn; default 300")] = 300,
+    method: Annotated[str, typer.Option(help="potential")] = DEFAULT_METHOD,
+    relax: Annotated[bool, typer.Option("--relax", help="relax each compound instead of a single point")] = False,
+    polymorphs: Annotated[
+        bool, typer.Option("--polymorphs", help="draw only formulas with several entries, all of them together")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="of the draw")] = 0,
+    work: Annotated[Path | None, typer.Option(help="folder that keeps relaxations, so that a run goes on")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare formation energies with a table's, with the method's own elements and with the Materials Project's."""
+    from workflows.formation_energies import measure_formation_energies
+
+    show(
+        lambda: measure_formation_energies(data, count, method, seed, work, relax=relax, polymorphs=polymorphs), as_json
+    )
+
+
+@app.command()
+def elements(
+    method: Annotated[str, typer.Option(help="potential")] = DEFAULT_METHOD,
+    only: Annotated[
+        str, typer.Option(help="symbols, separated by commas; default: all that the Materials Project has")
+    ] = "",
+    work: Annotated[Path | None, typer.Option(help="folder that keeps relaxations, so that a run goes on")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Energies of the elements by a potential against the Materials Project's: what sets the zero of a hull."""
+    from workflows.element_energies import measure_elements
+
+    show(lambda: measure_elements(method, [part for part in only.split(",") if part], work), as_json)
 
 
 @app.command()
@@ -320,6 +371,6 @@ def relaxed_set(
         )
         return
     pool = starting_pool(elements, table, ternaries, draws)
-    data = collect(relax_pool(pool, RelaxedCache(folder), RelaxMaker()), elements)
+    data = collect(relax_pool(pool, RelaxedCache(folder), RelaxMaker(method="sevennet")), elements)
     write_set(data, out)
     typer.echo(f"{len(data['structures'])} of {len(pool)} structures in {out}; left out: {data['left_out'] or 'none'}")

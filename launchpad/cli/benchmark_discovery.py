@@ -106,6 +106,34 @@ def measure_discovery(
     return outcome_of(told)
 
 
+def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
+    """Judge the result of an earlier version again, with this version's zero, and write JSON, page and plots in its place.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The system, and the folder of relaxations.
+    out : Path or None
+        Folder of the JSON.
+
+    Raises
+    ------
+    ValueError
+        There is no JSON of the system in `out`, it is judged again already, or its references relax to something else now.
+    """
+    from ccdcgan_al.discovery_report import with_figures
+    from workflows.discovery_judge import Judge
+    from workflows.discovery_rejudge import rejudged
+
+    file = (out or Path()) / f"{experiment.system}.json"
+    if out is None or not file.is_file():
+        raise ValueError(f"{file}: no such file; give --out, the folder with the JSON of {experiment.system}")
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    told = with_figures(rejudged(stored, Judge(experiment.discovery())))
+    write_result(told, out)
+    return outcome_of(told)
+
+
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write JSON, page and plots of a system in a folder, and the table of all systems that are there."""
     from ccdcgan_al.discovery_page import overview, page

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.element_references import ElementReferences
 from ccdcgan_al.types import Method
 from launchpad.cli.submit import open_store, told
 from launchpad.lookup import campaign_of, hull_rows, stored_hull
@@ -27,6 +28,8 @@ UNITS = {
     "corrected_formation_energy_per_atom": "corrected_formation_energy_ev_per_atom",
     "corrected_energy_above_hull": "corrected_energy_above_hull_ev_per_atom",
     "confirmed_energy_above_hull": "confirmed_energy_above_hull_ev_per_atom",
+    "own_elements_formation_energy_per_atom": "own_elements_formation_energy_ev_per_atom",
+    "own_elements_energy_above_hull": "own_elements_energy_above_hull_ev_per_atom",
     "round_number": "round",
 }
 """Names under which fields are printed as JSON and CSV."""
@@ -60,19 +63,22 @@ def hull_command(
         else:
             found = hull_rows(store, name, within, round_number)
             rows = [{UNITS.get(key, key): value for key, value in row.items()} for row in found]
-        by = stored_hull(store, name, round_number)["method"]
+        stored = stored_hull(store, name, round_number)
+        by, references = stored["method"], stored.get("element_references") or {"scheme": "own", "warnings": []}
         if as_json:
-            sys.stdout.write(json.dumps({"campaign_id": name, "method": by, "rows": rows}, indent=2) + "\n")
+            document = {"campaign_id": name, "method": by, "element_references": references, "rows": rows}
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
         elif as_csv:
-            rows = [{**row, "method": by["name"]} for row in rows]
+            rows = [{**row, "method": by["name"], "element_references": references["scheme"]} for row in rows]
             writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [])
             writer.writeheader()
             writer.writerows(rows)
         else:
-            title = f"{name}, by {Method(**by)}"
-            Console(width=max(Console().width, WIDTH)).print(
-                _changes_table(title, rows) if changes else _table(title, rows)
-            )
+            title = f"{name}, by {Method(**by)}; the zero: {ElementReferences(references['scheme'])}"
+            console = Console(width=max(Console().width, WIDTH))
+            console.print(_changes_table(title, rows) if changes else _table(title, rows))
+            for warning in references["warnings"]:
+                console.print(f"Elements: {warning}.", markup=False, highlight=False)
 
     return told(show)
 
@@ -94,7 +100,9 @@ def _table(of: str, rows: list[dict[str, Any]]) -> Table:
         )
     ]
     for row in rows:
-        flag = "correction only" if row["correction_driven"] else "new" if row["is_new_phase"] else ""
+        flag = "new" if row["is_new_phase"] else ""
+        flag = "elements only" if row["element_driven"] else flag
+        flag = "correction only" if row["correction_driven"] else flag
         flag = "does not return" if row["problem"] else flag
         names = (row["structure_id"], row["formula"], row["space_group"], row["origin"], str(row["round"]))
         table.add_row(*names, *("-" if row[name] is None else f"{1000 * row[name]:.1f}" for name in figures), flag)

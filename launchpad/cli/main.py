@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ccdcgan_al.types import DEFAULT_METHOD
 from launchpad.cli import options
 from launchpad.cli.benchmark import app as benchmark
 from launchpad.cli.references import references
@@ -44,7 +45,7 @@ def run(
     patience: options.Patience = None,
     seed: options.RandomSeed = 0,
     strategy: options.Strategy = "ccdcgan",
-    method: options.Method = "sevennet",
+    method: options.Method = DEFAULT_METHOD,
     seeds: options.Seeds = None,
     withhold: options.Withhold = None,
     mongo: options.Mongo = None,
@@ -99,7 +100,7 @@ def submit(
     patience: options.Patience = None,
     seed: options.RandomSeed = 0,
     strategy: options.Strategy = "ccdcgan",
-    method: options.Method = "sevennet",
+    method: options.Method = DEFAULT_METHOD,
     seeds: options.Seeds = None,
     withhold: options.Withhold = None,
     config: options.Config = None,

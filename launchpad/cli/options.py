@@ -18,7 +18,7 @@ Patience = Annotated[
 ]
 RandomSeed = Annotated[int, typer.Option(help="random seed: the same seed gives the same report, timings aside")]
 Strategy = Annotated[str, typer.Option(help="ccdcgan, screened, latent, dcgan, perturbation, substitution or random")]
-Method = Annotated[str, typer.Option(help="what relaxes: sevennet, chgnet, sevennet-l3i5, ..., or vasp")]
+Method = Annotated[str, typer.Option(help="what relaxes: sevennet-l3i5, sevennet, chgnet, ..., or vasp")]
 Seeds = Annotated[Path | None, typer.Option(help="folder of your own starting structures, CIF or POSCAR")]
 Withhold = Annotated[
     list[Path] | None, typer.Option(help="structure file to keep, with what matches it, out of seeds and training")

@@ -175,8 +175,13 @@ def print_report(report: CampaignReport, console: Console) -> None:
         console.print(_phases(title if len(near) <= SHOWN else f"{title}, the lowest {SHOWN}", near[:SHOWN]))
     for entry in document["refuted"]:
         console.print(f"Refuted: {entry['structure_id']} ({entry['formula']}): {entry['problem']}", markup=False)
+    for warning in document["element_references"]["warnings"]:
+        console.print(f"Elements: {warning}.", markup=False)
+    if document["no_corrected_hull"]:
+        console.print(f"There is no hull with MP2020 corrections: {document['no_corrected_hull']}", markup=False)
     console.print(
-        f"Energies: {report.hull.method}. A phase on the corrected hull only is flagged and is no discovery. "
+        f"Energies: {report.hull.method}; the zero: {report.hull.element_references}. A phase that only the MP2020 corrections, "
+        "or only one choice of the elements' energies, put on the hull is flagged and is no discovery. "
         "Confirm a candidate with DFT before it costs you anything.",
         markup=False,
     )
@@ -220,6 +225,8 @@ def _flag(entry: dict[str, Any]) -> str:
 
     if entry["correction_driven"]:
         return "correction only"
+    if entry["element_driven"]:
+        return "elements only"
     if problem := (entry["confirmed"] or {}).get("problem"):
         return "elsewhere if confirmed" if problem == ELSEWHERE else "fails if confirmed"
     return "return not known" if entry["origin"] == "generated" and entry["returns"] is None else ""

@@ -176,18 +176,23 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _placed(found: dict[str, Any]) -> list[str]:
-    """Return a structure's place against the hull, on both scales; nothing where it has none."""
+    """Return a structure's place against the hull, on each scale; nothing where it has none."""
     if found.get("energy_above_hull") is None:
         return []
     lines = []
-    only = " (on the hull through the corrections only)" if found.get("correction_driven") else ""
-    kind = f", by {found['method']}, {found['space_group']}"
-    scales = {"relaxed": "", "MP2020": "corrected_"}
+    kinds = {
+        "": f", by {found['method']}, {found['space_group']}",
+        "corrected_": " (on the hull through the corrections only)" if found.get("correction_driven") else "",
+        "own_elements_": " (on one of the two uncorrected hulls only)" if found.get("element_driven") else "",
+    }
+    scales = {"relaxed": "", "MP2020": "corrected_", "own el.": "own_elements_"}
     for name, scale in scales.items():
+        if found.get(f"{scale}energy_above_hull") is None:
+            continue  # there is no corrected hull, or an older version wrote the document
         figures = (_mev(found, f"{scale}formation_energy_per_atom"), _mev(found, f"{scale}energy_above_hull"))
         lines.append(
             f"  {name:11} formation energy {figures[0]} meV/atom, {figures[1]} above the hull after round "
-            f"{found['hull_round']}{only if scale else kind}"
+            f"{found['hull_round']}{kinds[scale]}"
         )
     return lines
 
