@@ -194,6 +194,7 @@ def _queue(config: Path | None) -> Iterator[Finding]:
 
 def _methods() -> Iterator[Finding]:
     """Which methods relax here; a potential that does not come with ccdcgan-al need not be there."""
+    from ccdcgan_al.element_references import OFF, deviations, potential_energies
     from workflows.methods import METHODS, check_method
     from workflows.relax import OURS, POTENTIALS
 
@@ -208,6 +209,21 @@ def _methods() -> Iterator[Finding]:
     lacking = any(POTENTIALS[name].install == OURS for name in missing if name != DFT)
     found = f"usable: {', '.join(usable) or 'none'}" + (f"; not installed: {others}" if others else "")
     yield Finding("potentials", "warning" if lacking else "ok", found, f"pip install {OURS}" if lacking else "")
+    off = {
+        name: [
+            symbol
+            for symbol, value in deviations(potential_energies(POTENTIALS[name].calculator)).items()
+            if abs(value) > OFF
+        ]
+        for name in usable
+    }
+    counts = ", ".join(f"{name} {len(symbols)}" for name, symbols in off.items() if symbols)
+    yield Finding(
+        "elements",
+        "ok",
+        f"off by more than {1000 * OFF:g} meV/atom against the Materials Project: {counts or 'none known'}; a hull has the Materials "
+        "Project's elements at its corners; docs/energies.md has the table",
+    )
     if DFT in missing:
         yield Finding("VASP", "warning", "not usable here", missing[DFT])
     else:

@@ -21,6 +21,7 @@ from launchpad.local import ensure_mongo, redact
 from launchpad.report import CampaignReport
 from launchpad.store import ASKED_TO_STOP, CampaignStore
 from launchpad.workers import LocalWorkers
+from workflows.methods import element_warnings
 from workflows.relax import method_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
         highlight=False,
         markup=False,
     )
+    for warning in element_warnings(campaign.method, campaign.elements):
+        console.print(f"Elements: {warning}; the hull does not use it.", highlight=False, markup=False)
     submit(campaign, store)
     if store.state(campaign.campaign_id)[0] == "running":
         check_version(campaign, store)

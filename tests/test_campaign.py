@@ -83,7 +83,10 @@ def test_it_ends_where_no_new_phase_came_for_so_many_rounds() -> None:
 
 
 def test_choices_that_are_not_made_leave_the_identity_as_it_was() -> None:
-    assert Campaign("Bi-Se").campaign_id == "Bi-Se-ccdcgan-0-c1e8ce94"
+    assert (
+        Campaign("Bi-Se", method="sevennet").campaign_id == "Bi-Se-ccdcgan-0-c1e8ce94"
+    )  # the default until November 2026
+    assert Campaign("Bi-Se").campaign_id == "Bi-Se-ccdcgan-0-40a5e501"
 
 
 def test_round_seeds() -> None:

@@ -62,7 +62,7 @@ class StandInRelaxer:
         x = structure.composition.get_atomic_fraction("Se")
         mixing = 0.0 if len(structure.composition) == 1 else -1.6 * x * (1 - x) + 0.005 * len(structure)
         energy = -3 + mixing + 0.01 * abs(structure.volume / len(structure) - 28)
-        return Relaxed(structure, energy, Method("sevennet", "stand-in", "1", "PBE"), 1, 0.01, converged=True)
+        return Relaxed(structure, energy, Method("sevennet", "stand-in", "1", "made up"), 1, 0.01, converged=True)
 
 
 def experiment(work: Path, strategies: str = "random,perturbation", **choices: Any) -> Experiment:
@@ -177,6 +177,7 @@ def made_up() -> dict[str, Any]:
         place = {
             "correction_driven": above > 0.05,
             "above_hull": above,
+            "own_elements_above_hull": above - 0.01,
             "formation_energy": above - 0.3,
             "fractions": [0.5, 0.5],
             "formula": "BiSe",
@@ -236,7 +237,7 @@ def test_a_rise_by_round_by_hand() -> None:
 
     def run(*new: int) -> dict[str, Any]:
         rows = [
-            {"round": number, "state": "relaxed", "new": k < count, "above_hull": 0.04}
+            {"round": number, "state": "relaxed", "new": k < count, "above_hull": 0.04, "own_elements_above_hull": 0.04}
             for number, count in enumerate(new, start=1)
             for k in range(8)
         ]

@@ -146,7 +146,9 @@ def test_the_command_prints_a_table_or_json_and_fails_where_something_is_broken(
 def test_what_relaxes_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ATOMATE2_VASP_CMD", raising=False)
     monkeypatch.setenv("PATH", "")
-    potentials, vasp = doctor_methods()
+    potentials, elements, vasp = doctor_methods()
+    assert elements.state == "ok"
+    assert "docs/energies.md has the table" in elements.found
     assert potentials.state == "ok"
     assert potentials.found.startswith(
         "usable: sevennet, sevennet-l3i5, chgnet; not installed: mace (pip install mace-torch)"
@@ -159,7 +161,7 @@ def test_what_relaxes_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPat
         return "0"
 
     monkeypatch.setattr(relax, "version", without_sevenn)
-    potentials, _ = doctor_methods()
+    potentials, *_ = doctor_methods()
     assert potentials.state == "warning"
     assert "sevennet (pip install 'ccdcgan-al[potentials]')" in potentials.found
     assert potentials.remedy == "pip install 'ccdcgan-al[potentials]'"

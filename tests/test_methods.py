@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.element_references import materials_project_energies
 from ccdcgan_al.errors import UnknownMethodError
+from workflows import methods
 from workflows.methods import METHODS, check_method, relaxer
 from workflows.relax import RelaxMaker
 from workflows.vasp import VaspMaker
@@ -57,4 +59,17 @@ def test_vasp_without_executable_or_potcars_says_so(tmp_path: Path) -> None:
 
 def test_dft_is_confirmed_by_nothing() -> None:
     assert Campaign("Bi-Se", method="vasp").confirming_method is None
-    assert Campaign("Bi-Se").confirming_method == "sevennet-l3i5"
+    assert Campaign("Bi-Se", method="sevennet").confirming_method == "sevennet-l3i5"
+    assert Campaign("Bi-Se").confirming_method == "sevennet"
+
+
+def test_what_is_known_of_a_methods_elements_is_told_before_anything_is_relaxed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = materials_project_energies()
+    table = {"SevenNet 7net-0": {"W": known["W"] + 0.218, "Ni": known["Ni"] + 0.01}}
+    monkeypatch.setattr(methods, "potential_energies", lambda calculator: table.get(calculator, {}))
+    (warning,) = methods.element_warnings("sevennet", ("Ni", "W"))
+    assert warning == "W: SevenNet 7net-0 puts the element 218 meV/atom above the Materials Project's PBE energy"
+    assert methods.element_warnings("sevennet", ("Ni", "Ta")) == []
+    assert methods.element_warnings("matpes-r2scan", ("W",)) == methods.element_warnings("vasp", ("W",)) == []

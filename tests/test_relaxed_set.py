@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobflow import Maker
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.benchmarks.relaxed_set import read_set, write_set
+from ccdcgan_al.benchmarks.relaxed_set import LabelledStructure, read_set, write_set
+from ccdcgan_al.element_references import materials_project_energies
 from ccdcgan_al.starting_pool import Start
 from ccdcgan_al.types import Method, Relaxed
 from workflows.guards import RelaxationFailure
@@ -24,13 +26,21 @@ class StandInRelaxer(Maker):
     name: str = "stand-in"
     method: str = "stand-in"
     version: str = "1"
+    functional: str = "made up"  # so that the elements below set the zero
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
         if len(structure) > 2:
             raise RelaxationFailure("unphysical", f"too many sites in {structure_id}", structure)
         bismuth = structure.composition.get_atomic_fraction("Bi")
         energy = -3 - bismuth - 0.5 * (0 < bismuth < 1)
-        return Relaxed(structure, energy, Method("stand-in", "by composition", self.version), 1, 0.0, converged=True)
+        return Relaxed(
+            structure,
+            energy,
+            Method("stand-in", "by composition", self.version, self.functional),
+            1,
+            0.0,
+            converged=True,
+        )
 
 
 def pool() -> list[Start]:
@@ -51,7 +61,8 @@ def test_a_data_set(tmp_path: Path) -> None:
     cache = RelaxedCache(tmp_path / "cache")
     data = relaxed_set(relax_pool(pool(), cache, StandInRelaxer()), ("Bi", "Se"))
     assert data["left_out"] == {"no crystal": 1, "unphysical": 1}
-    assert data["references"] == {"Bi": -4.0, "Se": -3.0}
+    assert data["references"] == data["own_elements"] == {"Bi": -4.0, "Se": -3.0}
+    assert data["element_references"] == "own"
     write_set(data, tmp_path / "set.json.gz")
     structures, about = read_set(tmp_path / "set.json.gz")
     assert about["method"]["calculator"] == "by composition"
@@ -76,6 +87,30 @@ def test_a_data_set_is_extended_by_what_is_no_copy(tmp_path: Path) -> None:
     assert added["formation_energy"] == pytest.approx(-0.5)
     assert data["references"] == {"Bi": -4.0, "Se": -3.0}
     assert data["method"] == about["method"]
+
+
+def test_a_data_set_of_a_pbe_potential_has_the_materials_projects_elements(tmp_path: Path) -> None:
+    cache = RelaxedCache(tmp_path)
+    maker = StandInRelaxer(functional="PBE")
+    data = relaxed_set(relax_pool(pool(), cache, maker), ("Bi", "Se"))
+    known = materials_project_energies()
+    assert data["element_references"] == "materials_project"
+    assert data["references"] == {symbol: known[symbol] for symbol in ("Bi", "Se")}
+    assert data["own_elements"] == {"Bi": -4.0, "Se": -3.0}
+    energies = {item["label"]: item["formation_energy"] for item in data["structures"]}
+    assert energies["bismuth"] == energies["selenium"] == 0
+    assert energies["CsCl"] == pytest.approx(-4.0 - (known["Bi"] + known["Se"]) / 2, abs=1e-5)
+    # what is added has the same zero, or is refused
+    structures = [*read(data, tmp_path / "set.json.gz")]
+    about = {name: value for name, value in data.items() if name != "structures"}
+    assert extended_set(structures, about, [], ("Bi", "Se"))["structures"] == data["structures"]
+    with pytest.raises(ValueError, match=r"one data set, one zero: its elements are own .*, wanted materials_project"):
+        extended_set(structures, {**about, "element_references": "own"}, [], ("Bi", "Se"))
+
+
+def read(data: dict[str, Any], file: Path) -> list[LabelledStructure]:
+    write_set(data, file)
+    return read_set(file)[0]
 
 
 def test_two_methods_are_refused(tmp_path: Path) -> None:

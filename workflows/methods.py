@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ccdcgan_al.element_references import deviations, potential_energies, warnings_of
 from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.types import DFT
 from workflows.jobs import Relaxer
@@ -32,6 +34,29 @@ def relaxer(method: str, **choices: Any) -> Relaxer:
     if method not in POTENTIALS:
         raise UnknownMethodError(f"Unknown method {method!r}; known are {', '.join(METHODS)}")
     return RelaxMaker(method=method, **choices)
+
+
+def element_warnings(method: str, elements: Sequence[str]) -> list[str]:
+    """Return what is known, before anything is relaxed, of a method's errors in the elements of a system.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    elements : sequence of str
+        Symbols of the system.
+
+    Returns
+    -------
+    list of str
+        A sentence for each element off by more than 30 meV/atom, by the table that comes with the package
+        (``docs/energies.md``); none for VASP, or for a potential without a table.
+    """
+    if method not in POTENTIALS:
+        return []
+    calculator = POTENTIALS[method].calculator
+    table = potential_energies(calculator)
+    return warnings_of(deviations({symbol: table[symbol] for symbol in elements if symbol in table}), calculator)
 
 
 def check_method(method: str, *, runs_here: bool = True) -> None:

@@ -20,6 +20,7 @@ from launchpad.configure import address_of, launchpad_at, open_launchpad, write_
 from launchpad.driver import stop_campaign, submit
 from launchpad.local import ensure_mongo, redact
 from launchpad.store import CampaignStore
+from workflows.methods import element_warnings
 
 
 def folder_of(config: Path | None, mongo: str | None) -> Path:
@@ -65,6 +66,8 @@ def submit_command(choices: Choices, config: Path | None, mongo: str | None) -> 
         new = submit(campaign, store)
         state, reason = store.state(campaign.campaign_id)
         console = Console(soft_wrap=True, highlight=False, markup=False)
+        for warning in element_warnings(campaign.method, campaign.elements):
+            console.print(f"Elements: {warning}; the hull does not use it.")
         there = f"there already, {state}{f': {reason}' if reason else ''}"
         console.print(f"campaign {campaign.campaign_id}: {'submitted' if new else there}")
         if state == "running":
