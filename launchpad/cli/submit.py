@@ -62,7 +62,7 @@ def submit_command(choices: Choices, config: Path | None, mongo: str | None) -> 
         uri = address_of(folder)
         open_launchpad(folder)
         store = CampaignStore(uri)
-        new = submit(campaign, store)
+        new = submit(campaign, store, Console(stderr=True))
         state, reason = store.state(campaign.campaign_id)
         console = Console(soft_wrap=True, highlight=False, markup=False)
         there = f"there already, {state}{f': {reason}' if reason else ''}"
