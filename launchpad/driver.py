@@ -102,16 +102,18 @@ def submit(campaign: Campaign, store: CampaignStore, console: Console | None = N
     ------
     StartingStructuresError : an element of the system has nothing to start from
     """
-    from launchpad.rounds import begin, choose
-
     chosen = None
     if store.state(campaign.campaign_id)[0] in ("absent", "running") and not store.is_open(campaign.campaign_id, 0):
         with choosing(console) as say:
+            from launchpad.rounds import choose  # which takes seconds
+
             chosen = choose(campaign, store, say)
         _tell_what_is_missing(campaign, console)
     added = store.add_campaign(campaign)
     if store.state(campaign.campaign_id)[0] != "running" or store.is_open(campaign.campaign_id, 1):
         return False
+    from launchpad.rounds import begin
+
     begin(campaign, store, chosen)
     return added
 
