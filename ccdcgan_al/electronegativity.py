@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Element
@@ -17,13 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@lru_cache(maxsize=256)
+def _pauling() -> dict[str, float]:
+    """Return what is known, by symbol. pymatgen remembers an element's value once it was asked for, so that it warns of none afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = {element.symbol: float(element.X) for element in Element}
+    return {symbol: value for symbol, value in values.items() if math.isfinite(value)}
+
+
+_PAULING = _pauling()
+
+
 def electronegativity(symbol: str) -> float | None:
     """Return an element's Pauling electronegativity; None where none is known."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen warns where none is known
-        value = float(Element(symbol).X)
-    return value if math.isfinite(value) else None
+    return _PAULING.get(symbol)
 
 
 def most_electronegative(symbols: Iterable[str]) -> str | None:
