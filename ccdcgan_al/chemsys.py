@@ -2,10 +2,10 @@
 
 import math
 import re
-import warnings
 
 from pymatgen.core import Element
 
+from ccdcgan_al.electronegativity import electronegativity
 from ccdcgan_al.errors import ChemicalSystemError
 
 MIN_ELEMENTS, MAX_ELEMENTS = 2, 8
@@ -60,10 +60,8 @@ def parse_chemical_system(text: str) -> tuple[str, ...]:
 
 def _formula_order(symbol: str) -> tuple[float, str]:
     """Sort key of a symbol in a formula: Pauling electronegativity (none known: last), then the alphabet."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen warns where none is known, and returns NaN
-        electronegativity = Element(symbol).X
-    return (electronegativity if math.isfinite(electronegativity) else math.inf), symbol
+    value = electronegativity(symbol)
+    return (math.inf if value is None else value), symbol
 
 
 def _right_spelling(text: str) -> str | None:

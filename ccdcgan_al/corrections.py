@@ -13,7 +13,8 @@ What to know before use:
   without.
 - Anions are told by guessed oxidation states, from the formula alone; oxide, peroxide, superoxide and sulfide are told
   by distances, so these depend on the structure. Where no oxidation state can be guessed, the most electronegative
-  element counts as the anion (pymatgen's rule).
+  element counts as the anion (pymatgen's rule). An element whose electronegativity is not known (He, Ne, Ar, beyond Lr)
+  never does, here; in pymatgen that depends on the order of the atoms, so it is handed the atoms in one order.
 - pymatgen has three rules for what counts as an anion. The default here is `no_check`, the scheme as published: it
   corrected the training set of CHGNet 0.3.0, so it is the one that removes what is inside that potential.
   `require_bound`, pymatgen's default since May 2024, wants an oxidation state <= -1 and gives BiSe6 nothing, where
@@ -22,16 +23,18 @@ What to know before use:
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from pymatgen.core import Structure
+
+from ccdcgan_al.electronegativity import by_electronegativity, most_electronegative, without_electronegativity
 from ccdcgan_al.errors import HullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from pymatgen.core import Structure
 
 StrictAnions = Literal["require_exact", "require_bound", "no_check"]
 
@@ -69,13 +72,23 @@ def mp_hubbard_u(structure: Structure) -> dict[str, float]:
         By symbol; empty where it would use plain PBE. Source: `MPRelaxSet`, where a U belongs to the most
         electronegative element (O or F).
     """
-    scheme = _scheme("no_check")
-    composition = structure.composition.element_composition
-    if len(composition) == 1:
+    symbols = sorted(element.symbol for element in structure.composition.element_composition)
+    if len(symbols) == 1:
         return {}
-    anion = max(composition, key=lambda element: element.X)
-    values = scheme.u_settings.get(anion.symbol, {})
-    return {element.symbol: float(values[element.symbol]) for element in composition if values.get(element.symbol)}
+    values = _scheme("no_check").u_settings.get(most_electronegative(symbols), {})
+    return {symbol: float(values[symbol]) for symbol in symbols if values.get(symbol)}
+
+
+def _in_one_order(structure: Structure) -> Structure:
+    """Return the structure without oxidation states, its atoms in an order that does not depend on the one they came in.
+
+    Elements of which no electronegativity is known come first: so pymatgen's sort, which NaN confuses, leaves them there.
+    """
+    bare = structure.copy().remove_oxidation_states()
+    sites = sorted(
+        bare, key=lambda site: (*by_electronegativity(site.specie.symbol), *(site.frac_coords % 1).round(6).tolist())
+    )
+    return Structure.from_sites(sites)
 
 
 def mp_potcar_symbols(structure: Structure) -> list[str]:
@@ -113,36 +126,46 @@ def mp2020_correction_per_atom(
     Raises
     ------
     HullError
-        The scheme refuses the structure: a U, run type or POTCAR other than the Materials Project's, or an element
-        it does not know.
+        There is no correction, whatever the reason: a U, run type or POTCAR other than the Materials Project's, an element
+        that the scheme does not know or whose electronegativity nobody knows.
     """
-    from pymatgen.analysis.compatibility import CompatibilityError
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
     if len(structure.composition.element_composition) == 1 and potcar is None:
         return 0.0  # the scheme's own rule; pymatgen asks for U values before it comes to it
-    values = dict(mp_hubbard_u(structure) if hubbard_u is None else hubbard_u)
-    bare = structure.copy().remove_oxidation_states()
-    entry = ComputedStructureEntry(
-        bare,
-        energy=0.0,
-        parameters={
-            "run_type": run_type or ("GGA+U" if values else "GGA"),
-            "hubbards": values,
-            "software": "potential" if potcar is None else "vasp",
-            "potcar_symbols": list(potcar or ()),
-        },
-        data={"oxidation_states": dict(_oxidation_states(bare.composition.reduced_formula))},
-        entry_id=bare.composition.reduced_formula,
-    )
+    formula = structure.composition.element_composition.reduced_formula
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of every guess of oxidation states
         try:
+            values = dict(mp_hubbard_u(structure) if hubbard_u is None else hubbard_u)
+            entry = ComputedStructureEntry(
+                _in_one_order(structure),
+                energy=0.0,
+                parameters={
+                    "run_type": run_type or ("GGA+U" if values else "GGA"),
+                    "hubbards": values,
+                    "software": "potential" if potcar is None else "vasp",
+                    "potcar_symbols": list(potcar or ()),
+                },
+                data={"oxidation_states": dict(_oxidation_states(formula))},
+                entry_id=formula,
+            )
             adjustments = _scheme(strict_anions, check_potcar=potcar is not None).get_adjustments(entry)
-        except (CompatibilityError, KeyError, ValueError) as error:
-            reason = str(error).split(" for {")[0]  # the rest is the whole entry
-            raise HullError(
-                f"no MP2020 correction for {structure.composition.reduced_formula}: {reason}; "
-                "compute it with the Materials Project's settings, or build the hull without corrections"
-            ) from error
-    return float(sum(adjustment.value for adjustment in adjustments)) / len(structure)
+            correction = float(sum(adjustment.value for adjustment in adjustments)) / len(structure)
+        except Exception as error:  # pymatgen fails in many ways where it does not know an element
+            raise HullError(_why_none(structure, error)) from error
+    if not math.isfinite(correction):
+        raise HullError(_why_none(structure, ValueError(f"pymatgen's is {correction}")))
+    return correction
+
+
+def _why_none(structure: Structure, error: Exception) -> str:
+    """Say in one line why there is no correction, and which electronegativities are not known."""
+    unknown = without_electronegativity(element.symbol for element in structure.composition.element_composition)
+    reason = " ".join(str(error).split(" for {")[0].split())  # the rest is the whole entry
+    reason = reason or type(error).__name__
+    return (
+        f"no MP2020 correction for {structure.composition.reduced_formula}: {reason}"
+        f"{f' (no electronegativity of {chr(32).join(unknown)} is known)' if unknown else ''}; "
+        "compute it with the Materials Project's settings, or build the hull without corrections"
+    )

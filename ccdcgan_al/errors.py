@@ -24,6 +24,10 @@ class TooFewExamplesError(CcdcganError, ValueError):
     """Too few relaxed structures, or none of the right kind, for a strategy to propose from: more seeds help."""
 
 
+class StartingStructuresError(CcdcganError, ValueError):
+    """A chemical system of which starting structures that a campaign needs cannot be made: the user's own help."""
+
+
 class WeightsError(CcdcganError, ValueError):
     """A weights file that is truncated, foreign, or does not have the sha256 that was asked for."""
 

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,55 @@ from ccdcgan_al.claims import new_phases
 from ccdcgan_al.generate import LEARNING_STRATEGIES, Example, Proposals, propose
 from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
 from ccdcgan_al.sanity import distort
-from ccdcgan_al.seeds import Seed, choose_seeds
+from ccdcgan_al.seeds import choose_seeds
 from ccdcgan_al.seen import structure_matcher
 from ccdcgan_al.selection import Selection, select
+from ccdcgan_al.starting import check_chosen, check_system, further_structures, own_seeds, withheld
 from ccdcgan_al.types import Candidate, Phase
 
 DRAWS_PER_RELAXATION = 4  # random crystals are drawn one by one (0.1 s each), and most of them are valid and novel
 
 
-def starting_candidates(campaign: Campaign) -> list[Candidate]:
-    """Return the seeds of a campaign: the elements, the user's own structures, prototypes; nothing that matches what is withheld."""
-    own = [Seed(Structure.from_dict(json.loads(text)), name, "", "seed") for name, text in campaign.own_seeds.items()]
-    seeds = choose_seeds(campaign.elements, campaign.seed_count, campaign.seed, withheld(campaign), own)
+def starting_candidates(
+    campaign: Campaign, known: Collection[str] = (), say: Callable[[str], None] | None = None
+) -> list[Candidate]:
+    """Return the seeds of a campaign: the elements, the user's own structures, prototypes; nothing that matches what is withheld.
+
+    Parameters
+    ----------
+    campaign : its choices
+    known : elements of which a structure need not be relaxed, since a reference is stored
+    say : is told how far it is, in a few words
+
+    Raises
+    ------
+    StartingStructuresError
+        an element of the system has nothing to start from
+    """
+    check_system(campaign, known)
+    seeds = choose_seeds(
+        campaign.elements, campaign.seed_count, campaign.seed, withheld(campaign), own_seeds(campaign), say
+    )
+    check_chosen(campaign, (seed.structure for seed in seeds), known)
     return [
         Candidate(structure_id(campaign, 0, i), seed.structure, seed.origin, 0, seed.label)
         for i, seed in enumerate(seeds)
     ]
 
 
-def withheld(campaign: Campaign) -> list[Structure]:
-    """Structures that the campaign must not be given."""
-    return [Structure.from_dict(json.loads(text)) for text in campaign.withheld]
+def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Sequence[Structure]) -> list[Candidate]:
+    """Return more structures of elements of which none of the seeds was relaxed, numbered after them.
+
+    Parameters
+    ----------
+    campaign : its choices
+    elements : of which none was relaxed
+    tried : the seeds, as they started
+    """
+    return [
+        Candidate(structure_id(campaign, 0, len(tried) + i), seed.structure, seed.origin, 0, seed.label)
+        for i, seed in enumerate(further_structures(campaign, elements, tried))
+    ]
 
 
 def became_withheld(campaign: Campaign, phases: Sequence[Phase]) -> list[str]:

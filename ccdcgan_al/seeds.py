@@ -1,35 +1,57 @@
 """Starting structures: prototypes with the elements substituted, and the elements themselves; `structure_files` reads the user's own.
 
-It chooses structures and scales their volume; it relaxes nothing and knows no energy.
-
-Prototypes are the AFLOW library that pymatgen ships (Mehl et al., Comput. Mater. Sci. 136, S1 (2017),
-doi 10.1016/j.commatsci.2017.01.017). Volumes of compounds are those of data-mined lattice scaling (Chu et al., Comput.
-Mater. Sci. 146, 184 (2018), doi 10.1016/j.commatsci.2018.01.040), pymatgen's `DLSVolumePredictor`: the tightest contact
-becomes a bond of the data-mined length. Its limits on the change of volume are off, since a prototype's own volume says
-nothing here. Elements get their measured molar volume (pymatgen's `Element.molar_volume`): bond lengths mined from
-compounds make elemental oxygen ten times too dense.
+It chooses structures; it relaxes nothing and knows no energy. Prototypes and predicted volumes are those of `ccdcgan_al.prototypes`.
 """
 
 from __future__ import annotations
 
-import math
 import random
-import warnings
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Composition, Element, Structure
-from scipy.constants import Avogadro
 
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.electronegativity import most_electronegative
+from ccdcgan_al.prototypes import (
+    Substitution,
+    contacts,
+    distance,
+    library,
+    predicted_volume,
+    reduced_primitive,
+    substituted,
+    substitution,
+    without_copies,
+)
+from ccdcgan_al.seen import group_structures, structure_matcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ccdcgan_al.types import Origin
+
+__all__ = [
+    "MAX_LENGTH",
+    "MAX_REFERENCE_LENGTH",
+    "MAX_REFERENCE_SITES",
+    "MAX_SITES",
+    "REFERENCES_PER_ELEMENT",
+    "Seed",
+    "choose_seeds",
+    "element_structures",
+    "is_charge_balanced",
+    "prototype_structures",
+    "reduced_primitive",
+    "references_per_element",
+    "scale_to_predicted_volume",
+    "substitute",
+    "unlike",
+    "within",
+    "without_duplicates",
+]
 
 MAX_SITES, MAX_LENGTH = 20, 10.0  # the published selection, npj Comput. Mater. 7, 66 (2021); length in Å
 MAX_REFERENCE_SITES = (
@@ -38,7 +60,6 @@ MAX_REFERENCE_SITES = (
 MAX_REFERENCE_LENGTH = 14.0  # Å; alpha-S has 13.3
 REFERENCES_PER_ELEMENT = 4
 BALANCED_TURN = 3  # structures of a charge-balanced composition for one of any other, own choice
-_RAW_SITES = 64  # prototypes beyond this many sites in the primitive cell are never used
 
 # Structures of the elements at low temperature (Donohue, The Structures of the Elements, Wiley 1974), by the
 # Strukturbericht symbol of the library's prototype, or its AFLOW label where it has none.
@@ -99,33 +120,6 @@ class Seed:
     substitution_distance: float = 0.0
 
 
-@lru_cache(maxsize=1)
-def _library() -> tuple[tuple[Structure, str, str], ...]:
-    """Return the AFLOW prototypes as (Niggli primitive cell, AFLOW label, Strukturbericht symbol)."""
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-
-    prototypes = []
-    for entry in AFLOW_PROTOTYPE_LIBRARY:
-        primitive = reduced_primitive(entry["snl"].structure)
-        if len(primitive) <= _RAW_SITES:
-            prototypes.append((primitive, entry["tags"]["aflow"], entry["tags"]["strukturbericht"]))
-    return tuple(prototypes)
-
-
-def reduced_primitive(structure: Structure, tolerance: float = 0.25) -> Structure:
-    """Return the Niggli-reduced primitive cell, without site properties and oxidation states.
-
-    Parameters
-    ----------
-    structure : ordered or disordered
-    tolerance : by how much sites that become one may be apart (Å); their mean stands for them. pymatgen's default makes a cubic perovskite of one
-        whose atoms are displaced by less
-    """
-    bare = Structure(structure.lattice, structure.species_and_occu, structure.frac_coords)
-    bare.remove_oxidation_states()
-    return bare.get_primitive_structure(tolerance).get_reduced_structure("niggli")
-
-
 def scale_to_predicted_volume(structure: Structure) -> Structure | None:
     """Return the structure at its predicted volume: data-mined lattice scaling, or an element's measured volume.
 
@@ -136,21 +130,11 @@ def scale_to_predicted_volume(structure: Structure) -> Structure | None:
     Returns
     -------
     Structure or None
-        A scaled copy; None where the predictor finds no bond or lacks an element's radius (noble gases, actinides).
+        A scaled copy; None where two atoms are never in contact, or an element's radius is not known (He, Ne, Fr, most actinides).
     """
-    from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
-
-    measured = structure.composition.elements[0].molar_volume  # cm^3/mol
-    if len(structure.composition) == 1 and measured:
-        volume = len(structure) * float(measured) * 1e24 / Avogadro
-    else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                volume = DLSVolumePredictor(min_scaling=None, max_scaling=None).predict(structure)
-            except ValueError:  # its way to say that there is no bond, or no radius
-                return None
-    if not math.isfinite(volume) or volume <= 0:
+    amounts = {element.symbol: round(amount) for element, amount in structure.composition.items()}
+    volume = predicted_volume(amounts, contacts(structure), structure.volume)
+    if volume is None:
         return None
     scaled = structure.copy()
     scaled.scale_lattice(volume)
@@ -160,16 +144,16 @@ def scale_to_predicted_volume(structure: Structure) -> Structure | None:
 def substitute(prototype: Structure, label: str, elements: Sequence[str], origin: Origin) -> Seed | None:
     """Return the prototype, its elements (in alphabetical order) replaced by `elements`, at the predicted volume."""
     own = sorted(element.symbol for element in prototype.composition)
-    replaced = prototype.copy()
-    replaced.replace_species({Element(old): Element(new) for old, new in zip(own, elements, strict=True)})
-    scaled = scale_to_predicted_volume(replaced)
+    scaled = scale_to_predicted_volume(substituted(prototype, elements, prototype.volume))
     if scaled is None:
         return None
-    distance = sum(
-        abs(Element(old).mendeleev_no - Element(new).mendeleev_no) for old, new in zip(own, elements, strict=True)
-    )
     name = f"{label} {prototype.composition.reduced_formula}"
-    return Seed(scaled, name, scaled.composition.reduced_formula, origin, distance / len(own))
+    far = distance(dict(zip(own, elements, strict=True)))
+    return Seed(scaled, name, scaled.composition.reduced_formula, origin, far)
+
+
+def _seed(item: Substitution, origin: Origin) -> Seed:
+    return Seed(item.structure(), item.label, item.formula, origin, item.distance)
 
 
 def within(structure: Structure, max_sites: int, max_length: float) -> bool:
@@ -179,9 +163,7 @@ def within(structure: Structure, max_sites: int, max_length: float) -> bool:
 
 def without_duplicates(seeds: Sequence[Seed]) -> list[Seed]:
     """Return the first of each group of matching structures, in the order given."""
-    position = {id(seed.structure): number for number, seed in enumerate(seeds)}
-    groups = structure_matcher().group_structures([seed.structure for seed in seeds])
-    return [seeds[number] for number in sorted(min(position[id(item)] for item in group) for group in groups)]
+    return [seeds[min(group)] for group in group_structures([seed.structure for seed in seeds])]
 
 
 def prototype_structures(
@@ -201,22 +183,37 @@ def prototype_structures(
         Without duplicates; of matching structures the one whose own elements are most like the new ones is kept. In
         order of formula, then of that likeness.
     """
-    return _copies(_prototypes(tuple(sorted(elements)), max_sites, max_length))
+    return [_seed(item, "seed") for item in _prototypes(tuple(sorted(elements)), max_sites, max_length)]
 
 
-@lru_cache(maxsize=4)
-def _prototypes(elements: tuple[str, ...], max_sites: int, max_length: float) -> tuple[Seed, ...]:
-    seeds = []
-    for size in range(2, len(elements) + 1):
-        prototypes = [item for item in _library() if len(item[0].composition) == size and len(item[0]) <= max_sites]
-        for subset in combinations(elements, size):
-            for prototype, label, _ in prototypes:
-                for order in permutations(subset):
-                    seed = substitute(prototype, label, order, "seed")
-                    if seed is not None and within(seed.structure, max_sites, max_length):
-                        seeds.append(seed)
-    seeds.sort(key=lambda seed: (seed.formula, seed.substitution_distance, seed.label))
-    return tuple(without_duplicates(seeds))
+def _prototypes(
+    elements: tuple[str, ...], max_sites: int, max_length: float, say: Callable[[str], None] | None = None
+) -> list[Substitution]:
+    """Return what `prototype_structures` makes structures of, and say how far it is."""
+    subsets = [subset for size in range(2, len(elements) + 1) for subset in combinations(elements, size)]
+    found: list[Substitution] = []
+    for done, subset in enumerate(subsets):
+        if say is not None:
+            say(f"{'-'.join(subset)}, {done + 1} of {len(subsets)}")
+        found += _of_subset(subset, max_sites, max_length)
+    return sorted(found, key=_likeness)
+
+
+def _likeness(item: Substitution) -> tuple[str, float, str]:
+    return item.formula, item.distance, item.label
+
+
+@lru_cache(maxsize=256)
+def _of_subset(subset: tuple[str, ...], max_sites: int, max_length: float) -> tuple[Substitution, ...]:
+    """Return the prototypes that hold all of these elements."""
+    found = []
+    for number, prototype in enumerate(library()):
+        if len(prototype.own) == len(subset) and len(prototype.structure) <= max_sites:
+            for order in permutations(subset):
+                item = substitution(number, order)
+                if item is not None and item.longest <= max_length:
+                    found.append(item)
+    return tuple(without_copies(sorted(found, key=_likeness)))
 
 
 def element_structures(
@@ -235,11 +232,11 @@ def element_structures(
     list of Seed
         Of origin `reference`, without duplicates.
     """
-    return _copies(_elements(element, max_sites, max_length))
+    return [_seed(item, "reference") for item in _elements(element, max_sites, max_length)]
 
 
-@lru_cache(maxsize=16)
-def _elements(element: str, max_sites: int, max_length: float) -> tuple[Seed, ...]:
+@lru_cache(maxsize=256)
+def _elements(element: str, max_sites: int, max_length: float) -> tuple[Substitution, ...]:
     own = [types for types, symbols in _GROUND_STATES.items() if element in symbols.split()]
     own.sort(key=lambda types: types != _FIRST.get(element))
     common: tuple[str, ...] = _P_BLOCK_TYPES if Element(element).block == "p" else _METAL_TYPES
@@ -247,28 +244,23 @@ def _elements(element: str, max_sites: int, max_length: float) -> tuple[Seed, ..
         common = _MOLECULAR_TYPES
     rank = {types: number for number, types in reversed(list(enumerate([*own, *common])))}
     found = []
-    for prototype, label, strukturbericht in _library():
-        if len(prototype.composition) != 1 or len(prototype) > max_sites:
+    for number, prototype in enumerate(library()):
+        if len(prototype.own) != 1 or len(prototype.structure) > max_sites:
             continue
-        seed = substitute(prototype, label, [element], "reference")
-        if seed is not None and within(seed.structure, max_sites, max_length):
-            found.append((rank.get(strukturbericht, rank.get(label, len(rank))), seed))
-    found.sort(key=lambda item: (item[0], item[1].substitution_distance, item[1].label))
-    return tuple(without_duplicates([seed for _, seed in found]))
-
-
-def _copies(seeds: Iterable[Seed]) -> list[Seed]:
-    """Return the seeds with structures of their own, so that a caller's change does not reach the cache."""
-    return [replace(seed, structure=seed.structure.copy()) for seed in seeds]
+        item = substitution(number, [element])
+        if item is not None and item.longest <= max_length:
+            found.append((rank.get(prototype.strukturbericht, rank.get(prototype.label, len(rank))), item))
+    found.sort(key=lambda ranked: (ranked[0], ranked[1].distance, ranked[1].label))
+    return tuple(without_copies([item for _, item in found]))
 
 
 def is_charge_balanced(formula: str) -> bool:
     """Tell whether one common oxidation state an element balances the formula, the most electronegative negative."""
     # not by pymatgen's `oxi_state_guesses`, which mixes the states of an element: 8 s for FeC12, and the same answer
     composition = Composition(formula)
-    anion = max(composition, key=lambda element: element.X)
+    anion = most_electronegative(element.symbol for element in composition)
     states = [
-        [(state, amount) for state in element.common_oxidation_states if element != anion or state < 0]
+        [(state, amount) for state in element.common_oxidation_states if element.symbol != anion or state < 0]
         for element, amount in composition.items()
     ]
     return any(sum(state * amount for state, amount in choice) == 0 for choice in product(*states))
@@ -285,6 +277,7 @@ def choose_seeds(
     seed: int = 0,
     withhold: Iterable[Structure] = (),
     extra: Iterable[Seed] = (),
+    say: Callable[[str], None] | None = None,
 ) -> list[Seed]:
     """Return the starting set: the elements, then prototypes spread over compositions and prototypes.
 
@@ -299,6 +292,7 @@ def choose_seeds(
     seed : random seed; the same seed gives the same list
     withhold : structures that are kept out, with whatever `seen.structure_matcher` (volumes scaled) matches to them
     extra : the user's own structures, from `read_structures`; all of them are taken, before the prototypes
+    say : is told how far it is, in a few words
 
     Returns
     -------
@@ -316,11 +310,14 @@ def choose_seeds(
     per_element = references_per_element(elements, count)
     chosen: list[Seed] = []
     for element in elements:
-        chosen += _kept(element_structures(element), withheld)[:per_element]
-    chosen += _kept(extra, withheld)
+        if say is not None:
+            say(element)
+        chosen += unlike(element_structures(element), withheld)[:per_element]
+    chosen += unlike(extra, withheld)
     generator = random.Random(seed)
-    by_formula: dict[str, list[Seed]] = defaultdict(list)
-    for item in _kept(prototype_structures(elements), [*withheld, *(item.structure for item in chosen)]):
+    by_formula: dict[str, list[Substitution]] = defaultdict(list)
+    given = [*withheld, *(item.structure for item in chosen)]
+    for item in _unlike(_prototypes(tuple(sorted(elements)), MAX_SITES, MAX_LENGTH, say), given):
         by_formula[item.formula].append(item)
     for group in by_formula.values():
         others = group[1:]
@@ -339,21 +336,35 @@ def choose_seeds(
                     item = min(group, key=lambda candidate: used[candidate.label]) if used[formula] else group[0]
                     group.remove(item)
                     used.update((item.label, formula))
-                    chosen.append(item)
+                    chosen.append(_seed(item, "seed"))
     return chosen
 
 
-def _kept(seeds: Iterable[Seed], withheld: Sequence[Structure]) -> list[Seed]:
-    """Return the seeds that match none of the withheld structures."""
-    matcher = structure_matcher()
-    same: dict[str, list[Structure]] = defaultdict(list)
-    for structure in withheld:
-        same[_formula(structure)].append(structure)
+def unlike(seeds: Iterable[Seed], others: Iterable[Structure]) -> list[Seed]:
+    """Return the seeds that match none of the other structures."""
+    matcher, same = structure_matcher(), _by_formula(others)
     return [
         seed
         for seed in seeds
         if not any(matcher.fit(other, seed.structure) for other in same[_formula(seed.structure)])
     ]
+
+
+def _unlike(items: Iterable[Substitution], others: Iterable[Structure]) -> list[Substitution]:
+    """Return the substitutions that match none of the other structures; a structure is made only where one has the same formula."""
+    matcher, same = structure_matcher(), _by_formula(others)
+    return [
+        item
+        for item in items
+        if not (same[item.formula] and any(matcher.fit(other, item.structure()) for other in same[item.formula]))
+    ]
+
+
+def _by_formula(structures: Iterable[Structure]) -> dict[str, list[Structure]]:
+    found: dict[str, list[Structure]] = defaultdict(list)
+    for structure in structures:
+        found[_formula(structure)].append(structure)
+    return found
 
 
 def _formula(structure: Structure) -> str:

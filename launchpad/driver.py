@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import CcdcganError, HullError, MixedMethodsError, MongoError, MongoUnreachableError
@@ -25,6 +26,8 @@ from workflows.methods import element_warnings
 from workflows.relax import method_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from fireworks import LaunchPad
 
 POLL_SECONDS = 1.0
@@ -73,7 +76,7 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     )
     for warning in element_warnings(campaign.method, campaign.elements):
         console.print(f"Elements: {warning}; the hull does not use it.", highlight=False, markup=False)
-    submit(campaign, store)
+    submit(campaign, store, console)
     if store.state(campaign.campaign_id)[0] == "running":
         check_version(campaign, store)
         with LocalWorkers(config, uri, settings.workers) as workers:
@@ -87,18 +90,66 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
         raise
 
 
-def submit(campaign: Campaign, store: CampaignStore) -> bool:
+def submit(campaign: Campaign, store: CampaignStore, console: Console | None = None) -> bool:
     """Put a campaign on the LaunchPad; False where it is there already.
 
-    Two commands that submit the same campaign at the same moment make one campaign, and each of its workflows once.
+    Two commands that submit the same campaign at the same moment make one campaign, and each of its workflows once. Its
+    starting structures are chosen before anything is written.
+
+    Parameters
+    ----------
+    campaign : what to run
+    store : the database
+    console : where it is shown that starting structures are being chosen; None: nowhere
+
+    Raises
+    ------
+    StartingStructuresError : an element of the system has nothing to start from
     """
+    chosen = None
+    if store.state(campaign.campaign_id)[0] in ("absent", "running") and not store.is_open(campaign.campaign_id, 0):
+        with choosing(console) as say:
+            from launchpad.rounds import choose  # which takes seconds
+
+            chosen = choose(campaign, store, say)
+        _tell_what_is_missing(campaign, console)
     added = store.add_campaign(campaign)
     if store.state(campaign.campaign_id)[0] != "running" or store.is_open(campaign.campaign_id, 1):
         return False
     from launchpad.rounds import begin
 
-    begin(campaign, store)
+    begin(campaign, store, chosen)
     return added
+
+
+@contextmanager
+def choosing(console: Console | None) -> Iterator[Callable[[str], None]]:
+    """Show at once, and while it lasts, that starting structures are being chosen; what it yields takes a few words on how far it is."""
+    if console is None:
+        yield lambda _: None
+        return
+    title = "choosing starting structures"
+    if not console.is_terminal:
+        console.print(title)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"{title}: reading the prototypes", total=None)
+        yield lambda words: progress.update(task, description=f"{title}: {words}")
+
+
+def _tell_what_is_missing(campaign: Campaign, console: Console | None) -> None:
+    """Say which elements no starting compound holds."""
+    from ccdcgan_al.starting import without_compounds
+
+    if console is not None and (names := without_compounds(campaign)):
+        console.print(
+            f"no starting compound holds {' or '.join(names)}, of which no atomic radius is known; "
+            "structures of your own that do, in a folder given with --seeds FOLDER, help",
+            style="yellow",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
 
 
 def check_version(campaign: Campaign, store: CampaignStore) -> None:
@@ -228,6 +279,8 @@ def _stage(rounds: list[dict[str, Any]], relaxing: int, campaign: Campaign) -> s
     name = "seeds" if current["round"] == 0 else f"round {current['round']}"
     if current.get("state") == "closed":
         return "confirming" if current["round"] >= campaign.rounds else f"{name}: learning"
+    if lacking := current.get("lacking"):
+        return f"more structures of {', '.join(lacking)}"
     return name if relaxing else f"{name}: closing"
 
 

@@ -15,8 +15,8 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u, mp_potcar_symbols
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
 from ccdcgan_al.materials_project import subsystems
-from ccdcgan_al.round_step import withheld
 from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.starting import withheld
 from ccdcgan_al.types import DFT, Method, Phase
 
 if TYPE_CHECKING:
@@ -270,6 +270,18 @@ def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) 
     references = reference_phases(store, campaign.elements, own[0].method)
     shown = [phase for phase in references if not any(matcher.fit(other, phase.structure) for other in hidden)]
     return [*own, *(_named_apart(phase, campaign) for phase in shown)]
+
+
+def stored_elements(store: CampaignStore, campaign: Campaign) -> set[str]:
+    """Return the elements of which a VASP campaign's hull has a stored reference, whatever it relaxes itself; of a potential's campaign none."""
+    if campaign.method != DFT:
+        return set()
+    query = {
+        "chemical_system": {"$in": list(campaign.elements)},
+        "state": "current",
+        "functional": {"$in": [*_FAMILIES["PBE"]]},
+    }
+    return set(store.references.distinct("chemical_system", query))
 
 
 def _named_apart(phase: Phase, campaign: Campaign) -> Phase:

@@ -24,7 +24,6 @@ from ccdcgan_al.hull import Hull, build_hull
 from ccdcgan_al.hull_changes import hull_changes
 from ccdcgan_al.round_step import (
     ask,
-    became_withheld,
     candidates,
     distorted_candidates,
     generation_counts,
@@ -37,11 +36,13 @@ from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import Candidate
 from launchpad.batches import BATCH_SIZE, put, split, withdraw
 from launchpad.configure import launchpad_at
-from launchpad.references import campaign_phases
+from launchpad.further import further_of, lacking_elements, reason_of
+from launchpad.references import campaign_phases, stored_elements
 from launchpad.rejudge import judge_again
+from launchpad.returned import all_failed, lost, record, set_aside_withheld
 from launchpad.standing import confirmed_figures, figures, hull_documents, unstable_phases
 from launchpad.store import ASKED_TO_STOP, CampaignStore
-from workflows.documents import failure_document, of_one_method
+from workflows.documents import of_one_method
 from workflows.flows import relaxations_then
 from workflows.jobs import Relaxer
 from workflows.methods import relaxer
@@ -50,10 +51,21 @@ CONFIRM_WITHIN = {"generated": 0.05, "seed": 0.005, "reference": 0.05}  # eV/ato
 MOST_CONFIRMED = MOST_DISTORTED = min(40, BATCH_SIZE)  # one batch
 
 
-def begin(campaign: Campaign, store: CampaignStore) -> None:
-    """Choose and store the seeds of a campaign, and put their relaxations on the LaunchPad; may be repeated."""
+def choose(campaign: Campaign, store: CampaignStore, say: Callable[[str], None] | None = None) -> list[Candidate]:
+    """Return the seeds of a campaign; nothing is written.
+
+    Raises
+    ------
+    StartingStructuresError
+        an element of the system has nothing to start from
+    """
+    return starting_candidates(campaign, stored_elements(store, campaign), say)
+
+
+def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | None = None) -> None:
+    """Store the seeds of a campaign, those chosen already or its own choice, and put their relaxations on the LaunchPad; may be repeated."""
     if not store.is_open(campaign.campaign_id, 0):
-        chosen = starting_candidates(campaign)
+        chosen = choose(campaign, store) if chosen is None else chosen
         seeds = len(chosen)
         counts = {"generated": seeds, "neighbours": 0, "decoded": seeds, "valid": seeds, "unique": seeds}
         _open_round(campaign, store, 0, chosen, {**counts, "novel": seeds, "models": {}})
@@ -73,23 +85,16 @@ def close_round(
     campaign = store.campaign(campaign_id)
     try:
         judge_again(store, campaign_id)
-        _record(store, campaign, relaxations)
+        record(store, campaign, relaxations)
         if store.state(campaign_id) == ASKED_TO_STOP:
             with contextlib.suppress(HullError):  # stopped before an element was relaxed
                 _close(store, campaign, round_number)
             return Response(stored_data={"stopped": ASKED_TO_STOP[1]})
         if not store.returned(campaign_id, round_number, batch):
             return Response(stored_data={"closed": f"batch {batch + 1} of round {round_number}, which others close"})
-        failures = _all_failed(store, campaign, round_number)
-        if failures:
-            store.set_state(campaign_id, "stopped", f"round {round_number}: every relaxation failed ({failures})")
-        hull = _close(store, campaign, round_number)
-        if (
-            failures
-            or _ending(store, campaign, round_number)
-            or not _next_round(store, campaign, round_number + 1, hull)
-        ):
-            _put_distortion(store, campaign, hull)
+        if round_number == 0 and _put_elements(store, campaign):
+            return Response(stored_data={"closed": "the seeds; more structures of the elements follow"})
+        _close_and_go_on(store, campaign, round_number)
     except CcdcganError as error:
         store.set_state(campaign_id, "stopped", f"round {round_number}: {error}")
         return Response(stored_data={"stopped": str(error)})
@@ -97,11 +102,29 @@ def close_round(
 
 
 @job
+def close_elements(campaign_id: str, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+    """Record further structures of the elements of which no seed was relaxed, and close round 0."""
+    store = CampaignStore.of_worker()
+    campaign = store.campaign(campaign_id)
+    try:
+        record(store, campaign, relaxations)
+        if store.state(campaign_id) == ASKED_TO_STOP:
+            with contextlib.suppress(HullError):
+                _close(store, campaign, 0)
+            return Response(stored_data={"stopped": ASKED_TO_STOP[1]})
+        _close_and_go_on(store, campaign, 0)
+    except CcdcganError as error:
+        store.set_state(campaign_id, "stopped", f"round 0: {error}")
+        return Response(stored_data={"stopped": str(error)})
+    return Response(stored_data={"closed": "round 0"})
+
+
+@job
 def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
     """Record which phases near the hull their own method gave back after a small distortion, and go on to the confirmation."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
-    returned = [document or _lost(name, campaign.method) for name, document in relaxations.items()]
+    returned = [document or lost(name, campaign.method) for name, document in relaxations.items()]
     store.record(campaign_id, of_one_method(returned, store.recorded_method(campaign_id)), as_field="distortion")
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
     unstable, known = unstable_phases(store.distorted(campaign_id)), store.starting_structures(campaign_id)
@@ -128,6 +151,52 @@ def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[st
         reason = f"{reason}; nothing is confirmed: {error}"
     store.set_state(campaign_id, "completed", reason)
     return Response()
+
+
+def _close_and_go_on(store: CampaignStore, campaign: Campaign, round_number: int) -> None:
+    """Close a round of which everything is back, and put what comes next on the LaunchPad.
+
+    Raises
+    ------
+    HullError
+        there is no hull; where an element lacks a relaxed structure it says so, and what helps
+    """
+    failures = all_failed(store, campaign, round_number)
+    if failures:
+        reason = f"round {round_number}: every relaxation failed ({failures})"
+        store.set_state(campaign.campaign_id, "stopped", reason)
+    try:
+        hull = _close(store, campaign, round_number)
+    except HullError as error:
+        if missing := lacking_elements(store, campaign):
+            raise HullError(reason_of(store, campaign, missing)) from error
+        raise
+    if failures or _ending(store, campaign, round_number) or not _next_round(store, campaign, round_number + 1, hull):
+        _put_distortion(store, campaign, hull)
+
+
+def _put_elements(store: CampaignStore, campaign: Campaign) -> bool:
+    """Relax more structures of the elements of which no seed was relaxed, if there are any that may help; False where nothing is to be done.
+
+    The elements and the structures' names are noted in the round before the structures are stored, so that a rerun chooses the
+    same, and tells them from the seeds.
+    """
+    campaign_id = campaign.campaign_id
+    set_aside_withheld(store, campaign)
+    chosen = further_of(store, campaign, lacking_elements(store, campaign))
+    if not chosen:
+        return False
+    store.submit(campaign_id, chosen, _provenance(campaign, 0, {}))
+    names = set(store.further(campaign_id))
+    _put(
+        campaign,
+        store,
+        "elements",
+        [candidate for candidate in store.candidates(campaign_id, 0) if candidate.structure_id in names],
+        relaxer(campaign.method),
+        lambda _, outputs: close_elements(campaign_id, outputs),
+    )
+    return True
 
 
 def _next_round(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> bool:
@@ -159,13 +228,7 @@ def _open_round(
     left: Sequence[Candidate] = (),
 ) -> None:
     """Store a round's structures, also those `left` that are not relaxed, and then its counts, which say that it is open."""
-    provenance = {
-        "strategy": campaign.strategy if round_number else "seeds",
-        "round": round_number,
-        "seed": campaign.seed,
-        "models": counts["models"],
-        "code_version": __version__,
-    }
+    provenance = _provenance(campaign, round_number, counts["models"])
     store.submit(campaign.campaign_id, candidates, provenance)
     store.add_generated(campaign.campaign_id, left, provenance)
     submitted = len(store.candidates(campaign.campaign_id, round_number))
@@ -173,13 +236,26 @@ def _open_round(
     store.open_round(campaign.campaign_id, round_number, counts)
 
 
+def _provenance(campaign: Campaign, round_number: int, models: dict[str, Any]) -> dict[str, Any]:
+    """Return where the structures of a round come from."""
+    return {
+        "strategy": campaign.strategy if round_number else "seeds",
+        "round": round_number,
+        "seed": campaign.seed,
+        "models": models,
+        "code_version": __version__,
+    }
+
+
 def _put_round(campaign: Campaign, store: CampaignStore, round_number: int) -> None:
-    """Put a round's relaxations, as they were stored, on the LaunchPad."""
+    """Put a round's relaxations, as they were stored, on the LaunchPad; further structures of the elements have a workflow of their own."""
+    further = set(store.further(campaign.campaign_id)) if round_number == 0 else set()
+    stored = store.candidates(campaign.campaign_id, round_number)
     _put(
         campaign,
         store,
         f"round {round_number}",
-        store.candidates(campaign.campaign_id, round_number),
+        [candidate for candidate in stored if candidate.structure_id not in further],
         relaxer(campaign.method),
         lambda batch, outputs: close_round(campaign.campaign_id, round_number, batch, outputs),
     )
@@ -206,47 +282,15 @@ def _put(
     launchpad.connection.close()
 
 
-def _record(store: CampaignStore, campaign: Campaign, relaxations: dict[str, dict[str, Any] | None]) -> None:
-    """Store what came back; what did not, and was not recorded otherwise, is a failure, as is a result of another method."""
-    came = [document for document in relaxations.values() if document]
-    store.record(campaign.campaign_id, of_one_method(came, store.recorded_method(campaign.campaign_id)))
-    missing = [structure_id for structure_id, document in relaxations.items() if not document]
-    still = store.documents(campaign.campaign_id, state="submitted", structure_id={"$in": missing}) if missing else []
-    store.record(
-        campaign.campaign_id,
-        [_lost(document["structure_id"], campaign.method) for document in still],
-    )
-
-
-def _lost(structure_id: str, method: str) -> dict[str, Any]:
-    """Return the document of a relaxation that gave nothing back."""
-    return failure_document(structure_id, "lost", "its Firework fizzled or was withdrawn", method)
-
-
-def _set_aside_withheld(store: CampaignStore, campaign: Campaign) -> None:
-    """Take seeds that relaxed into a withheld structure out of the campaign."""
-    if campaign.withheld:
-        store.mark_withheld(campaign.campaign_id, became_withheld(campaign, store.phases(campaign.campaign_id, 0)))
-
-
 def _ending(store: CampaignStore, campaign: Campaign, round_number: int) -> str | None:
     """Why a campaign ends after a round; None where another follows."""
     rounds = [document for document in store.round_documents(campaign.campaign_id) if document["round"] <= round_number]
     return campaign.ending([item["submitted"] for item in rounds], [item.get("stable", 0) for item in rounds])
 
 
-def _all_failed(store: CampaignStore, campaign: Campaign, round_number: int) -> str | None:
-    """Return the failures of a round of which nothing was relaxed, by reason; None where something was."""
-    reasons = Counter(
-        document["reason"] if document["state"] == "failed" else None
-        for document in store.documents(campaign.campaign_id, round=round_number)
-    )
-    return None if None in reasons else ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
-
-
 def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
     """Store the counts of a round, build the hull, store it, and return it."""
-    _set_aside_withheld(store, campaign)
+    set_aside_withheld(store, campaign)
     documents = store.documents(campaign.campaign_id, round=round_number)
     states = Counter(document["state"] for document in documents)
     counts = {

@@ -145,6 +145,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "batches": Field(_COUNT, "workflows that it was split into"),
         "returned": Field("array", "numbers of the batches that are back"),
         "closing_batch": Field("int|long|null", "the batch that closes the round"),
+        "lacking": Field("array", "elements of which no seed was relaxed, in round 0"),
+        "further": Field(
+            "array",
+            "structure_ids of the further prototypes of those elements that were relaxed before the round was closed",
+        ),
         "screened": Field("int|long|null", "crystal graphs drawn and screened by the constraint; 0 where none were"),
         "generated": Field("int|long|null", "crystal graphs decoded, crystals drawn, and neighbours made"),
         "neighbours": Field(

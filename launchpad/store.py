@@ -188,7 +188,7 @@ class CampaignStore:
         found = {}
         for firework in self.database["fireworks"].find(query, shown).sort("fw_id", ASCENDING):
             stage = str(firework["spec"].get("stage"))
-            if ("relaxation" if stage.startswith("round") else stage) == kind:
+            if (stage if stage in ("distortion", "confirmation") else "relaxation") == kind:
                 found[firework["spec"]["structure_id"]] = firework["fw_id"]
         return found
 
@@ -291,6 +291,22 @@ class CampaignStore:
             return_document=ReturnDocument.AFTER,
         )
         return document is not None and document["closing_batch"] == batch
+
+    def add_further(self, campaign_id: str, elements: Sequence[str], structure_ids: Sequence[str]) -> dict[str, Any]:
+        """Note, for good, which elements lacked a relaxed seed and which structures are relaxed for them; return round 0 as it is then.
+
+        What was noted first stands. The structures count as the round's own, and so towards the budget.
+        """
+        where = {"campaign_id": campaign_id, "round": 0}
+        more = {"lacking": list(elements), "further": list(structure_ids), "last_updated": _now()}
+        counted = {"$add": ["$submitted", len(structure_ids)]}
+        self.rounds.update_one({**where, "further": {"$exists": False}}, [{"$set": {**more, "submitted": counted}}])
+        return self.rounds.find_one(where) or {}
+
+    def further(self, campaign_id: str) -> list[str]:
+        """Ids of the structures of round 0 that `add_further` noted."""
+        document = self.rounds.find_one({"campaign_id": campaign_id, "round": 0}, {"further": 1}) or {}
+        return list(document.get("further", []))
 
     def is_open(self, campaign_id: str, round_number: int) -> bool:
         """Whether a round was opened, closed since or not."""

@@ -29,6 +29,7 @@ from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
 from workflows.campaign_spec import systems
 from workflows.discovery_judge import Judge
+from workflows.guards import RelaxationFailure
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 SYSTEMS = [system for system in systems() if (RESULTS / f"{system}.json").is_file()]
@@ -63,6 +64,21 @@ class StandInRelaxer:
         mixing = 0.0 if len(structure.composition) == 1 else -1.6 * x * (1 - x) + 0.005 * len(structure)
         energy = -3 + mixing + 0.01 * abs(structure.volume / len(structure) - 28)
         return Relaxed(structure, energy, Method("sevennet", "stand-in", "1", "made up"), 1, 0.01, converged=True)
+
+
+@dataclass
+class SeleniumFails(StandInRelaxer):
+    """Does not relax the first structures of selenium that it is given."""
+
+    first: int = 10**6
+    tried: int = 0
+
+    def relax(self, structure: Structure, structure_id: str) -> Relaxed:
+        if structure.composition.reduced_formula == "Se":
+            self.tried += 1
+            if self.tried <= self.first:
+                raise RelaxationFailure("unphysical", "told to fail", structure)
+        return super().relax(structure, structure_id)
 
 
 def experiment(work: Path, strategies: str = "random,perturbation", **choices: Any) -> Experiment:
@@ -113,6 +129,31 @@ def without_times(result: dict[str, Any]) -> list[dict[str, Any]]:
         for row in run["candidates"]:
             row.pop("seconds", None)
     return list(result["runs"])
+
+
+def test_where_the_known_structures_of_an_element_fail_others_make_the_reference_hull(tmp_path: Path) -> None:
+    reference = experiment(tmp_path).discovery(SeleniumFails(first=4)).reference
+    assert len(reference.failed) == 4
+    assert sum(entry.formula == "Se" for entry in reference.hull.entries) == 3
+
+
+def test_where_all_structures_of_an_element_fail_the_reason_names_it(tmp_path: Path) -> None:
+    wanted = r"reference hull of Bi-Se: no structure of Se was relaxed, of 7 tried \(unphysical: 7\); add a structure of Se that does"
+    with pytest.raises(HullError, match=wanted):
+        _ = experiment(tmp_path).discovery(SeleniumFails()).reference
+
+
+@pytest.mark.slow
+def test_a_run_of_which_no_seed_of_an_element_relaxes_tries_others(tmp_path: Path) -> None:
+    relaxer = SeleniumFails(first=2)
+    discovery = experiment(tmp_path, seed_count=8).discovery(relaxer)
+    for _ in range(2):
+        discovery.run("random", 0)
+        document = json.loads(discovery.file_of("random", 0).read_text())
+        seeds = document["rounds"][0]
+        assert (document["done"], len(seeds["candidates"]), seeds["further"]) == (True, 11, 3)
+        assert [item["structure_id"] for item in seeds["candidates"][8:]] == [f"Bi-Se-r0-{n:04d}" for n in (8, 9, 10)]
+        assert sum(len(stage["candidates"]) for stage in document["rounds"]) == 17
 
 
 def test_one_shot_has_the_same_seeds_draws_and_budget(tmp_path: Path) -> None:

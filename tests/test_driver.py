@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -55,3 +56,40 @@ def test_a_look_at_which_all_have_ended_for_a_moment_ends_nothing(monkeypatch: p
 def test_what_has_ended_and_stays_so_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CcdcganError, match="nobody knows why"):
         watch(monkeypatch, [(False, "running"), (True, "running"), (True, "running")])
+
+
+def test_that_structures_are_being_chosen_is_shown_at_once_and_how_far_it_is() -> None:
+    shown = StringIO()
+    with driver.choosing(Console(file=shown, force_terminal=True, width=100)) as say:
+        assert "choosing starting structures: reading the prototypes" in shown.getvalue()
+        say("Bi-Se, 2 of 26")
+        deadline = time.monotonic() + 10
+        while "choosing starting structures: Bi-Se, 2 of 26" not in shown.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_into_a_file_it_is_one_line() -> None:
+    shown = StringIO()
+    with driver.choosing(Console(file=shown)) as say:
+        assert shown.getvalue() == "choosing starting structures\n"
+        say("Bi-Se, 2 of 26")
+    assert shown.getvalue().strip() == "choosing starting structures"
+    with driver.choosing(None) as say:
+        say("nobody looks")
+
+
+def test_which_elements_no_starting_compound_holds_is_told() -> None:
+    shown = StringIO()
+    for system in ("Fe-He-O", "Bi-Se"):
+        driver._tell_what_is_missing(Campaign(system), Console(file=shown))
+    assert shown.getvalue() == (
+        "no starting compound holds He, of which no atomic radius is known; structures of your own that do, in a folder given with "
+        "--seeds FOLDER, help\n"
+    )
+
+
+def test_the_stage_names_the_elements_whose_structures_are_tried_again() -> None:
+    document = {"round": 0, "state": "open", "lacking": ["Pu"]}
+    assert driver._stage([document], 3, Campaign("Pu-U")) == "more structures of Pu"
+    assert driver._stage([{**document, "state": "closed"}], 0, Campaign("Pu-U")) == "seeds: learning"

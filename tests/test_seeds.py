@@ -1,12 +1,16 @@
 """Starting structures: what must be among them, what must not, and what is refused."""
 
+import hashlib
 import time
 
 import pytest
-from pymatgen.core import Composition, Structure
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.prototypes import library, substitution
 from ccdcgan_al.round_step import starting_candidates
 from ccdcgan_al.seeds import (
     Seed,
@@ -14,6 +18,8 @@ from ccdcgan_al.seeds import (
     element_structures,
     is_charge_balanced,
     prototype_structures,
+    scale_to_predicted_volume,
+    without_duplicates,
 )
 
 BISE = ("Bi", "Se")
@@ -134,3 +140,94 @@ def test_charge_balance_of_many_atoms_is_told_at_once() -> None:
 def test_too_few_seeds_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         choose_seeds(BISE, count=1)
+
+
+CHOSEN = {  # as version 3e64d0c chose them: sha256 of what they are, and the sum of their volumes (Å^3)
+    "Bi-Se": ("02d581f4bb0a4ffd", 13601.9),
+    "Co-Li-O": ("1aa9abf50674659f", 6191.3),
+    "Bi-S-Sb-Se-Te": ("5a422e101eff7580", 13481.3),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", CHOSEN)
+def test_the_same_structures_are_chosen_as_ever(system: str) -> None:
+    chosen = choose_seeds(system.split("-"), 64, 0)
+    text = "\n".join(f"{item.origin} {item.formula} {len(item.structure)} {item.label}" for item in chosen)
+    digest, volume = CHOSEN[system]
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest, text
+    assert sum(item.structure.volume for item in chosen) == pytest.approx(volume, abs=0.1)
+
+
+def test_many_elements_take_no_longer_than_two(bise_seeds: list[Seed]) -> None:
+    del bise_seeds  # the library is read
+    said: list[str] = []
+    begun = time.process_time()
+    choose_seeds(("Bi", "S", "Se"), 24, 0, [], [], said.append)
+    assert time.process_time() - begun < 30
+    assert said == ["Bi", "S", "Se", "Bi-S, 1 of 4", "Bi-Se, 2 of 4", "S-Se, 3 of 4", "Bi-S-Se, 4 of 4"]
+
+
+def test_duplicates_are_those_of_the_structures_themselves() -> None:
+    """Also where the matcher makes a smaller cell of a dense structure: its tolerance is a length."""
+    numbers = [n for n, prototype in enumerate(library()) if prototype.own and len(prototype.own) == 2]
+    dense = [
+        item
+        for number in numbers
+        if len(library()[number].structure) <= 6
+        for order in (("Co", "O"), ("O", "Co"))
+        if (item := substitution(number, order)) is not None and item.formula in ("Co2O", "CoO2")
+    ]
+    assert any(item.merges_at for item in dense)
+    structures = [item.structure() for item in dense]
+    matcher = StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5.0)
+    for i, first in enumerate(dense):
+        for j, second in enumerate(dense):
+            assert first.same_as(second) == bool(matcher.fit(structures[i], structures[j])), (first.label, second.label)
+
+
+def test_the_first_of_matching_seeds_is_kept(tetradymite: Structure) -> None:
+    swollen = tetradymite.copy()
+    swollen.scale_lattice(2 * tetradymite.volume)
+    seeds = [Seed(structure, name, "Bi2Se3") for structure, name in ((swollen, "a"), (tetradymite, "b"))]
+    assert [seed.label for seed in without_duplicates(seeds)] == ["a"]
+
+
+@pytest.mark.parametrize("formula", ["Bi2Se3", "ArFeO", "HeO2", "KrF2", "Fe2O3"])
+def test_charge_balance_does_not_depend_on_the_order(formula: str) -> None:
+    amounts = Composition(formula).get_el_amt_dict()
+    turned = "".join(f"{symbol}{amount:g}" for symbol, amount in reversed(amounts.items()))
+    assert is_charge_balanced(turned) is is_charge_balanced(formula)
+
+
+ATOMS = st.lists(st.sampled_from(["Ar", "He", "Ne", "Kr", "Fe", "O", "Bi"]), min_size=2, max_size=5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(symbols=ATOMS, data=st.data())
+def test_neither_charge_nor_volume_depends_on_the_order(symbols: list[str], data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(symbols))))
+    assert is_charge_balanced("".join(symbols[i] for i in order)) is is_charge_balanced("".join(symbols))
+    places = [[i / len(symbols), 0.2 * i % 1, 0.3 * i % 1] for i in range(len(symbols))]
+    first = Structure(Lattice.cubic(5), symbols, places)
+    second = Structure(Lattice.cubic(5), [symbols[i] for i in order], [places[i] for i in order])
+    scaled = [scale_to_predicted_volume(structure) for structure in (first, second)]
+    assert len({None if item is None else round(item.volume, 6) for item in scaled}) == 1
+
+
+def test_volumes_are_those_of_pymatgens_predictor(tetradymite: Structure) -> None:
+    from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
+
+    predictor = DLSVolumePredictor(min_scaling=None, max_scaling=None)
+    for structure in (tetradymite, *(seed.structure for seed in prototype_structures(BISE)[::20])):
+        scaled = scale_to_predicted_volume(structure)
+        assert scaled is not None
+        assert scaled.volume == pytest.approx(predictor.predict(structure))
+
+
+def test_a_compound_of_an_element_without_a_radius_has_no_volume() -> None:
+    cell = Structure(Lattice.cubic(4), ["Bi", "He"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert scale_to_predicted_volume(cell) is None
+    xenon = scale_to_predicted_volume(Structure(Lattice.cubic(4), ["Xe", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    assert xenon is not None
+    assert 1.08 + 0.5 <= xenon.get_distance(0, 1) < 2.1  # XeF2 has 2.0

@@ -17,6 +17,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from ccdcgan_al import seeds
 from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.prototypes import library
 from ccdcgan_al.types import DEFAULT_METHOD
 
 FOLDER = Path(__file__).parent / "campaigns"
@@ -76,10 +77,10 @@ class KnownPhase(BaseModel):
         symbols = [element.symbol for element in wanted]
         found = [
             seed
-            for prototype, aflow, strukturbericht in seeds._library()  # noqa: SLF001 (pymatgen's library, read once)
-            if label in (aflow, strukturbericht) and len(prototype.composition) == len(symbols)
+            for prototype in library()
+            if label in (prototype.label, prototype.strukturbericht) and len(prototype.own) == len(symbols)
             for order in permutations(symbols)
-            if (seed := seeds.substitute(prototype, aflow, order, "reference")) is not None
+            if (seed := seeds.substitute(prototype.structure, prototype.label, order, "reference")) is not None
             and seed.structure.composition.reduced_composition == wanted.reduced_composition
         ]
         if not found:

@@ -22,8 +22,17 @@ from pymatgen.core import Structure
 import ccdcgan_al
 from ccdcgan_al import seeds
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.errors import HullError
 from ccdcgan_al.hull import ON_HULL, Hull, build_hull
-from ccdcgan_al.round_step import ask, became_withheld, candidates, generation_counts, starting_candidates
+from ccdcgan_al.round_step import (
+    ask,
+    became_withheld,
+    candidates,
+    further_candidates,
+    generation_counts,
+    starting_candidates,
+)
+from ccdcgan_al.starting import FURTHER, lacking, why_lacking
 from ccdcgan_al.types import Candidate, Phase, Relaxed
 from workflows.campaign_spec import CampaignSpec
 from workflows.documents import read_relaxation
@@ -109,6 +118,18 @@ class Discovery:
         known = {f"{item.formula} {item.label}": item.structure for item in self._elements()}
         compounds = {phase.name: phase.structure() for phase in self.spec.known}
         relaxed, failed = self._relaxed({**known, **compounds})
+        missing = self._lacking(relaxed)
+        if further := [seed for element in missing for seed in self._further(element)]:  # all known ones failed
+            known |= {f"{item.formula} {item.label}": item.structure for item in further}
+            more, others = self._relaxed({f"{item.formula} {item.label}": item.structure for item in further})
+            relaxed, failed = relaxed | more, failed | others
+            missing = self._lacking(relaxed)
+        if missing:
+            why = why_lacking(missing, [(known[name], reason) for name, reason in failed.items() if name in known])
+            raise HullError(
+                f"reference hull of {self.spec.chemical_system}: {why}; add a structure of {' and of '.join(missing)} that does "
+                "relax to the known phases of its spec"
+            )
         hull = build_hull(list(self._phases(relaxed, "reference")), self.spec.elements)
         on_hull = {entry.structure_id for entry in hull.unique_entries() if entry.energy_above_hull <= ON_HULL}
         withheld = {
@@ -122,6 +143,15 @@ class Discovery:
     def _elements(self) -> Iterator[seeds.Seed]:
         for element in self.spec.elements:
             yield from seeds.element_structures(element)[: seeds.REFERENCES_PER_ELEMENT]
+
+    def _lacking(self, relaxed: dict[str, Relaxed]) -> list[str]:
+        """Return the elements of which nothing was relaxed."""
+        return lacking(self.spec.elements, (item.structure for item in relaxed.values()))
+
+    def _further(self, element: str) -> list[seeds.Seed]:
+        """Return the prototypes of an element that are tried where those of `_elements` fail."""
+        first = seeds.REFERENCES_PER_ELEMENT
+        return seeds.element_structures(element)[first : first + FURTHER]
 
     def _relaxed(self, structures: dict[str, Structure]) -> tuple[dict[str, Relaxed], dict[str, str]]:
         """Relax by name; returns what was relaxed, and the reasons of the rest."""
@@ -163,6 +193,12 @@ class Discovery:
             for item in items:
                 starts[item["structure_id"]] = Structure.from_dict(item["start"])
             phases += self._relax_round(campaign, number, items)
+            if number == 0 and "further" not in rounds[0] and (further := self._further_seeds(campaign, items, phases)):
+                rounds[0] |= {"candidates": [*items, *further], "further": len(further)}
+                items = rounds[0]["candidates"]
+                self._write(strategy, seed, campaign, rounds)
+                starts |= {item["structure_id"]: Structure.from_dict(item["start"]) for item in further}
+                phases += self._relax_round(campaign, number, further)
             submitted.append(len(items))
             if campaign.ending(submitted, [0] * len(submitted)) is not None:
                 break
@@ -201,6 +237,14 @@ class Discovery:
                 found.append(phase_of(item, number, result))
         aside = set(became_withheld(campaign, found)) if number == 0 else set()
         return [phase for phase in found if phase.structure_id not in aside]
+
+    def _further_seeds(
+        self, campaign: Campaign, items: Sequence[dict[str, Any]], phases: Sequence[Phase]
+    ) -> list[dict[str, Any]]:
+        """Return more structures of elements of which no seed was relaxed."""
+        missing = lacking(campaign.elements, (phase.structure for phase in phases))
+        starts = [Structure.from_dict(item["start"]) for item in items]
+        return [_plain(candidate) for candidate in further_candidates(campaign, missing, starts)]
 
     def file_of(self, strategy: str, seed: int) -> Path:
         """Return the file of a run, there or not."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ccdcgan_al.covalent import covalent_ratio
+from ccdcgan_al.electronegativity import electronegativity
 from ccdcgan_al.element_references import energy_of_elements
 from ccdcgan_al.errors import CcdcganError
 
@@ -87,10 +88,11 @@ class RelaxationFailure(CcdcganError, RuntimeError):  # noqa: N818 - a stored st
 
 def deepest_formation(composition: Composition) -> float:
     """Return how far below its elements (eV/atom) a crystal may lie; `DEEPEST_FORMATION` where an electronegativity is unknown."""
-    values = [element.X for element in composition.element_composition]
-    if not np.isfinite(values).all():
+    values = [electronegativity(element.symbol) for element in composition.element_composition]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return DEEPEST_FORMATION
-    return min(DEEPEST_FORMATION, BASE_FORMATION + PER_SQUARE * float(max(values) - min(values)) ** 2)
+    return min(DEEPEST_FORMATION, BASE_FORMATION + PER_SQUARE * (max(known) - min(known)) ** 2)
 
 
 def energy_floor(composition: Composition, references: Mapping[str, float] | None = None) -> float:

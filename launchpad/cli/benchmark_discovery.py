@@ -135,7 +135,7 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
 
 
 def write_result(result: dict[str, Any], out: Path) -> None:
-    """Write JSON, page and plots of a system in a folder, and the table of all systems that are there."""
+    """Write JSON, page and plots of a system in a folder, and the table of all systems that are there with this version's zero."""
     from ccdcgan_al.discovery_page import overview, page
     from ccdcgan_al.discovery_report import plot_curve, plot_energies, plot_hull
     from workflows.campaign_spec import systems
@@ -145,8 +145,9 @@ def write_result(result: dict[str, Any], out: Path) -> None:
     name = result["chemical_system"]
     write_atomically(out / f"{name}.json", json.dumps(result) + "\n", 0o644)
     write_atomically(out / f"{name}.md", page(result), 0o644)
+    files = [out / f"{known}.json" for known in systems() if (out / f"{known}.json").is_file()]
     results = [
-        json.loads((out / f"{known}.json").read_text()) for known in systems() if (out / f"{known}.json").is_file()
+        stored for file in files if "element_references" in (stored := json.loads(file.read_text()))["provenance"]
     ]
     text = f"# Discovery: all systems\n\n{OVERVIEW}\n\n{overview(results)}\n"
     write_atomically(out / "README.md", text, 0o644)

@@ -63,7 +63,7 @@ def submit_command(choices: Choices, config: Path | None, mongo: str | None) -> 
         uri = address_of(folder)
         open_launchpad(folder)
         store = CampaignStore(uri)
-        new = submit(campaign, store)
+        new = submit(campaign, store, Console(stderr=True))
         state, reason = store.state(campaign.campaign_id)
         console = Console(soft_wrap=True, highlight=False, markup=False)
         for warning in element_warnings(campaign.method, campaign.elements):
