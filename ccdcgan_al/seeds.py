@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from pymatgen.core import Composition, Element, Structure
 from scipy.constants import Avogadro
 
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.seen import SeenStructures, structure_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +36,10 @@ MAX_REFERENCE_SITES = (
     32  # an element's ground state may be larger, it sets the hull's zero: alpha-S has 32, alpha-Mn 29
 )
 MAX_REFERENCE_LENGTH = 14.0  # Å; alpha-S has 13.3
+MAX_OWN_SITES, MAX_OWN_LENGTH = (
+    64,
+    40.0,
+)  # of a user's own structure, which is relaxed whether a codec holds it or not; length in Å
 REFERENCES_PER_ELEMENT = 4
 BALANCED_TURN = 3  # structures of a charge-balanced composition for one of any other, own choice
 _RAW_SITES = 64  # prototypes beyond this many sites in the primitive cell are never used
@@ -86,7 +90,7 @@ class Seed:
     Attributes
     ----------
     structure : Niggli-reduced primitive cell, volume predicted (for a file: as given)
-    label : AFLOW label and the prototype's own formula, or the file's name
+    label : AFLOW label and the prototype's own formula, or the file's name (with #block where it holds several)
     formula : reduced formula, the key by which compositions are spread
     origin : reference for an element, else seed
     substitution_distance : mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers
@@ -345,16 +349,5 @@ def choose_seeds(
 
 def _kept(seeds: Iterable[Seed], withheld: Sequence[Structure]) -> list[Seed]:
     """Return the seeds that match none of the withheld structures."""
-    matcher = structure_matcher()
-    same: dict[str, list[Structure]] = defaultdict(list)
-    for structure in withheld:
-        same[_formula(structure)].append(structure)
-    return [
-        seed
-        for seed in seeds
-        if not any(matcher.fit(other, seed.structure) for other in same[_formula(seed.structure)])
-    ]
-
-
-def _formula(structure: Structure) -> str:
-    return str(structure.composition.element_composition.reduced_formula)
+    hidden = SeenStructures(withheld)  # each reduced once, and a large cell takes long
+    return [seed for seed in seeds if not hidden.holds(seed.structure)]

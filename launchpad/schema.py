@@ -137,6 +137,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "batches": Field(_COUNT, "workflows that it was split into"),
         "returned": Field("array", "numbers of the batches that are back"),
         "closing_batch": Field("int|long|null", "the batch that closes the round"),
+        "not_learnt": Field(
+            "int|long|null", "relaxed structures that the codec cannot hold, so that nothing was learnt from them"
+        ),
         "screened": Field("int|long|null", "crystal graphs drawn and screened by the constraint; 0 where none were"),
         "generated": Field("int|long|null", "crystal graphs decoded, crystals drawn, and neighbours made"),
         "neighbours": Field(
