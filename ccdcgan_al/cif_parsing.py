@@ -255,6 +255,8 @@ def _on_position(lattice: Lattice, position: np.ndarray, operations: Sequence[Sy
 
 def _check_stated(structure: Structure, sites: Sequence[Site], values: CifValues, choice: Symmetry) -> None:
     """Raise where the crystal is not what the block states: formula, formula units in the cell, multiplicities."""
+    if not structure.is_ordered:
+        raise StructureInputError("disordered (partial occupancies); wanted an ordered structure")
     stated = _stated_formula(values)
     came = structure.composition
     if stated is not None and not _same_formula(came, stated):

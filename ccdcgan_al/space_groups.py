@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -120,9 +121,17 @@ def _table() -> tuple[_Row, ...]:
             symbols.add(" ".join(part for part in long.split() if part != "1"))
         if kind.number in CUBIC and "-3" in kind.international_short:
             symbols.add(kind.international_short.replace("-3", "3", 1))  # as it was written before 1935
+        if "e" in long.split():
+            symbols |= _before_1992(long.split())
         bare = frozenset(_bare(symbol).lower() for symbol in symbols)
         rows.append(_Row(hall_number, kind.number, kind.choice, bare, _bare(kind.hall_symbol), standard))
     return tuple(rows)
+
+
+def _before_1992(parts: list[str]) -> set[str]:
+    """Return what a symbol with the glide plane e was before: Cmca and Cmcb of C m c e."""
+    axis = parts.index("e")  # 1 to 3, the direction that the plane is normal to
+    return {"".join([*parts[:axis], glide, *parts[axis + 1 :]]) for glide in "abc" if glide != "abc"[axis - 1]}
 
 
 def _kind(hall_number: int) -> spglib.SpaceGroupType:
@@ -150,14 +159,20 @@ def _setting(row: _Row) -> Setting:
 
 
 def _of_pymatgen(symbol: str) -> Setting | None:
-    """Return the setting that pymatgen's table has under a symbol, e.g. an older one (Cmca); None where it has none."""
-    from pymatgen.symmetry.groups import SpaceGroup
+    """Return the setting that pymatgen's tables, the COD's among them, have under a symbol, e.g. A -1; None where they have none."""
+    from pymatgen.io.cif import CifBlock, CifParser
 
-    try:
-        group = SpaceGroup(re.sub(r"\s+", "", symbol))
-    except (ValueError, KeyError):
+    name = "_symmetry_space_group_name_H-M"
+    block = CifBlock({name: symbol}, [], "x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it found the group by its name, or took P1, which is looked at
+        parser = CifParser.from_str(str(block))
+        found = tuple(parser.get_symops(block))
+    if not any(name in warning for warning in parser.warnings):
         return None
-    return Setting(int(group.int_number), symbol, "", tuple(group.symmetry_ops))
+    rotations, translations = zip(*((item.rotation_matrix, item.translation_vector) for item in found), strict=True)
+    kind = spglib.get_spacegroup_type_from_symmetry(np.array(rotations, dtype=np.intc), np.array(translations))
+    return None if kind is None else Setting(kind.number, symbol, "", found)
 
 
 def _split(symbol: str) -> tuple[str, str]:

@@ -95,7 +95,7 @@ def read_structures(
             try:
                 found, repairs, empty = _read(file, elements, max_sites, max_length)
             except StructureInputError as error:
-                refused.append(" ".join(f"{file}: {error}".split()))
+                refused.append(f"{file}: {' '.join(str(error).split())}")
                 continue
             seeds += found
             not_read += [f"{file}: the data block {block} holds no atoms and is not read" for block in empty]

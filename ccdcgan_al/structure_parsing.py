@@ -7,6 +7,7 @@ import warnings
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
 from ccdcgan_al.cif_parsing import read_cif
@@ -121,7 +122,12 @@ def _poscar(text: str) -> list[ReadCrystal]:
     beside = [end[0] for end in ends if end and Element.is_valid_symbol(end[0])]
     species = [word.split("/")[0].split("_")[0] for line in words[5:first] for word in line]
     of_atoms, repairs = _elements_of(lines[0].split(), species, counts, beside if len(beside) == len(atoms) else [])
-    given = "\n".join([*lines[:5], " ".join(of_atoms), " ".join("1" for _ in of_atoms), *lines[last:]])
+    scale, cell = float(lines[1]), [[float(word) for word in line[:3]] for line in words[2:5]]
+    if scale < 0:  # a volume; pymatgen multiplies Cartesian coordinates with it
+        scale = float(np.cbrt(-scale / abs(np.linalg.det(cell))))
+    given = "\n".join(
+        [lines[0], repr(scale), *lines[2:5], " ".join(of_atoms), " ".join("1" for _ in of_atoms), *lines[last:]]
+    )
     return [ReadCrystal(Poscar.from_str(given, read_velocities=False).structure, repairs=tuple(repairs))]
 
 
