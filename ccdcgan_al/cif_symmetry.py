@@ -159,6 +159,8 @@ def _magnetic(values: CifValues) -> tuple[SymmOp, ...]:
         (data,) = parser.as_dict().values()
         try:
             found = parser.get_magsymops(CifBlock(data, [], "read"))
+        except TimeoutError:
+            raise
         except Exception as error:  # noqa: BLE001 - symbols that its table lacks fail in many ways
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise StructureInputError(

@@ -66,7 +66,7 @@ def blocks_of(text: str) -> list[tuple[str, str]]:
     """
     blocks: list[tuple[str, list[str]]] = []
     in_field = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith(";"):
             in_field = not in_field
         header = None if in_field else _HEADER.match(line)
@@ -80,8 +80,8 @@ def blocks_of(text: str) -> list[tuple[str, str]]:
         raise StructureInputError("not a readable CIF file (no line begins with data_); give a CIF")
     names: list[str] = []
     for name, _ in blocks:
-        count = sum(other == name or other.startswith(f"{name}-") for other in names)
-        names.append(name if name not in names else f"{name}-{count + 1}")
+        tries = (name, *(f"{name}-{number}" for number in range(2, len(blocks) + 2)))
+        names.append(next(one for one in tries if one not in names))
     return [(name, "\n".join(lines)) for name, (_, lines) in zip(names, blocks, strict=True)]
 
 

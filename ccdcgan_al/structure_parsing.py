@@ -43,7 +43,7 @@ def kind_of(name: str) -> str | None:
 
 
 def decode(data: bytes) -> str:
-    """Return text of UTF-8 with or without byte order mark, UTF-16, or, where it is neither, Latin-1.
+    """Return text of UTF-8 with or without byte order mark, UTF-16, or, where it is neither, Latin-1; its lines end in line feeds.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def decode(data: bytes) -> str:
             raise StructureInputError("no text (it holds zero bytes); give a text file")
     for name in (encoding,) if encoding else ("utf-8-sig", "latin-1"):
         try:
-            return data.decode(name)
+            return data.decode(name).replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError:
             continue
     raise StructureInputError(f"no {encoding} text; save it as UTF-8")
@@ -72,19 +72,20 @@ def read_crystals(text: str, kind: str) -> tuple[list[ReadCrystal], list[str]]:
     StructureInputError
         What is wrong, in the words that follow a file's name.
     """
-    if kind == "CIF":
-        crystals, empty = read_cif(text)
-    else:
-        readers = {"POSCAR": _poscar, "XYZ": _xyz, "JSON": _json}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what they warn of is looked at before
-                crystals, empty = readers[kind](text), []
-        except (TimeoutError, StructureInputError):
-            raise
-        except Exception as error:  # parsers of free text fail in many ways; the reason is kept
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise StructureInputError(f"not a readable {kind} file ({reason}); correct it") from error
+    readers = {"POSCAR": _poscar, "XYZ": _xyz, "JSON": _json}
+    empty: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what readers warn of is looked at before, or is no part of the crystal
+            if kind == "CIF":
+                crystals, empty = read_cif(text)
+            else:
+                crystals = readers[kind](text)
+    except (TimeoutError, StructureInputError):
+        raise
+    except Exception as error:  # parsers of free text fail in many ways; the reason is kept
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StructureInputError(f"not a readable {kind} file ({reason}); correct it") from error
     if len(crystals) > MAX_CRYSTALS:
         raise StructureInputError(f"{len(crystals)} crystals in one file; at most {MAX_CRYSTALS} are read; split it")
     return crystals, empty
@@ -94,7 +95,7 @@ def _poscar(text: str) -> list[ReadCrystal]:
     """Return the crystal of a POSCAR, whose lines are counted and whose elements are named before pymatgen reads it."""
     from pymatgen.io.vasp import Poscar
 
-    lines = text.rstrip().splitlines()
+    lines = text.rstrip().split("\n")  # not splitlines, to which a byte of another encoding can be a line's end
     words = [line.split("#")[0].split() for line in lines]
     first = next((k for k in range(5, len(words)) if words[k] and words[k][0].isdigit()), None)
     if first is None:

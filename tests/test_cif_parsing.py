@@ -322,6 +322,8 @@ def test_all_blocks_are_read() -> None:
         ("4", "Bi1 Se1"),
     ]
     assert empty == ["global"]
+    several = "".join(cif(name=name) for name in ("a-2", "a", "a", "a-2"))
+    assert [crystal.block for crystal in read_cif(several)[0]] == ["a-2", "a", "a-3", "a-2-2"]
     refused("data_global\n_x 1\n", "no data block holds atoms")
     refused("", "no line begins with data_")
     refused(

@@ -187,7 +187,14 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     text = f"# Müller, 3.7 {'Å'}\n{caesium_chloride().to(fmt='cif')}"
     (tmp_path / "x.cif").write_bytes(text.encode(encoding))
     assert formulas(read_structures(tmp_path)) == [("x.cif", "BiSe", 2)]
-    assert decode(text.encode(encoding)) == text
+    assert decode(text.replace("\n", "\r\n").encode(encoding)) == text
+
+
+def test_a_byte_of_another_encoding_ends_no_line(tmp_path: Path) -> None:
+    text = str(caesium_chloride().to(fmt="cif")).replace("data_", "# and so on \x85 loop_ _atom_site_label\ndata_", 1)
+    (tmp_path / "x.cif").write_bytes(text.replace("\n", "\r\n").encode("latin-1"))
+    (tmp_path / "y.vasp").write_bytes(poscar(comment="Bi\x85Se").replace("\n", "\r").encode("latin-1"))
+    assert formulas(read_structures(tmp_path)) == [("x.cif", "BiSe", 2), ("y.vasp", "BiSe", 2)]
 
 
 def test_a_gz_bomb_is_not_unpacked(tmp_path: Path) -> None:
