@@ -31,7 +31,7 @@ class Campaign:
     generated_per_round : crystal graphs (or random draws) made to choose from
     budget : most relaxations by `method` in all rounds, seeds included, those from distortions not; None: as many as the rounds take
     patience : end after so many rounds in a row without a new phase on the hull; None: go on
-    own_seeds : file name -> JSON text of the user's own starting structures
+    own_seeds : label (file name, with #block where a file holds several) -> JSON text of the user's own starting structures
     withheld : JSON texts of structures that, with whatever matches them, are kept out of seeds and training
     """
 

@@ -78,6 +78,7 @@ class Proposals:
     diversity : of the drawn graphs, which shows mode collapse; None where no GAN drew
     screened : graphs drawn and screened by the constraint for those decoded; 0 where none were
     neighbours : index into `structures` -> the operation that made it a neighbour, and of which structure
+    not_learnt : examples that lie outside the codec's limits, so that nothing was learnt from them; 0 where nothing is learnt
     """
 
     structures: list[Structure]
@@ -90,6 +91,7 @@ class Proposals:
     diversity: Diversity | None = None
     screened: int = 0
     neighbours: dict[int, str] = field(default_factory=dict)
+    not_learnt: int = 0
 
 
 def standard_setting(structure: Structure) -> Structure:
@@ -162,6 +164,7 @@ def propose(
     shares = energy_shares(learnable, hull_energy) if strategy == "ccdcgan" and hull_energy else None
     graphs, gan = train_gan(codec, learnable, seed, guide, shares, gan_settings, folder)
     proposals = draw_proposals(strategy, Networks(codec, graphs, gan, constraint, hull_energy), count, seed)
+    proposals = replace(proposals, not_learnt=len(examples) - len(learnable))
     return proposals if shares is None else with_neighbours(proposals, codec, learnable, shares, seed)
 
 
@@ -358,6 +361,15 @@ def structure_family(structure: Structure) -> str:
         except (ValueError, TypeError):
             group = hashlib.sha256(structure.formula.encode()).hexdigest()[:8]
     return f"{structure.composition.anonymized_formula}-{group}"
+
+
+def not_learnable(elements: Sequence[str], structure: Structure) -> str | None:
+    """Return why the codec of a chemical system cannot hold a structure, so that nothing learns from it; None where it can."""
+    try:
+        CrystalCodec.load("fast", elements).check(standard_setting(structure))
+    except StructureInputError as error:
+        return str(error)
+    return None
 
 
 def _fits(codec: CrystalCodec, *structures: Structure) -> bool:

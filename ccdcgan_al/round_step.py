@@ -18,7 +18,7 @@ from ccdcgan_al.generate import LEARNING_STRATEGIES, Example, Proposals, propose
 from ccdcgan_al.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
 from ccdcgan_al.sanity import distort
 from ccdcgan_al.seeds import choose_seeds
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.seen import SeenStructures
 from ccdcgan_al.selection import Selection, select
 from ccdcgan_al.starting import check_chosen, check_system, further_structures, own_seeds, withheld
 from ccdcgan_al.types import Candidate, Phase
@@ -70,12 +70,8 @@ def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Seque
 
 def became_withheld(campaign: Campaign, phases: Sequence[Phase]) -> list[str]:
     """Ids of the seeds that relaxed into a withheld structure: they teach nothing, so that finding it later is a discovery."""
-    hidden, matcher = withheld(campaign), structure_matcher()
-    return [
-        phase.structure_id
-        for phase in phases
-        if phase.origin == "seed" and any(matcher.fit(phase.structure, other) for other in hidden)
-    ]
+    hidden = SeenStructures(withheld(campaign))  # reduced once, and a large cell takes long
+    return [phase.structure_id for phase in phases if phase.origin == "seed" and hidden.holds(phase.structure)]
 
 
 def ask(
@@ -175,6 +171,7 @@ def _source(campaign: Campaign, proposals: Proposals, index: int) -> str:
 def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, Any]:
     """Return the counts of a round's generation, from graphs drawn to structures that were new."""
     return {
+        "not_learnt": proposals.not_learnt,
         "generated": proposals.generated,
         "screened": proposals.screened,
         "decoded": len(proposals.structures),

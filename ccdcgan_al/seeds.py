@@ -26,7 +26,7 @@ from ccdcgan_al.prototypes import (
     substitution,
     without_copies,
 )
-from ccdcgan_al.seen import group_structures, structure_matcher
+from ccdcgan_al.seen import SeenStructures, group_structures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,6 +58,10 @@ MAX_REFERENCE_SITES = (
     32  # an element's ground state may be larger, it sets the hull's zero: alpha-S has 32, alpha-Mn 29
 )
 MAX_REFERENCE_LENGTH = 14.0  # Å; alpha-S has 13.3
+MAX_OWN_SITES, MAX_OWN_LENGTH = (
+    64,
+    40.0,
+)  # of a user's own structure, which is relaxed whether a codec holds it or not; length in Å
 REFERENCES_PER_ELEMENT = 4
 BALANCED_TURN = 3  # structures of a charge-balanced composition for one of any other, own choice
 
@@ -107,7 +111,7 @@ class Seed:
     Attributes
     ----------
     structure : Niggli-reduced primitive cell, volume predicted (for a file: as given)
-    label : AFLOW label and the prototype's own formula, or the file's name
+    label : AFLOW label and the prototype's own formula, or the file's name (with #block where it holds several)
     formula : reduced formula, the key by which compositions are spread
     origin : reference for an element, else seed
     substitution_distance : mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers
@@ -342,29 +346,14 @@ def choose_seeds(
 
 def unlike(seeds: Iterable[Seed], others: Iterable[Structure]) -> list[Seed]:
     """Return the seeds that match none of the other structures."""
-    matcher, same = structure_matcher(), _by_formula(others)
-    return [
-        seed
-        for seed in seeds
-        if not any(matcher.fit(other, seed.structure) for other in same[_formula(seed.structure)])
-    ]
+    hidden = SeenStructures(others)  # each reduced once, and a large cell takes long
+    return [seed for seed in seeds if not hidden.holds(seed.structure)]
 
 
-def _unlike(items: Iterable[Substitution], others: Iterable[Structure]) -> list[Substitution]:
+def _unlike(items: Iterable[Substitution], others: Sequence[Structure]) -> list[Substitution]:
     """Return the substitutions that match none of the other structures; a structure is made only where one has the same formula."""
-    matcher, same = structure_matcher(), _by_formula(others)
-    return [
-        item
-        for item in items
-        if not (same[item.formula] and any(matcher.fit(other, item.structure()) for other in same[item.formula]))
-    ]
-
-
-def _by_formula(structures: Iterable[Structure]) -> dict[str, list[Structure]]:
-    found: dict[str, list[Structure]] = defaultdict(list)
-    for structure in structures:
-        found[_formula(structure)].append(structure)
-    return found
+    hidden, formulas = SeenStructures(others), {_formula(structure) for structure in others}
+    return [item for item in items if not (item.formula in formulas and hidden.holds(item.structure()))]
 
 
 def _formula(structure: Structure) -> str:

@@ -12,22 +12,43 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateOne
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u, mp_potcar_symbols
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
 from ccdcgan_al.materials_project import subsystems
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.seen import SeenStructures
 from ccdcgan_al.starting import withheld
 from ccdcgan_al.types import DFT, Method, Phase
+from launchpad.reference_checks import (
+    FAMILIES,
+    FILE,
+    MATERIALS_PROJECT,
+    bare,
+    check_entries,
+    family_of,
+    fitting_correction,
+    functional_of,
+    named,
+    same_crystal,
+    same_phase,
+)
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
     from launchpad.store import CampaignStore
 
-MATERIALS_PROJECT, FILE = "materials_project", "file"
+__all__ = [
+    "FILE",
+    "MATERIALS_PROJECT",
+    "campaign_phases",
+    "functional_of",
+    "plain",
+    "read_entries",
+    "reference_counts",
+    "reference_phases",
+    "save_entries",
+]
+
 MOST_BYTES = 500_000_000  # of a file of entries
-_FUNCTIONALS = {"GGA": "PBE", "PBE": "PBE", "GGA+U": "PBE+U", "PBE+U": "PBE+U", "R2SCAN": "r2SCAN"}
-_FAMILIES = {"PBE": ("PBE", "PBE+U"), "r2SCAN": ("r2SCAN",)}  # functional of a method -> those of its references
 
 
 def save_entries(
@@ -53,18 +74,22 @@ def save_entries(
     Raises
     ------
     StructureInputError
-        an entry without id or run type, of a functional that no hull here takes, or, of PBE, with other U values or
-        POTCARs than the Materials Project's; nothing is stored then
+        an entry without id or run type, of a functional that no hull here takes, disordered, with an energy that is not
+        finite, or, of PBE, with other U values or POTCARs than the Materials Project's; two phases with one entry_id,
+        among these or, of a file, one of them stored before; nothing is stored then
     """
     now, writes, keys = datetime.now(UTC), [], []
+    check_entries(entries)
+    if source == FILE:
+        _check_against_stored(store, entries)
     for entry in entries:
         functional, name = functional_of(entry), str(entry.entry_id)
         fitting_correction(entry, source)
         keys.append(f"{source}/{functional}/{name}")
         document = {
             "state": "current",
-            "chemical_system": entry.composition.chemical_system,
-            "formula": entry.composition.reduced_formula,
+            "chemical_system": entry.composition.element_composition.chemical_system,
+            "formula": entry.composition.element_composition.reduced_formula,
             "source": source,
             "thermo_type": thermo_type,
             "functional": functional,
@@ -85,81 +110,20 @@ def save_entries(
     return new
 
 
-def functional_of(entry: ComputedStructureEntry) -> str:
-    """Return the functional of an entry, by its run type: PBE, PBE+U or r2SCAN."""
-    run_type = str(getattr(entry.parameters.get("run_type"), "value", entry.parameters.get("run_type")))
-    if entry.entry_id is None or run_type.upper() not in _FUNCTIONALS:
-        raise StructureInputError(
-            f"entry {entry.entry_id} ({entry.composition.reduced_formula}) has the run type {run_type}; wanted an entry_id "
-            "and parameters['run_type'] of GGA, GGA+U or r2SCAN"
-        )
-    return _FUNCTIONALS[run_type.upper()]
+def _check_against_stored(store: CampaignStore, entries: Sequence[ComputedStructureEntry]) -> None:
+    """Raise where an entry stored from a file has the entry_id of one of these and is another phase: it would be overwritten."""
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-
-def fitting_correction(entry: ComputedStructureEntry, source: str) -> float | None:
-    """Return the MP2020 correction (eV/atom) of a PBE or PBE + U entry by its own parameters; None for r2SCAN, which has none.
-
-    An entry of a file has to name its POTCARs. The Materials Project's own may come without: it chose them itself, and
-    then U values and run type alone are checked.
-
-    Raises
-    ------
-    StructureInputError
-        U values, POTCARs or run type are not those with which the Materials Project, and so the method ``vasp``, computes
-        this composition
-    """
-    functional = functional_of(entry)
-    if functional not in _FAMILIES["PBE"]:
-        return None
-    hubbard_u, potcar = _hubbard_u(entry), _potcar(entry)
-    run_type = functional.replace("PBE", "GGA")  # the scheme's word for it
-    problem = "" if potcar or source != FILE else "an entry of a file has to name its POTCARs"
-    if not problem:
-        try:
-            return mp2020_correction_per_atom(
-                entry.structure, hubbard_u=hubbard_u, run_type=run_type, potcar=potcar or None
+    given = {(family_of(functional_of(entry)), str(entry.entry_id)): entry for entry in entries}
+    for document in store.references.find({"source": FILE, "entry_id": {"$in": [name for _, name in given]}}):
+        entry = given.get((family_of(document["functional"]), document["entry_id"]))
+        stored = ComputedStructureEntry.from_dict(document["entry"])
+        if entry is not None and not same_phase(stored, entry):
+            remove = f"db.references.deleteOne({{key: {json.dumps(document['key'])}}})"
+            raise StructureInputError(
+                f"{named(entry)} has the entry_id of another phase that is stored, {named(stored)}; give it a name of its "
+                f"own, or remove the stored one ({remove} in mongosh)"
             )
-        except HullError as error:
-            problem = str(error).partition(": ")[2].partition(";")[0]
-    wanted_u, wanted_potcar = mp_hubbard_u(entry.structure), mp_potcar_symbols(entry.structure)
-    raise StructureInputError(
-        f"entry {entry.entry_id} ({entry.composition.reduced_formula}) cannot share a hull with the Materials Project's "
-        f"settings: it has run type {run_type}, {_told(hubbard_u, [title.split()[1] for title in potcar])}; wanted run type "
-        f"{'GGA+U' if wanted_u else 'GGA'}, {_told(wanted_u, wanted_potcar)} ({problem})"
-    )
-
-
-def _hubbard_u(entry: ComputedStructureEntry) -> dict[str, float]:
-    """Return the U values (eV) of an entry that are not 0, by symbol."""
-    found = entry.parameters.get("hubbards") or {}
-    try:
-        return {str(symbol): float(value) for symbol, value in found.items() if value}
-    except (AttributeError, TypeError, ValueError):
-        raise StructureInputError(
-            f"entry {entry.entry_id} has the hubbards {str(found)[:80]}; wanted U (eV) by symbol, e.g. {{'V': 3.25}}"
-        ) from None
-
-
-def _potcar(entry: ComputedStructureEntry) -> list[str]:
-    """Return the TITELs of an entry's POTCARs, from `potcar_spec` or `potcar_symbols`; empty where it names none."""
-    specs, symbols = entry.parameters.get("potcar_spec") or [], entry.parameters.get("potcar_symbols") or []
-    try:
-        titles = [str(title) for title in [_titel(spec) for spec in specs if spec] or symbols if title]
-    except (AttributeError, KeyError, TypeError):
-        raise StructureInputError(
-            f"entry {entry.entry_id} has the potcar_spec {str(specs)[:80]}; wanted a list of {{'titel': 'PAW_PBE V_pv ...'}}"
-        ) from None
-    return [title if len(title.split()) > 1 else f"PAW_PBE {title}" for title in titles]
-
-
-def _titel(spec: Any) -> Any:
-    """Return the TITEL of a POTCAR's description: a dictionary, or the object of emmet that mp-api makes of it."""
-    return spec["titel"] if isinstance(spec, dict) else spec.titel
-
-
-def _told(hubbard_u: dict[str, float], potcar: Sequence[str]) -> str:
-    values = ", ".join(f"{symbol} {value:g}" for symbol, value in hubbard_u.items())
-    return f"U {values or 'none'}, POTCARs {', '.join(potcar) or 'none'}"
 
 
 def plain(entry: ComputedStructureEntry) -> dict[str, Any]:
@@ -176,7 +140,7 @@ def read_entries(path: Path) -> list[ComputedStructureEntry]:
     Raises
     ------
     StructureInputError
-        a file that is missing, too large, no JSON, or holds something else; the message says which entry
+        a file that is missing, too large, no JSON, or holds something else, or entries that `check_entries` refuses; the message says which entry
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -202,6 +166,10 @@ def read_entries(path: Path) -> list[ComputedStructureEntry]:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
             raise StructureInputError(f"{path}: entry {number} is no ComputedStructureEntry ({reason})") from None
         entries.append(entry)
+    try:
+        check_entries(entries)
+    except StructureInputError as error:
+        raise StructureInputError(f"{path}: {error}") from None
     return entries
 
 
@@ -226,7 +194,7 @@ def reference_phases(store: CampaignStore, elements: Sequence[str], method: Meth
             f"the stored references are VASP energies, the hull's method is {method}: they do not share a hull; "
             f"a campaign by {method.name} relaxes its references itself"
         )
-    families = list(_FAMILIES.get(method.functional, (method.functional,)))
+    families = list(FAMILIES.get(method.functional, (method.functional,)))
     query = {"chemical_system": {"$in": subsystems(elements)}, "state": "current", "functional": {"$in": families}}
     phases: dict[str, Phase] = {}
     for document in store.references.find(query).sort("key", 1):  # a file's entry comes before the same one fetched
@@ -234,13 +202,15 @@ def reference_phases(store: CampaignStore, elements: Sequence[str], method: Meth
         energy = entry.uncorrected_energy / len(entry.structure)
         name = document["entry_id"]
         if name in phases:
-            continue
+            if same_crystal(phases[name].structure, entry.structure):
+                continue
+            name = f"{name}-{document['source']}"  # another phase by the same name: both are kept
         try:
             correction = fitting_correction(entry, document["source"])
         except StructureInputError as error:
             remove = f"db.references.deleteOne({{key: {json.dumps(document['key'])}}})"
             raise HullError(f"stored {error}; {remove} in mongosh removes it") from error
-        phases[name] = Phase(name, entry.structure, energy, method, "reference", correction_per_atom=correction)
+        phases[name] = Phase(name, bare(entry.structure), energy, method, "reference", correction_per_atom=correction)
     return list(phases.values())
 
 
@@ -266,9 +236,9 @@ def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) 
     own = store.phases(campaign.campaign_id, up_to_round)
     if campaign.method != DFT or not own:
         return own
-    hidden, matcher = withheld(campaign), structure_matcher()
+    hidden = SeenStructures(withheld(campaign))
     references = reference_phases(store, campaign.elements, own[0].method)
-    shown = [phase for phase in references if not any(matcher.fit(other, phase.structure) for other in hidden)]
+    shown = [phase for phase in references if not hidden.holds(phase.structure)]
     return [*own, *(_named_apart(phase, campaign) for phase in shown)]
 
 
@@ -279,7 +249,7 @@ def stored_elements(store: CampaignStore, campaign: Campaign) -> set[str]:
     query = {
         "chemical_system": {"$in": list(campaign.elements)},
         "state": "current",
-        "functional": {"$in": [*_FAMILIES["PBE"]]},
+        "functional": {"$in": [*FAMILIES["PBE"]]},
     }
     return set(store.references.distinct("chemical_system", query))
 

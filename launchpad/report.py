@@ -27,6 +27,7 @@ from workflows.finished import write_atomically
 
 ROUND_KEYS = (
     "round",
+    "not_learnt",
     "generated",
     "neighbours",
     "decoded",

@@ -150,6 +150,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
             "array",
             "structure_ids of the further prototypes of those elements that were relaxed before the round was closed",
         ),
+        "not_learnt": Field(
+            "int|long|null", "relaxed structures that the codec cannot hold, so that nothing was learnt from them"
+        ),
         "screened": Field("int|long|null", "crystal graphs drawn and screened by the constraint; 0 where none were"),
         "generated": Field("int|long|null", "crystal graphs decoded, crystals drawn, and neighbours made"),
         "neighbours": Field(

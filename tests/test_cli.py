@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_a_seeds_folder_without_structures_is_named(home: Path, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     result = CliRunner().invoke(app, ["run", "Bi-Se", "--seeds", "empty"])
     assert result.exit_code == 1
-    assert "no structure files; wanted CIF or POSCAR" in result.stderr
+    assert "no structure files; wanted CIF (.cif, .mcif), POSCAR" in result.stderr
     assert not home.exists()
 
 
@@ -125,16 +124,64 @@ def test_a_file_of_other_elements_is_refused(home: Path, tmp_path: Path) -> None
     assert not home.exists()
 
 
-def test_what_is_withheld_may_be_larger_than_a_seed(tmp_path: Path) -> None:
-    text = "Bi\n1.0\n4 0 0\n0 4 0\n0 0 {}\nBi\n1\ndirect\n0 0 0\n"
-    (tmp_path / "long.vasp").write_text(text.format(10.09))  # as R-3m Bi2Se3 relaxed by 7net-0
-    choices = Choices("Bi-Se", "sevennet", "random", 0, 1, 2, 4, 10, None, None, None, (tmp_path / "long.vasp",))
-    assert len(choices.campaign(runs_here=False).withheld) == 1
-    with pytest.raises(StructureInputError, match="at most 20 sites and 10 Å are taken"):
-        replace(choices, seeds=tmp_path / "long.vasp").campaign(runs_here=False)
-    (tmp_path / "long.vasp").write_text(text.format(15))
-    with pytest.raises(StructureInputError, match="at most 32 sites and 14 Å are taken"):
-        choices.campaign(runs_here=False)
+POSCAR = "x\n1.0\n4 0 0\n0 4 0\n0 0 {length}\n{species}\nDirect\n0 0 0\n.5 .5 .5\n"
+
+
+def choices_of(seeds: Path | None, *withhold: Path) -> Choices:
+    return Choices("Bi-Se", "sevennet", "random", 0, 1, 2, 4, 10, None, None, seeds, withhold)
+
+
+def test_what_is_withheld_may_be_of_any_cell_and_a_seed_of_40_angstrom(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "long.vasp").write_text(POSCAR.format(length=39.9, species="Bi Se\n1 1"))
+    campaign = choices_of(tmp_path / "long.vasp", tmp_path / "long.vasp").campaign(runs_here=False)
+    assert (list(campaign.own_seeds), len(campaign.withheld)) == (["long.vasp"], 1)
+    (note,) = capsys.readouterr().err.splitlines()
+    said = "note: long.vasp is relaxed and has its place on the hull, and is not learnt from: Bi1 Se1 has a reduced cell of 4.00, 4.00, 39.90 Å"
+    assert note.startswith(said)
+    (tmp_path / "long.vasp").write_text(POSCAR.format(length=40.1, species="Bi Se\n1 1"))
+    assert len(choices_of(None, tmp_path / "long.vasp").campaign(runs_here=False).withheld) == 1
+    with pytest.raises(StructureInputError, match="at most 64 sites and 40 Å are relaxed"):
+        choices_of(tmp_path / "long.vasp").campaign(runs_here=False)
+
+
+def test_refused_files_stop_a_run_before_anything_starts_and_are_listed(home: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "good.vasp").write_text(POSCAR.format(length=4, species="Bi Se\n1 1"))
+    (own / "comment.vasp").write_text(POSCAR.format(length=4, species="1 1").replace("x\n", "Bi Se\n", 1))
+    (own / "bad.vasp").write_text(POSCAR.format(length=4, species="1 1"))
+    (own / "worse.cif").write_text("data_x\n")
+    (own / "notes.txt").write_text("mine")
+    (tmp_path / "hidden.xyz").write_text("1\n\nBi 0 0 0\n")
+    command = ["run", "Bi-Se", "--seeds", "own", "--withhold", "hidden.xyz", "--json"]
+    result = CliRunner().invoke(app, command, env={"COLUMNS": "300", "TERM": "dumb"})
+    assert (result.exit_code, result.stdout) == (1, "")
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    assert [line.partition(": ")[2].partition(":")[0] for line in notes] == ["own/comment.vasp", "own/notes.txt"]
+    first, *lines = result.stderr.splitlines()[len(notes) :]
+    assert first == "error: 3 files are refused, and nothing was started:"
+    assert [line.partition(":")[0] for line in lines] == ["own/bad.vasp", "own/worse.cif", "hidden.xyz"]
+    assert not home.exists()
+    for name in ("bad.vasp", "worse.cif"):
+        (own / name).unlink()
+    alone = CliRunner().invoke(app, command)
+    assert alone.exit_code == 1
+    assert alone.stderr.splitlines()[-1].startswith("error: hidden.xyz: no cell; write Lattice=")
+    campaign = choices_of(own).campaign(runs_here=False)
+    assert list(campaign.own_seeds) == ["comment.vasp", "good.vasp"]
+
+
+def test_blocks_of_one_file_are_seeds_of_their_own(tmp_path: Path) -> None:
+    cell = "\n".join([*(f"_cell_length_{axis} 3.7" for axis in "abc"), "loop_", "_atom_site_label"])
+    axes = "\n".join(f"_atom_site_fract_{axis}" for axis in "xyz")
+    blocks = [
+        f"data_{name}\n{cell}\n{axes}\nBi1 0 0 0\nSe1 .5 .5 {z}\n" for name, z in (("a", 0.5), ("b", 0.4), ("a", 0.3))
+    ]
+    (tmp_path / "multi.cif").write_text("".join(blocks))
+    campaign = choices_of(tmp_path / "multi.cif").campaign(runs_here=False)
+    assert list(campaign.own_seeds) == ["multi.cif#a", "multi.cif#a-2", "multi.cif#b"]
 
 
 @pytest.mark.usefixtures("home")

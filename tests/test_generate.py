@@ -24,6 +24,7 @@ from ccdcgan_al.models import latent as latent_module
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import HullConstraint
 from ccdcgan_al.models.gan import GraphGenerator
+from ccdcgan_al.selection import select
 
 BISE = ("Bi", "Se")
 
@@ -279,6 +280,27 @@ def test_examples_beyond_the_codec_are_left_out(stubs: type[StubGan]) -> None:
     proposals = propose("dcgan", BISE, learnt, 2, seed=1)
     assert len(stubs.given) == 1
     assert (len(proposals.structures), proposals.failures) == (1, {"no_sites": 1})
+    assert proposals.not_learnt == 2
+
+
+@pytest.mark.usefixtures("stubs")
+@pytest.mark.parametrize("strategy", ["ccdcgan", "screened", "latent", "dcgan", "perturbation"])
+def test_own_structures_beyond_the_codec_break_nothing(strategy: Strategy) -> None:
+    """64 sites in a cell of 40 Å, lowest of all: relaxed and on the hull, and neither learnt from nor varied."""
+    large = Structure(
+        Lattice.tetragonal(6, 40),
+        ["Bi", "Se"] * 32,
+        [[x, y, z / 16] for z in range(16) for x in (0, 0.5) for y in (0, 0.5)],
+    )
+    large.perturb(0.1)
+    known = [*examples(), Example(large, large, -0.5, "large")]
+    proposals = propose(strategy, BISE, known, 11, seed=1, hull_energy=hull_energy)
+    assert proposals.not_learnt == (0 if strategy == "perturbation" else 1)
+    assert bool(proposals.neighbours) == (strategy == "ccdcgan")
+    assert not any("large" in operation for operation in proposals.neighbours.values())
+    assert all(len(structure) <= 20 for structure in proposals.structures)
+    chosen = select(proposals.structures, [example.relaxed for example in known], 3, proposals.predict, hull_energy)
+    assert chosen.valid >= len(chosen.chosen)
 
 
 @pytest.mark.parametrize("name", ["FormationEnergyConstraint", "HullConstraint"])

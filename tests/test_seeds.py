@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,8 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.prototypes import library, substitution
 from ccdcgan_al.round_step import starting_candidates
 from ccdcgan_al.seeds import (
+    MAX_OWN_LENGTH,
+    MAX_OWN_SITES,
     Seed,
     choose_seeds,
     element_structures,
@@ -21,6 +25,8 @@ from ccdcgan_al.seeds import (
     scale_to_predicted_volume,
     without_duplicates,
 )
+from ccdcgan_al.structure_files import read_structures
+from workflows.campaign_spec import read_spec
 
 BISE = ("Bi", "Se")
 
@@ -76,6 +82,22 @@ def test_ones_own_structures_are_withheld_too(tetradymite: Structure) -> None:
     started = starting_candidates(campaign)
     assert len(started) == 8
     assert not any(StructureMatcher().fit(tetradymite, item.structure) for item in started)
+
+
+def test_known_phases_beyond_the_codec_may_be_given_or_withheld(tmp_path: Path) -> None:
+    known = {phase.name: phase.structure() for phase in read_spec("Bi-Se").known}
+    assert max(len(structure) for structure in known.values()) == 17
+    assert max(max(structure.lattice.abc) for structure in known.values()) > 30
+    for number, structure in enumerate(known.values()):
+        structure.to(filename=str(tmp_path / f"{number}.cif"), symprec=0.01)
+    own = read_structures(tmp_path, BISE, MAX_OWN_SITES, MAX_OWN_LENGTH).or_stop()
+    withheld = read_structures(tmp_path, BISE).or_stop()
+    assert len(own) == len(withheld) == len(known)
+    texts = {seed.label: str(seed.structure.to_json()) for seed in own}
+    campaign = Campaign("Bi-Se", seed_count=8, own_seeds=texts)
+    assert {item.source for item in starting_candidates(campaign)} >= set(texts)
+    hidden = replace(campaign, withheld=tuple(texts.values()))
+    assert not {item.source for item in starting_candidates(hidden)} & set(texts)
 
 
 def test_no_two_prototypes_match() -> None:

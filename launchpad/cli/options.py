@@ -19,9 +19,10 @@ Patience = Annotated[
 RandomSeed = Annotated[int, typer.Option(help="random seed: the same seed gives the same report, timings aside")]
 Strategy = Annotated[str, typer.Option(help="ccdcgan, screened, latent, dcgan, perturbation, substitution or random")]
 Method = Annotated[str, typer.Option(help="what relaxes: sevennet-l3i5, sevennet, chgnet, ..., or vasp")]
-Seeds = Annotated[Path | None, typer.Option(help="folder of your own starting structures, CIF or POSCAR")]
+Seeds = Annotated[Path | None, typer.Option(help="folder of your own starting structures: CIF, POSCAR, XYZ or JSON")]
 Withhold = Annotated[
-    list[Path] | None, typer.Option(help="structure file to keep, with what matches it, out of seeds and training")
+    list[Path] | None,
+    typer.Option(help="structure file, of any cell, to keep, with what matches it, out of seeds and training"),
 ]
 Mongo = Annotated[str | None, typer.Option(help="MongoDB URI; default CCDCGAN_AL_MONGO_URI, else a local mongod")]
 Config = Annotated[

@@ -62,11 +62,16 @@ def import_references(
 
     def read() -> None:
         from launchpad.cli.submit import open_store
+        from launchpad.reference_checks import functional_of
         from launchpad.references import FILE, read_entries, save_entries
 
         entries = read_entries(file)
         new = save_entries(open_store(config, mongo), entries, FILE)
-        typer.echo(f"{file}: {len(entries)} entries, {new} new")
+        twice = len(entries) - len({(functional_of(entry), str(entry.entry_id)) for entry in entries})
+        typer.echo(
+            f"{file}: {len(entries)} entries, {new} new"
+            + (f"; {twice} of them given twice, stored once" if twice else "")
+        )
 
     raise typer.Exit(told(read))
 
@@ -110,7 +115,7 @@ def fetch_seeds(
 
         from ccdcgan_al.chemsys import parse_chemical_system
         from ccdcgan_al.materials_project import fetch_structures
-        from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES, reduced_primitive, within
+        from ccdcgan_al.seeds import MAX_OWN_LENGTH, MAX_OWN_SITES, reduced_primitive, within
         from ccdcgan_al.structure_files import SAME_SITE
         from workflows.finished import write_atomically
 
@@ -120,13 +125,17 @@ def fetch_seeds(
         folder.mkdir(parents=True, exist_ok=True)
         ordered = [(name, structure) for name, structure in fetched.structures if structure.is_ordered]
         small = [(name, reduced_primitive(structure, SAME_SITE)) for name, structure in ordered]
-        small = [(name, structure) for name, structure in small if within(structure, MAX_SITES, MAX_LENGTH)]
+        small = [(name, structure) for name, structure in small if within(structure, MAX_OWN_SITES, MAX_OWN_LENGTH)]
         for name, structure in small:
             write_atomically(folder / f"{name}.cif", str(CifWriter(structure)), mode=0o644)
         left = len(fetched.structures) - len(small)
         typer.echo(
             f"{folder}: {len(small)} structures, version {fetched.database_version}"
-            + (f"; {left} left out, larger than {MAX_SITES} sites or {MAX_LENGTH:g} Å, or disordered" if left else "")
+            + (
+                f"; {left} left out, larger than {MAX_OWN_SITES} sites or {MAX_OWN_LENGTH:g} Å, or disordered"
+                if left
+                else ""
+            )
         )
         typer.echo(f"ccdcgan-al run {'-'.join(elements)} --seeds {folder}")
 

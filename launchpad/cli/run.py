@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from rich.box import SIMPLE_HEAD
@@ -26,6 +27,9 @@ from launchpad.driver import InterruptedCampaignError, run_campaign
 from launchpad.local import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ccdcgan_al.seeds import Seed
     from launchpad.report import CampaignReport
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C
@@ -57,16 +61,11 @@ class Choices:
         ------
         CcdcganError, ValueError : with one line that says what is wrong
         """
-        from ccdcgan_al.seeds import MAX_REFERENCE_LENGTH, MAX_REFERENCE_SITES
-        from ccdcgan_al.structure_files import read_structures
         from workflows.methods import check_method
 
         elements = parse_chemical_system(self.chemical_system)
         check_method(self.method, runs_here=runs_here)
-        own = {} if self.seeds is None else {s.label: s.structure for s in read_structures(self.seeds, elements)}
-        limits = (MAX_REFERENCE_SITES, MAX_REFERENCE_LENGTH)  # it is compared with, and never proposed
-        hidden = read_structures(list(self.withhold), elements, *limits) if self.withhold else []
-        withheld = [seed.structure for seed in hidden]
+        own, withheld = self._structures(elements)
         strategy: Any = self.strategy
         checked: Strategy = strategy  # Campaign refuses what is not one
         return Campaign(
@@ -80,9 +79,36 @@ class Choices:
             generated_per_round=self.generated,
             budget=self.budget,
             patience=self.patience,
-            own_seeds={name: structure.to_json() for name, structure in sorted(own.items())},
-            withheld=tuple(structure.to_json() for structure in withheld),
+            own_seeds={seed.label: seed.structure.to_json() for seed in sorted(own, key=lambda seed: seed.label)},
+            withheld=tuple(seed.structure.to_json() for seed in withheld),
         )
+
+    def _structures(self, elements: Sequence[str]) -> tuple[Sequence[Seed], Sequence[Seed]]:
+        """Return the user's own starting structures and those to withhold; what was put right, left out or will not be learnt from is said.
+
+        Raises
+        ------
+        StructureInputError : files that cannot be trusted or taken, one line each
+        """
+        from ccdcgan_al.generate import not_learnable
+        from ccdcgan_al.seeds import MAX_OWN_LENGTH, MAX_OWN_SITES
+        from ccdcgan_al.structure_files import StructuresRead, read_structures
+
+        own = StructuresRead(())
+        if self.seeds is not None:
+            own = read_structures(self.seeds, elements, MAX_OWN_SITES, MAX_OWN_LENGTH)
+        hidden = read_structures(self.withhold, elements)  # compared with, and never relaxed: of any size
+        for line in (*own.repaired, *hidden.repaired, *own.not_read, *hidden.not_read):
+            typer.echo(f"note: {line}", err=True)
+        both = StructuresRead((), refused=(*own.refused, *hidden.refused))
+        both.or_stop()
+        for seed in own.seeds:
+            if reason := not_learnable(elements, seed.structure):
+                typer.echo(
+                    f"note: {seed.label} is relaxed and has its place on the hull, and is not learnt from: {reason}",
+                    err=True,
+                )
+        return own.seeds, hidden.seeds
 
 
 def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: int | None, *, as_json: bool) -> int:
