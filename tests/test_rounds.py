@@ -25,7 +25,7 @@ from tests.small_campaign import small_campaign
 from workflows.documents import failure_document, of_one_method, relaxation_document
 from workflows.relax import method_of
 
-CAMPAIGN = Campaign("Bi-Se", strategy="random", rounds=0, seed_count=8)
+CAMPAIGN = Campaign("Bi-Se", "sevennet", "random", rounds=0, seed_count=8)
 OLD = Method("sevennet", "SevenNet 7net-0", "0.12.1")
 NEW = replace(OLD, version="0.13.0")
 
