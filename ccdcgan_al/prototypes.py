@@ -220,8 +220,8 @@ def predicted_volume(amounts: Mapping[str, int], near: Contacts, volume: float) 
     """
     if len(amounts) == 1:
         ((symbol, count),) = amounts.items()
-        if measured := Element(symbol).molar_volume:  # cm^3/mol
-            return count * float(measured) * 1e24 / Avogadro
+        if measured := molar_volume(symbol):
+            return count * measured * 1e24 / Avogadro
     known = {symbol: radius(symbol) for symbol in amounts}
     radii = {symbol: value for symbol, value in known.items() if value is not None}
     if len(radii) < len(known):
@@ -240,6 +240,15 @@ def predicted_volume(amounts: Mapping[str, int], near: Contacts, volume: float) 
         return None
     found = volume * (1 / min(ratios)) ** 3
     return found if math.isfinite(found) and found > 0 else None
+
+
+@lru_cache(maxsize=256)
+def molar_volume(symbol: str) -> float | None:
+    """Return an element's measured molar volume (cm^3/mol); None where pymatgen has none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen warns where it has none
+        found = Element(symbol).molar_volume
+    return float(found) if found else None
 
 
 @lru_cache(maxsize=256)

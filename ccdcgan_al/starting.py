@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 
 from ccdcgan_al.errors import StartingStructuresError
-from ccdcgan_al.prototypes import radius
+from ccdcgan_al.prototypes import molar_volume, radius
 from ccdcgan_al.seeds import MAX_REFERENCE_LENGTH, MAX_REFERENCE_SITES, Seed, element_structures, unlike
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def check_system(campaign: Campaign, known: Collection[str] = ()) -> None:
         names the elements, what is not known of them, and the option that helps
     """
     given = [elements_of(seed.structure) for seed in unlike(own_seeds(campaign), withheld(campaign))]
-    nothing = [
-        symbol for symbol in campaign.elements if radius(symbol) is None and Element(symbol).molar_volume is None
-    ]
+    nothing = [symbol for symbol in campaign.elements if radius(symbol) is None and molar_volume(symbol) is None]
     _refuse(campaign, [symbol for symbol in nothing if symbol not in known and (symbol,) not in given])
     unbound = [symbol for symbol in campaign.elements if radius(symbol) is None]
     if len(campaign.elements) - len(unbound) <= 1 and not any(set(unbound) & set(symbols) for symbols in given):
@@ -89,7 +87,7 @@ def _refuse(campaign: Campaign, elements: Sequence[str]) -> None:
 
 def _why_none(element: str) -> str:
     """Say why there is no structure of an element."""
-    if Element(element).molar_volume is None and radius(element) is None:
+    if molar_volume(element) is None and radius(element) is None:
         return "since neither its molar volume nor its atomic radius is known"
     if not element_structures(element):
         return f"since no prototype fits into {MAX_REFERENCE_SITES} atoms and {MAX_REFERENCE_LENGTH:g} Å"
