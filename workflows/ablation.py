@@ -315,6 +315,7 @@ class Ablation:
         return {
             "elements": list(self.data.elements),
             "method": self.data.hull.method.__dict__,
+            "element_references": self.data.hull.element_references.scheme,
             "maker": self.maker.as_dict(),
             "code_version": __version__,
             "packages": package_versions(),

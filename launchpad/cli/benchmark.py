@@ -159,13 +159,26 @@ def ablation(
     training: Annotated[str, typer.Option(help="structures to learn from, separated by commas")] = "160",
     draws: Annotated[int, typer.Option(min=1, help="crystal graphs a strategy and seed")] = 1000,
     relaxations: Annotated[int, typer.Option(min=1, help="a strategy and seed")] = 12,
+    rejudge: Annotated[
+        bool,
+        typer.Option(
+            "--rejudge", help="give the JSON --out, of an earlier version, this version's zero; runs no strategy"
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Every strategy on the same data and budget: valid, unique, novel, energies, and the share near the hull."""
-    from launchpad.cli.benchmark_ablation import measure_ablation
+    from launchpad.cli.benchmark_ablation import measure_ablation, rejudge_ablation
 
     sizes = _numbers(training)
-    show(lambda: measure_ablation(data, work, out, strategies.split(","), seeds, sizes, draws, relaxations), as_json)
+    show(
+        lambda: (
+            rejudge_ablation(data, out)
+            if rejudge
+            else measure_ablation(data, work, out, strategies.split(","), seeds, sizes, draws, relaxations)
+        ),
+        as_json,
+    )
 
 
 @app.command()

@@ -56,6 +56,33 @@ def measure_ablation(
     return outcome_of(result)
 
 
+def rejudge_ablation(data: Path, out: Path | None) -> Outcome:
+    """Judge the result of an earlier version again, with this version's zero, and write JSON and plots in its place.
+
+    Parameters
+    ----------
+    data : Path
+        The data set that it was made with.
+    out : Path or None
+        The JSON file.
+
+    Raises
+    ------
+    ValueError
+        There is no such JSON, it is judged again already, or it is of another data set.
+    OSError
+        No such data file.
+    """
+    from workflows.ablation import read_data
+    from workflows.rejudge_results import rejudged_ablation
+
+    if out is None or not out.is_file():
+        raise ValueError(f"{out}: no such file; give --out, the JSON of the ablation")
+    result = rejudged_ablation(json.loads(out.read_text(encoding="utf-8")), read_data(data, 1))
+    write_result(result, out)
+    return outcome_of(result)
+
+
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write the JSON and, beside it, the figures of energies and compositions."""
     from ccdcgan_al.ablation_report import plot_compositions, plot_energies

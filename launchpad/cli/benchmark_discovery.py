@@ -123,7 +123,7 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
     """
     from ccdcgan_al.discovery_report import with_figures
     from workflows.discovery_judge import Judge
-    from workflows.discovery_rejudge import rejudged
+    from workflows.rejudge_results import rejudged
 
     file = (out or Path()) / f"{experiment.system}.json"
     if out is None or not file.is_file():

@@ -1,7 +1,8 @@
-"""The result of an earlier version's `benchmark discovery`, judged again with this version's zero. It proposes nothing.
+"""Results of an earlier version's `benchmark discovery` and `benchmark ablation`, judged again with this version's zero. It proposes nothing.
 
-Until November 2026 a reference hull had the potential's own elements at its corners. Its JSON has each candidate's formula and
-formation energy, so the total energy follows. Only the references, some ten a system and potential, are relaxed again.
+Until November 2026 a hull had the potential's own elements at its corners. The JSON has each candidate's formula and formation
+energy, so the total energy follows. For a discovery the references, some ten a system and potential, are relaxed again; the
+data set of an ablation has its total energies.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ccdcgan_al.corrections import mp2020_correction_per_atom
 from ccdcgan_al.element_references import energy_of_elements
 from ccdcgan_al.hull import NEAR_HULL, ON_HULL, Hull
 from ccdcgan_al.types import Phase
+from workflows.ablation import AblationData
 from workflows.discovery_judge import KEEPS_WITHIN, Judge
 
 SAME = 0.003
@@ -62,6 +64,59 @@ def rejudged(result: dict[str, Any], judge: Judge) -> dict[str, Any]:
         "provenance": {**result["provenance"], "element_references": judge.element_references()},
     }
     return {**again, "checks_without_hull": without} if without else again
+
+
+def rejudged_ablation(result: dict[str, Any], data: AblationData) -> dict[str, Any]:
+    """Return the result of an ablation with every place given anew.
+
+    Parameters
+    ----------
+    result : dict
+        The JSON as an earlier version wrote it, energies against the data set's own elements (eV/atom).
+    data : AblationData
+        The data set that it was made with.
+
+    Raises
+    ------
+    ValueError
+        The result has this version's zero already, or was made with another data set.
+    """
+    hull, name = data.hull, data.elements[-1]
+    if "element_references" in result:
+        raise ValueError("the result of the ablation has its elements' energies on record already")
+    rows = [
+        {
+            "fraction": round(float(phase.structure.composition.get_atomic_fraction(name)), 6),
+            "formation_energy": round(entry.formation_energy_per_atom, 6),
+            "above_hull": round(entry.energy_above_hull, 6),
+        }
+        for phase, entry in zip(hull.phases, hull.entries, strict=True)
+    ]
+    own = sorted(round(entry.own_elements_formation_energy_per_atom or 0.0, 6) for entry in hull.entries)
+    if own != sorted(item["formation_energy"] for item in result["data"]):
+        raise ValueError(
+            "the result of the ablation was made with another data set: its energies are not those of --data"
+        )
+    # both lists are in the order of structure_id
+    known = [{**item, **row} for item, row in zip(result["data"], rows, strict=True)]
+    runs = [{**run, "candidates": [_candidate(item, hull) for item in run["candidates"]]} for run in result["runs"]]
+    return {**result, "element_references": hull.element_references.scheme, "data": known, "runs": runs}
+
+
+def _candidate(item: dict[str, Any], hull: Hull) -> dict[str, Any]:
+    """Return a candidate of an ablation with its place given anew; a prediction moves as its composition's zero does."""
+    composition = Composition(item["formula"])
+    moved = dict(item)
+    if item.get("predicted") is not None:
+        own, references = (
+            energy_of_elements(composition, energies)
+            for energies in (hull.own_elements, {**hull.own_elements, **hull.element_references.energies})
+        )
+        moved["predicted"] = round(item["predicted"] + (own or 0.0) - (references or 0.0), 6)
+    if item.get("formation_energy") is None:
+        return moved
+    places = _places(composition, item["formation_energy"], None, hull)[1]
+    return {**moved, **{name: places[name] for name in ("formation_energy", "above_hull")}}
 
 
 def _same_references(result: dict[str, Any], hull: Hull) -> None:
