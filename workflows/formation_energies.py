@@ -97,7 +97,7 @@ def measure_formation_energies(
         if result is None:
             left_out["failed relaxation"] += 1
             continue
-        kept_structure += structure_matcher().fit(compound.structure, result.structure)
+        kept_structure += bool(structure_matcher().fit(compound.structure, result.structure))
         comparisons.append(Comparison(compound, result.energy_per_atom))
     seconds = time.process_time() - started
     symbols = sorted(
