@@ -215,7 +215,8 @@ def build_hull(
     Raises
     ------
     MixedMethodsError
-        Two phases differ in name, calculator, version, functional or corrections of their method.
+        Two phases differ in name, calculator, version, functional or corrections of their method, or the references are
+        of another functional.
     HullError
         No phase, an element without one, an element outside the system, an element without a reference, a repeated
         structure_id, an energy that contains a correction that cannot be computed, or a hull that fails its self-test.
@@ -232,6 +233,10 @@ def build_hull(
     for phase, composition in zip(ordered, compositions, strict=True):
         _inside(phase, composition, elements)
     references = element_references or references_of(ordered[0].method, elements)
+    if references.scheme == "materials_project" and ordered[0].method.functional != "PBE":
+        raise MixedMethodsError(
+            f"{references} have PBE energies, the phases are of {ordered[0].method}: they share no hull; take the method's own elements"
+        )
     ordered, no_corrections = _with_corrections(ordered)
     own = _own_elements(ordered, compositions, elements)
     lacking = [element for element in elements if references.scheme != "own" and element not in references.energies]

@@ -364,6 +364,20 @@ def test_a_phase_that_the_materials_projects_elements_alone_put_on_the_hull_is_n
     assert claimed_entries(hull, 0.1) == []
 
 
+def test_elements_of_another_functional_are_refused() -> None:
+    r2scan = Method("matpes-r2scan", "TensorNet MatPES-r2SCAN", "1", functional="r2SCAN")
+    phases = [replace(item, method=r2scan) for item in lifted()]
+    assert hull_module.build_hull(phases, BISE).element_references.scheme == "own"
+    assert hull_module.build_hull(phases, BISE).element_warnings == [
+        "there is no table of the elements' r2SCAN energies, so they are not checked"
+    ]
+    known = ElementReferences("materials_project", materials_project_energies())
+    with pytest.raises(
+        MixedMethodsError, match=r"the Materials Project's elements have PBE energies, the phases are of matpes-r2scan"
+    ):
+        hull_module.build_hull(phases, BISE, known)
+
+
 def test_references_that_lack_an_element_are_refused() -> None:
     with pytest.raises(
         HullError, match=r"the Materials Project's elements have no energy of Se; wanted one of each of Bi-Se"
