@@ -124,6 +124,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
     """Record which phases near the hull their own method gave back after a small distortion, and go on to the confirmation."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
+    judge_again(store, campaign_id)
     returned = [document or lost(name, campaign.method) for name, document in relaxations.items()]
     store.record(campaign_id, of_one_method(returned, store.recorded_method(campaign_id)), as_field="distortion")
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
@@ -138,6 +139,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
 def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
     """Record the confirming relaxations and end the campaign, whose last round was `round_number`."""
     store = CampaignStore.of_worker()
+    judge_again(store, campaign_id)
     came = [document for document in relaxations.values() if document]
     recorded = store.recorded_method(campaign_id, field="confirmation")
     store.record(campaign_id, of_one_method(came, recorded), as_field="confirmation")
