@@ -117,6 +117,7 @@ _FIGURES = (
     "formation_energy_per_atom",
     "energy_above_hull",
     "corrected_energy_above_hull",
+    "element_references",
     "confirmed",
 )
 
@@ -210,7 +211,7 @@ QUERIES: dict[str, Query] = {
         "Which phases does one choice of the elements' energies alone put on the hull, and so no discovery?",
         "structures",
         {"campaign_id": ":campaign_id", "energy_above_hull": {"$gte": 0}, "element_driven": True},
-        show=(*_FIGURES, "element_references", "own_elements_energy_above_hull"),
+        show=(*_FIGURES, "own_elements_energy_above_hull"),
     ),
     "failures": Query(
         "What failed, and why?",

@@ -66,8 +66,11 @@ def test_hull_as_json_csv_and_table_are_the_same(run: Callable[..., str], small_
         "name": "sevennet", "calculator": "a formula", "version": "0", "functional": "PBE", "corrections": "none",
     }  # fmt: skip
     assert {row["method"] for row in table} == {"sevennet"}
+    assert answer["element_references"]["scheme"] == "materials_project"
+    assert {row["element_references"] for row in table} == {"materials_project"}
     for shown in (text, run("hull", "Bi-Se", "--changes")):
         assert "by sevennet (a formula 0, PBE, corrections: none)" in " ".join(shown.split())
+        assert "the zero: the Materials Project's elements" in " ".join(shown.split())
     on = json.loads(run("hull", "Bi-Se", "--json"))["rows"]
     assert [row["energy_above_hull_ev_per_atom"] for row in on] == [0.0] * len(on)
 
@@ -98,7 +101,7 @@ def test_structures_are_found(run: Callable[..., str]) -> None:
     assert "the first 2; --limit shows more" in run("structures", "find", "--limit", "2")
     long = run("structures", "find", "--limit", "1000")  # names of what was not chosen are 32 characters long
     assert "-g-" in long
-    assert "(meV/atom, by sevennet)" in long
+    assert "(meV/atom, by sevennet; the zero: the Materials Project's elements)" in " ".join(long.split())
     assert re.search(r"origin +from +formation", long)
     assert "rock salt" in long
     new = json.loads(run("structures", "find", "Bi-Se", "--new", "--json"))

@@ -111,8 +111,17 @@ def _table(found: list[dict[str, Any]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from ccdcgan_al.element_references import ElementReferences
+
     methods = sorted({str(document["method"]) for document in found if document.get("method")})
-    by = f", by {', '.join(methods)}" if methods else ""
+    zeros = sorted(
+        {
+            str(ElementReferences(document["element_references"]))
+            for document in found
+            if document.get("element_references")
+        }
+    )
+    by = f", by {', '.join(methods)}; the zero: {', '.join(zeros)}" if methods else ""
     title = f"{len(found)} structures (meV/atom{by})"
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
     for name in ("structure", "campaign", "formula", "group", "state", "origin"):
