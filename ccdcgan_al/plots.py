@@ -55,12 +55,10 @@ def stable_entries(hull: Hull) -> list[int]:
     return list(first.values())
 
 
-def subtitle(hull: Hull) -> str:
+def subtitle(hull: Hull, between: str = " · ") -> str:
     """Return the method of a hull, whose elements set its zero, and how many phases it has, for a caption."""
     counts = f"{len(hull.entries)} phases, {len(stable_entries(hull))} on the hull"
-    return (
-        f"{hull.method.calculator}, {hull.method.functional}, without corrections, {hull.element_references} · {counts}"
-    )
+    return f"{hull.method.calculator}, {hull.method.functional}, without corrections, {hull.element_references}{between}{counts}"
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Any]:
@@ -143,8 +141,8 @@ def _binary_figure(hull: Hull) -> Figure:
         xlabel=rf"$x$ in {first}$_{{1-x}}${second}$_{{x}}$",
         ylabel="Formation energy (eV/atom)",
     )
-    axes.set_title(f"{first}-{second} convex hull", loc="left", fontweight="bold", pad=22)
-    axes.text(0, 1.02, subtitle(hull) + note, transform=axes.transAxes, fontsize=8, color="#595959")
+    axes.set_title(f"{first}-{second} convex hull", loc="left", fontweight="bold", pad=32)
+    axes.text(0, 1.02, subtitle(hull, "\n") + note, transform=axes.transAxes, fontsize=8, color="#595959", va="bottom")
     axes.legend(frameon=False, fontsize=8, loc="lower left", title="filled: on the hull", title_fontsize=8)
     return figure
 
@@ -179,7 +177,7 @@ def _ternary_figure(hull: Hull) -> Figure:
     hidden = int((~shown).sum())
     note = f" · {hidden} above {SHOWN_ABOVE_HULL} eV/atom not shown" if hidden else ""
     axes.text(0, 0.97, f"{'-'.join(hull.elements)} convex hull", transform=axes.transAxes, size=12, weight="bold")
-    axes.text(0, 0.925, subtitle(hull) + note, transform=axes.transAxes, fontsize=8, color="#595959")
+    axes.text(0, 0.955, subtitle(hull, "\n") + note, transform=axes.transAxes, fontsize=8, color="#595959", va="top")
     axes.legend(
         frameon=False,
         fontsize=8,
@@ -216,9 +214,9 @@ def _bar_figure(hull: Hull) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="Energy above hull (meV/atom)")
     axes.set_title(
-        f"{'-'.join(hull.elements)}: the {len(entries)} lowest phases", loc="left", fontweight="bold", pad=22
+        f"{'-'.join(hull.elements)}: the {len(entries)} lowest phases", loc="left", fontweight="bold", pad=32
     )
-    axes.text(0, 1.0, subtitle(hull), transform=axes.transAxes, fontsize=8, color="#595959", va="bottom")
+    axes.text(0, 1.0, subtitle(hull, "\n"), transform=axes.transAxes, fontsize=8, color="#595959", va="bottom")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
