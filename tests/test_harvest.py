@@ -24,7 +24,7 @@ from workflows.finished import write_json
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 SEVENNET = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 RELAXED = Relaxed(BISE, -3.5, SEVENNET, 12, 0.01, converged=True)
-CAMPAIGN = Campaign("Bi-Se", strategy="random")
+CAMPAIGN = Campaign("Bi-Se", "sevennet", "random")
 NAME = "Bi-Se-r0-0000"
 
 
