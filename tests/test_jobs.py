@@ -86,7 +86,7 @@ def test_every_failure_is_a_document(bise: Structure, outcome: Exception, reason
     assert (document["state"], document["reason"]) == ("failed", reason)
     assert message in document["message"]
     assert document["maker"]["fmax"] == 0.02
-    assert document["method"] == {"name": "sevennet"}
+    assert document["method"] == {"name": "sevennet-l3i5"}
 
 
 def test_a_failed_relaxation_keeps_its_last_structure_for_information(bise: Structure) -> None:

@@ -142,7 +142,9 @@ def test_steps_that_relax_nothing_are_refused(steps: int) -> None:
 
 @pytest.mark.slow
 def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
-    with pytest.raises(RelaxationFailure, match=r"after 3 steps of sevennet; .* A larger max_steps may help") as caught:
+    with pytest.raises(
+        RelaxationFailure, match=r"after 3 steps of sevennet-l3i5; .* A larger max_steps may help"
+    ) as caught:
         RelaxMaker(rattle=0.2, pre_relax=None, max_steps=3).relax(bi2se3, "slow")
     assert caught.value.reason == "not_converged"
     assert caught.value.structure is not None
@@ -150,12 +152,17 @@ def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
 
 
 @pytest.mark.slow
-def test_a_hole_of_sevennet_ends_as_unphysical() -> None:
-    pair = Structure(Lattice.cubic(4.5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.5 / 4.5]])  # -1.7e5 eV/atom
-    with pytest.raises(
-        RelaxationFailure, match=r"at step 0: the energy fell to -\d+.*a hole of the potential"
-    ) as caught:
-        RelaxMaker(rattle=0.0, pre_relax=None).relax(pair, "hole")
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("sevennet", r"at step 0: the energy fell to -\d+.*a hole of the potential"),  # -1.7e5 eV/atom
+        ("sevennet-l3i5", r"at step 0: a force of \S+ eV/Å, above the bound of 1000"),  # 2e11 eV/Å
+    ],
+)
+def test_a_hole_of_sevennet_ends_as_unphysical(method: str, message: str) -> None:
+    pair = Structure(Lattice.cubic(4.5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.5 / 4.5]])
+    with pytest.raises(RelaxationFailure, match=message) as caught:
+        RelaxMaker(method=method, rattle=0.0, pre_relax=None).relax(pair, "hole")
     assert caught.value.reason == "unphysical"
 
 
@@ -247,7 +254,7 @@ def test_bi2se3_relaxes_to_itself(bi2se3: Structure) -> None:
     assert relaxed.energy_per_atom == pytest.approx(-4.03, abs=0.02)
     assert relaxed.converged
     assert relaxed.max_force < 0.05
-    assert relaxed.method == method_of("sevennet")
+    assert relaxed.method == method_of("sevennet-l3i5")
     assert StructureMatcher().fit(relaxed.structure, bi2se3)
     again = RelaxMaker().relax(bi2se3, "bi2se3")
     assert again.energy_per_atom == pytest.approx(relaxed.energy_per_atom, abs=1e-6)
