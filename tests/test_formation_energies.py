@@ -177,5 +177,6 @@ def test_the_default_method_meets_the_goal_on_the_shared_table() -> None:
     assert outcome.figures["mae_mev_per_atom"] < 12
     assert abs(outcome.figures["bias_mev_per_atom"]) < 6  # of 60 compounds; the goal of 4 is for many
     own = outcome.figures["schemes"]["own"]
-    assert own["bias_mev_per_atom"] < -10
-    assert own["mae_mev_per_atom"] > outcome.figures["mae_mev_per_atom"] + 5
+    # its own elements lie 14 meV/atom too high on average, so compounds look so much too stable
+    assert own["bias_mev_per_atom"] < outcome.figures["bias_mev_per_atom"] - 8
+    assert own["mae_mev_per_atom"] > outcome.figures["mae_mev_per_atom"] + 4
