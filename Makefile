@@ -1,4 +1,4 @@
-# make demo   set up .venv, then discover Bi-Se phases (12 to 21 minutes on two cores, set-up included)
+# make demo   set up .venv, then discover Bi-Se phases (21 minutes on two cores of a slow machine, set-up included)
 # make test   set up .venv with the test tools, then run the whole test suite
 # make lint   ruff and mypy          make setup   .venv alone          make clean   remove .venv and caches
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.

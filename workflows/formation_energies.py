@@ -191,13 +191,13 @@ def _outcome(figures: dict[str, dict[str, Any]], default: str, about: dict[str, 
     names = sorted({name for scheme in figures.values() for name in scheme["by_class"]})
     for name in ["all", *names, "with U, apart"]:
         row: dict[str, Any] = {"class": name}
-        for scheme, label in (("own", "own elements"), ("materials_project", "MP's elements")):
+        for scheme, label in (("own", "own"), ("materials_project", "MP's")):
             found = figures[scheme]
-            part = found if name == "all" else found["by_class"].get(name) or found["with_hubbard_u"]
+            part = {**found["by_class"], "all": found, "with U, apart": found["with_hubbard_u"]}[name]
             row |= {
                 f"{label}: n": part["n"],
-                "bias" if scheme == "own" else "bias ": part["bias_mev_per_atom"],
-                "MAE" if scheme == "own" else "MAE ": part["mae_mev_per_atom"],
+                f"{label}: bias": part["bias_mev_per_atom"],
+                f"{label}: MAE": part["mae_mev_per_atom"],
             }
         rows.append(row)
     chosen = figures[default]
