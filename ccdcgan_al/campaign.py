@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from ccdcgan_al.chemsys import parse_chemical_system
-from ccdcgan_al.generate import Strategy
-from ccdcgan_al.seeds import references_per_element
+from ccdcgan_al.seeds.choose import references_per_element
+from ccdcgan_al.strategies.propose import Strategy
 from ccdcgan_al.types import DEFAULT_METHOD, DFT
 
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"

@@ -5,8 +5,8 @@ import re
 
 from pymatgen.core import Element
 
-from ccdcgan_al.electronegativity import electronegativity
 from ccdcgan_al.errors import ChemicalSystemError
+from ccdcgan_al.structures.electronegativity import electronegativity
 
 MIN_ELEMENTS, MAX_ELEMENTS = 2, 8
 _SHOWN = 60  # characters of a wrong input that an error repeats

@@ -8,9 +8,9 @@ Run: python examples/correction_driven.py
 
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.claims import new_phases
-from ccdcgan_al.element_references import OWN
-from ccdcgan_al.hull import build_hull
+from ccdcgan_al.hull.element_references import OWN
+from ccdcgan_al.hull.hull import build_hull
+from ccdcgan_al.hull.novelty import new_phases
 from ccdcgan_al.types import Method, Phase
 
 METHOD = Method("by hand", "energies made up for this example", "1")

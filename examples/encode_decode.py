@@ -7,7 +7,7 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.codec import CrystalCodec, DecodeFailure
+from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
 
 # tetradymite: a = 4.143, c = 28.636 Å, Nakajima, J. Phys. Chem. Solids 24, 479 (1963)
 BI2SE3 = Structure.from_spacegroup(

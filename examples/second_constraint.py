@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 from pymatgen.core import Structure
 
-from ccdcgan_al.codec import CrystalCodec
-from ccdcgan_al.covalent import covalent_ratio
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
+from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.generate import standard_setting, structure_family
-from ccdcgan_al.graph import LATTICE_LATENT_SIZE
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import ConstraintSettings, LearnedConstraint
-from ccdcgan_al.seeds import prototype_structures
+from ccdcgan_al.seeds.choose import prototype_structures
+from ccdcgan_al.strategies.propose import standard_setting, structure_family
+from ccdcgan_al.structures.covalent import covalent_ratio
 
 
 class ClosenessConstraint(LearnedConstraint):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobflow.managers.fireworks import flow_to_workflow
 
 from ccdcgan_al.errors import MongoError
-from launchpad.indexes import DUPLICATE_KEY
+from launchpad.database.indexes import DUPLICATE_KEY
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad

@@ -17,11 +17,11 @@ from ccdcgan_al.errors import CcdcganError, HullError, MixedMethodsError, MongoE
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import DFT
 from launchpad.batches import relaxation_counts, withdraw, workflows_of
-from launchpad.configure import open_launchpad, write_config
-from launchpad.local import ensure_mongo, redact
-from launchpad.report import CampaignReport
-from launchpad.store import ASKED_TO_STOP, CampaignStore
-from launchpad.workers import LocalWorkers
+from launchpad.database.store import ASKED_TO_STOP, CampaignStore
+from launchpad.results.report import CampaignReport
+from launchpad.service.configure import open_launchpad, write_config
+from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.workers import LocalWorkers
 from workflows.methods import element_warnings
 from workflows.relax import method_of
 
@@ -139,7 +139,7 @@ def choosing(console: Console | None) -> Iterator[Callable[[str], None]]:
 
 def _tell_what_is_missing(campaign: Campaign, console: Console | None) -> None:
     """Say which elements no starting compound holds."""
-    from ccdcgan_al.starting import without_compounds
+    from ccdcgan_al.seeds.starting import without_compounds
 
     if console is not None and (names := without_compounds(campaign)):
         console.print(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pymatgen.core import Structure
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.round_step import further_candidates
-from ccdcgan_al.starting import lacking, what_helps, why_lacking
+from ccdcgan_al.loop import further_candidates
+from ccdcgan_al.seeds.starting import lacking, what_helps, why_lacking
 from ccdcgan_al.types import Candidate
-from launchpad.references import stored_elements
-from launchpad.standing import OF_THE_MACHINE
-from launchpad.store import CampaignStore
+from launchpad.database.hull_records import OF_THE_MACHINE
+from launchpad.database.references import stored_elements
+from launchpad.database.store import CampaignStore
 
 
 def lacking_elements(store: CampaignStore, campaign: Campaign) -> list[str]:

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.round_step import became_withheld
-from launchpad.store import CampaignStore
+from ccdcgan_al.loop import became_withheld
+from launchpad.database.store import CampaignStore
 from workflows.documents import failure_document, of_one_method
 
 

@@ -17,12 +17,11 @@ from pymatgen.core import Structure
 
 from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.confirmation import confirming_hull
 from ccdcgan_al.errors import CcdcganError, HullError
-from ccdcgan_al.generate import Proposals
-from ccdcgan_al.hull import Hull, build_hull
-from ccdcgan_al.hull_changes import hull_changes
-from ccdcgan_al.round_step import (
+from ccdcgan_al.hull.changes import hull_changes
+from ccdcgan_al.hull.confirmation import confirming_hull
+from ccdcgan_al.hull.hull import Hull, build_hull
+from ccdcgan_al.loop import (
     ask,
     candidates,
     distorted_candidates,
@@ -31,17 +30,18 @@ from ccdcgan_al.round_step import (
     not_chosen,
     starting_candidates,
 )
-from ccdcgan_al.selection import Selection
 from ccdcgan_al.settings import Settings
+from ccdcgan_al.strategies.propose import Proposals
+from ccdcgan_al.strategies.selection import Selection
 from ccdcgan_al.types import Candidate
 from launchpad.batches import BATCH_SIZE, put, split, withdraw
-from launchpad.configure import launchpad_at
+from launchpad.database.hull_records import confirmed_figures, figures, hull_documents, unstable_phases
+from launchpad.database.references import campaign_phases, stored_elements
+from launchpad.database.rejudge import judge_again
+from launchpad.database.store import ASKED_TO_STOP, CampaignStore
 from launchpad.further import further_of, lacking_elements, reason_of
-from launchpad.references import campaign_phases, stored_elements
-from launchpad.rejudge import judge_again
 from launchpad.returned import all_failed, lost, record, set_aside_withheld
-from launchpad.standing import confirmed_figures, figures, hull_documents, unstable_phases
-from launchpad.store import ASKED_TO_STOP, CampaignStore
+from launchpad.service.configure import launchpad_at
 from workflows.documents import of_one_method
 from workflows.flows import relaxations_then
 from workflows.jobs import Relaxer

@@ -13,7 +13,7 @@ import psutil
 import pymongo
 
 from ccdcgan_al.settings import Settings
-from launchpad.local import _free_port, find_mongod
+from launchpad.service.mongod import _free_port, find_mongod
 
 USER, PASSWORD = "group", "p@ss: w/rd%"
 DATABASE = "ccdcgan_al"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccdcgan_al.settings import Settings
-from launchpad.local import ensure_mongo, stop_local_mongo
+from launchpad.service.mongod import ensure_mongo, stop_local_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def config_folder(tmp_path: Path, fresh_mongo_uri: str) -> Path:
     """Config folder of an empty database."""
     from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
-    from launchpad.configure import write_config
+    from launchpad.service.configure import write_config
 
     # else FireWorks imports every module it has to find these, its own tests with marks of their own included
     SAVED_FW_MODULES.update(dict.fromkeys(("PyTask", "ScriptTask"), "fireworks.user_objects.firetasks.script_task"))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from ccdcgan_al.codec import CrystalCodec
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
 
 
 def equivalent_graphs(

@@ -18,13 +18,13 @@ import pytest
 from monty.json import MontyDecoder
 from pymatgen.core import Structure
 
-from ccdcgan_al import round_step
+from ccdcgan_al import loop as round_step
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.generate import Proposals, propose
+from ccdcgan_al.strategies.propose import Proposals, propose
 from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
-from launchpad.configure import open_launchpad, write_config
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
+from launchpad.service.configure import open_launchpad, write_config
 from tests.faults.conftest import few_seeds
 from workflows.documents import failure_document, relaxation_document
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from pymatgen.core import Structure
 
-from ccdcgan_al.ablation_report import COLUMNS, figures_of, plot_compositions, plot_energies, summarise, table
-from ccdcgan_al.random_search import random_structures
+from ccdcgan_al.reports.ablation import COLUMNS, figures_of, plot_compositions, plot_energies, summarise, table
+from ccdcgan_al.strategies.random_search import random_structures
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_ablation import outcome_of, write_result
-from workflows.ablation import Ablation, AblationData, read_data, write_data
-from workflows.relaxed_cache import RelaxedCache
+from workflows.experiments.ablation import Ablation, AblationData, read_data, write_data
+from workflows.experiments.relaxed_cache import RelaxedCache
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -15,8 +15,8 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.types import Candidate
 from launchpad.batches import put, relaxation_counts, split, withdraw, workflows_of
-from launchpad.configure import open_launchpad
 from launchpad.driver import _why
+from launchpad.service.configure import open_launchpad
 from workflows.flows import relaxations_then
 from workflows.relax import RelaxMaker
 

@@ -19,7 +19,7 @@ from ccdcgan_al.benchmarks.hard_cases import MAKERS, SYMBOLS
 from ccdcgan_al.benchmarks.outcome import Outcome
 from ccdcgan_al.benchmarks.reconstruction import measure_reconstruction
 from ccdcgan_al.benchmarks.structures import is_held_out, read_table
-from ccdcgan_al.codec import CrystalCodec, DecodeFailure, EncodedBatch
+from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure, EncodedBatch
 from ccdcgan_al.errors import StructureInputError
 from launchpad.cli.main import app
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Composition
 
-from workflows.campaign_spec import FOLDER, KnownPhase, read_spec, systems
+from workflows.experiments.campaign_spec import FOLDER, KnownPhase, read_spec, systems
 
 
 def test_every_spec_reads_and_its_phases_are_what_they_say() -> None:

@@ -6,8 +6,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from ccdcgan_al.cif import cif_text
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.structures.cif import cif_text
+from ccdcgan_al.structures.matching import structure_matcher
 
 NEARLY = Structure(  # a relaxed BiSe2, Cm within 0.1 Å
     [[0.007, -4.047, -0.004], [-4.053, 0.007, -0.002], [2.02, 2.016, -4.548]],
@@ -40,7 +40,7 @@ def test_a_symmetry_that_a_crystal_has_is_written() -> None:
 
 
 def test_without_a_symmetry_that_gives_it_back_a_crystal_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccdcgan_al.cif.TOLERANCES", (0.1,))
+    monkeypatch.setattr("ccdcgan_al.structures.cif.TOLERANCES", (0.1,))
     text = cif_text(NEARLY)
     assert "_symmetry_Int_Tables_number   1" in text
     assert read(text).composition == NEARLY.composition

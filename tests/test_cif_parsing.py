@@ -7,9 +7,9 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.io.cif import CifWriter
 
-from ccdcgan_al.cif_parsing import read_cif
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.space_groups import settings_of
+from ccdcgan_al.seeds.cif_parsing import read_cif
+from ccdcgan_al.structures.space_groups import settings_of
 
 CUBIC, HEXAGONAL = (3.7, 3.7, 3.7, 90, 90, 90), (4.14, 4.14, 28.64, 90, 90, 120)
 CSCL = ("Bi1 Bi 0 0 0 1", "Se1 Se 0.5 0.5 0.5 1")

@@ -12,7 +12,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from scipy.optimize import linear_sum_assignment
 
-from ccdcgan_al.codec import CrystalCodec, DecodeFailure
+from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
 from ccdcgan_al.errors import StructureInputError
 from tests.equivalent_graphs import equivalent_graphs
 

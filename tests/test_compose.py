@@ -26,7 +26,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import yaml
 
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 from tests.authenticated_mongod import PASSWORD, USER, authenticated_mongod
 
 ROOT = Path(__file__).resolve().parents[1]

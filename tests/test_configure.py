@@ -13,7 +13,14 @@ import pytest
 import yaml
 
 from ccdcgan_al.errors import MongoError
-from launchpad.configure import RECORD, TEMPLATES, database_name, open_launchpad, worker_environment, write_config
+from launchpad.service.configure import (
+    RECORD,
+    TEMPLATES,
+    database_name,
+    open_launchpad,
+    worker_environment,
+    write_config,
+)
 
 SECRET_URI = "mongodb://me:p%40ss'\"$x@127.0.0.1:27017,127.0.0.2:27017/d-b?authSource=admin"  # noqa: S105 - nobody's
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from pymatgen.core import Structure
 
-from ccdcgan_al.confirmation import confirming_hull, relaxed_elsewhere
 from ccdcgan_al.errors import HullError
-from ccdcgan_al.hull import Hull
+from ccdcgan_al.hull.confirmation import confirming_hull, relaxed_elsewhere
+from ccdcgan_al.hull.hull import Hull
 from ccdcgan_al.types import Method, Phase
-from launchpad.standing import confirmed_figures
+from launchpad.database.hull_records import confirmed_figures
 from tests.test_hull import BISE, bi2se3, bise3, bismuth, build_hull, phase, rocksalt, selenium, stretched
 
 SECOND = Method("sevennet-l3i5", "SevenNet 7net-l3i5", "0.13.0")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.codec import CrystalCodec
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
 from ccdcgan_al.errors import TooFewExamplesError, WeightsError
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import (

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Element, Lattice, Structure
 
-from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u
-from ccdcgan_al.electronegativity import by_electronegativity, most_electronegative
 from ccdcgan_al.errors import HullError
+from ccdcgan_al.hull.corrections import mp2020_correction_per_atom, mp_hubbard_u
+from ccdcgan_al.structures.electronegativity import by_electronegativity, most_electronegative
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import relaxation_document
 
@@ -133,7 +133,7 @@ def test_what_a_worker_stores_of_a_noble_gas() -> None:
 QUIET = """
 import ccdcgan_al.chemsys
 from pymatgen.core import Composition, Lattice, Structure
-from ccdcgan_al.corrections import mp2020_correction_per_atom
+from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 Composition("ArNeOg").reduced_formula
 print(mp2020_correction_per_atom(Structure(Lattice.cubic(5), ["Ne", "Og", "O"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])))
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.covalent import BEYOND_TABLE, covalent_radii, covalent_ratio, nearest_ratios
+from ccdcgan_al.structures.covalent import BEYOND_TABLE, covalent_radii, covalent_ratio, nearest_ratios
 from tests.test_hull import rocksalt
 
 

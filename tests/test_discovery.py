@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from pymatgen.core import Structure
 
-from ccdcgan_al.discovery_page import overview, page
-from ccdcgan_al.discovery_report import (
+from ccdcgan_al.errors import HullError
+from ccdcgan_al.hull.hull import Hull
+from ccdcgan_al.loop import starting_candidates
+from ccdcgan_al.reports.discovery import (
     acceleration,
     by_origin,
     by_round,
@@ -22,13 +24,11 @@ from ccdcgan_al.discovery_report import (
     with_figures,
     withheld_found,
 )
-from ccdcgan_al.errors import HullError
-from ccdcgan_al.hull import Hull
-from ccdcgan_al.round_step import starting_candidates
+from ccdcgan_al.reports.discovery_page import overview, page
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
-from workflows.campaign_spec import systems
-from workflows.discovery_judge import Judge
+from workflows.experiments.campaign_spec import systems
+from workflows.experiments.discovery_judge import Judge
 from workflows.guards import RelaxationFailure
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ccdcgan_al.diversity import SAME_GRAPH, distinct, measure_diversity
+from ccdcgan_al.models.diversity import SAME_GRAPH, distinct, measure_diversity
 
 TRAINING = np.random.default_rng(0).uniform(-1, 1, (20, 4, 4, 1))
 TRAINING[:, 3] = 0  # padding, as at a graph's end

@@ -14,12 +14,12 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from ccdcgan_al.settings import Settings
-from launchpad import doctor
 from launchpad.cli.main import app
-from launchpad.configure import database_name
-from launchpad.doctor import Finding, examine
-from launchpad.migrations import COLLECTION, VERSION
-from launchpad.store import CampaignStore
+from launchpad.database.migrations import COLLECTION, VERSION
+from launchpad.database.store import CampaignStore
+from launchpad.service import doctor
+from launchpad.service.configure import database_name
+from launchpad.service.doctor import Finding, examine
 from workflows import relax
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Composition
 
-from ccdcgan_al.element_references import (
+from ccdcgan_al.hull.element_references import (
     DATA,
     OFF,
     OWN,

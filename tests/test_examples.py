@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.types import Candidate, Method, Relaxed
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 from workflows.documents import failure_document, relaxation_document
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.families import merged_families
+from ccdcgan_al.structures.families import merged_families
 
 
 def rock_salt(a: float = 5.9) -> Structure:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.benchmarks.relaxed_set import read_set
-from ccdcgan_al.fingerprint import fingerprints, fingerprints_of_documents, shortest, superbases
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.structures.fingerprint import fingerprints, fingerprints_of_documents, shortest, superbases
+from ccdcgan_al.structures.matching import structure_matcher
 
 
 def random_crystal(generator: np.random.Generator, n_sites: int) -> Structure:

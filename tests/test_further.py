@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import round_step
+from ccdcgan_al import loop as round_step
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import StartingStructuresError
-from ccdcgan_al.seeds import Seed
+from ccdcgan_al.seeds.choose import Seed
 from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
 from launchpad.batches import workflows_of
-from launchpad.configure import open_launchpad
+from launchpad.database.store import CampaignStore
 from launchpad.driver import stop_campaign, submit
-from launchpad.store import CampaignStore
+from launchpad.service.configure import open_launchpad
 from tests.faults.conftest import few_seeds
 from workflows.documents import failure_document, relaxation_document
 
@@ -42,7 +42,7 @@ def launchpad(fresh_mongo_uri: str, config_folder: Path, monkeypatch: pytest.Mon
     """A LaunchPad, and an element with a few further structures."""
     monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", fresh_mongo_uri)
     monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
-    monkeypatch.setattr("ccdcgan_al.starting.element_structures", lambda symbol: OTHERS if symbol == "Se" else [])
+    monkeypatch.setattr("ccdcgan_al.seeds.starting.element_structures", lambda symbol: OTHERS if symbol == "Se" else [])
     return open_launchpad(config_folder)
 
 

@@ -13,18 +13,18 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.groups import SpaceGroup
 
-from ccdcgan_al import generate
-from ccdcgan_al import latents as latents_module
-from ccdcgan_al.codec import CrystalCodec
+from ccdcgan_al.codec import latents as latents_module
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.generate import Example, Proposals, Strategy, propose, standard_setting, structure_family
 from ccdcgan_al.models import constraint as constraint_module
 from ccdcgan_al.models import gan as gan_module
 from ccdcgan_al.models import latent as latent_module
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import HullConstraint
 from ccdcgan_al.models.gan import GraphGenerator
-from ccdcgan_al.selection import select
+from ccdcgan_al.strategies import propose as generate
+from ccdcgan_al.strategies.propose import Example, Proposals, Strategy, propose, standard_setting, structure_family
+from ccdcgan_al.strategies.selection import select
 
 BISE = ("Bi", "Se")
 
@@ -343,7 +343,7 @@ def test_random() -> None:
 def test_substitution(monkeypatch: pytest.MonkeyPatch) -> None:
     prototypes = [SimpleNamespace(structure=example.relaxed) for example in examples()]
     monkeypatch.setattr(
-        "ccdcgan_al.seeds.prototype_structures", lambda elements: prototypes if elements == BISE else []
+        "ccdcgan_al.seeds.choose.prototype_structures", lambda elements: prototypes if elements == BISE else []
     )
     proposals = propose("substitution", BISE, [], 4, seed=1)
     check_counts(proposals, len(prototypes))

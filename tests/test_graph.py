@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdcgan_al.graph import LATTICE_LATENT_SIZE, PUBLISHED_SIDE, SITES_LATENT_SIZE, graph_side, pack, unpack
-from ccdcgan_al.structure_factors import LATENT_SIZE
+from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE, PUBLISHED_SIDE, SITES_LATENT_SIZE, graph_side, pack, unpack
+from ccdcgan_al.codec.structure_factors import LATENT_SIZE
 
 
 def test_sides() -> None:

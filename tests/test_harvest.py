@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.types import Candidate, Method, Relaxed
 from launchpad.cli.main import app
-from launchpad.harvest import MOST_BYTES, harvest
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
+from launchpad.results.harvest import MOST_BYTES, harvest
 from workflows.documents import failure_document, relaxation_document
 from workflows.finished import write_json
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import hull as hull_module
-from ccdcgan_al import seen
-from ccdcgan_al.claims import claimed_phases, new_phases
-from ccdcgan_al.element_references import OWN, ElementReferences, materials_project_energies
 from ccdcgan_al.errors import HullError, MixedMethodsError
-from ccdcgan_al.hull import Hull
-from ccdcgan_al.round_step import hull_counts
+from ccdcgan_al.hull import hull as hull_module
+from ccdcgan_al.hull.element_references import OWN, ElementReferences, materials_project_energies
+from ccdcgan_al.hull.hull import Hull
+from ccdcgan_al.hull.novelty import claimed_phases, new_phases
+from ccdcgan_al.loop import hull_counts
+from ccdcgan_al.structures import matching as seen
 from ccdcgan_al.types import HullEntry, Method, Origin, Phase
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"

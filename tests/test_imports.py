@@ -138,8 +138,8 @@ from ..j import k
 @pytest.mark.parametrize(
     "modules",
     [
-        "ccdcgan_al.codec, ccdcgan_al.campaign, workflows.jobs",
-        "ccdcgan_al.generate, ccdcgan_al.models.constraint, ccdcgan_al.models.gan, workflows.relax",
+        "ccdcgan_al.codec.crystal_codec, ccdcgan_al.campaign, workflows.jobs",
+        "ccdcgan_al.strategies.propose, ccdcgan_al.models.constraint, ccdcgan_al.models.gan, workflows.relax",
         "ccdcgan_al, workflows.vasp, atomate2.vasp.flows.mp, custodian.vasp.handlers",
     ],
 )
@@ -164,7 +164,7 @@ import ccdcgan_al
 for module in pkgutil.walk_packages(ccdcgan_al.__path__, "ccdcgan_al."):
     importlib.import_module(module.name)
 from pymatgen.core import Lattice, Structure
-from ccdcgan_al.codec import CrystalCodec
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
 codec = CrystalCodec.load("fast", ["Bi", "Se"])
 crystal = Structure(Lattice.cubic(3.6), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 (back,) = codec.decode(codec.encode([crystal]))

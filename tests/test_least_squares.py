@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ccdcgan_al.least_squares import Evaluate, levenberg_marquardt
+from ccdcgan_al.codec.least_squares import Evaluate, levenberg_marquardt
 
 
 def line(target: np.ndarray, places: np.ndarray, largest: float = np.inf) -> Evaluate:

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.settings import Settings
-from launchpad import local
-from launchpad.local import ensure_mongo, find_mongod, mongo_status, redact, stop_local_mongo
+from launchpad.service import mongod as local
+from launchpad.service.mongod import ensure_mongo, find_mongod, mongo_status, redact, stop_local_mongo
 from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ START = """
 import sys
 from pathlib import Path
 from ccdcgan_al.settings import Settings
-from launchpad.local import ensure_mongo
+from launchpad.service.mongod import ensure_mongo
 print(ensure_mongo(Settings(home=Path(sys.argv[1]), mongo_uri=None)), flush=True)
 """
 

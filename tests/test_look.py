@@ -17,12 +17,12 @@ from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from typer.testing import CliRunner
 
-from ccdcgan_al.seen import structure_matcher
+from ccdcgan_al.structures.matching import structure_matcher
 from launchpad.cli.main import app
 from launchpad.cli.plot import _discovery
-from launchpad.configure import write_config
-from launchpad.lookup import relaxed_documents
-from launchpad.references import functional_of
+from launchpad.database.references import functional_of
+from launchpad.results.lookup import relaxed_documents
+from launchpad.service.configure import write_config
 from tests.small_campaign import COPY, FAILS
 from tests.small_campaign import small_campaign as a_small_campaign
 

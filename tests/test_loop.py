@@ -23,7 +23,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ccdcgan_al import materials_project
 from ccdcgan_al.errors import MaterialsProjectError
-from ccdcgan_al.materials_project import fetch_entries, fetch_structures, subsystems
+from ccdcgan_al.seeds import materials_project
+from ccdcgan_al.seeds.materials_project import fetch_entries, fetch_structures, subsystems
 from tests.materials_project_server import DROP, KEY, PHASES, VERSION, Server, materials_project_server
 
 

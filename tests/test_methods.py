@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.element_references import materials_project_energies
 from ccdcgan_al.errors import UnknownMethodError
+from ccdcgan_al.hull.element_references import materials_project_energies
 from workflows import methods
 from workflows.methods import METHODS, check_method, relaxer
 from workflows.relax import RelaxMaker

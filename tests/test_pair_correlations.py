@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.codec import CrystalCodec
-from ccdcgan_al.graph import graph_side
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
+from ccdcgan_al.codec.graph import graph_side
 from ccdcgan_al.models.pair_correlations import (
     RADII,
     WIDTH,

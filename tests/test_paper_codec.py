@@ -12,14 +12,14 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
-from ccdcgan_al.codec import CrystalCodec, DecodeFailure
+from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
+from ccdcgan_al.codec.paper import weights as weights_module
+from ccdcgan_al.codec.paper.sites import coarse_images, low_pass
+from ccdcgan_al.codec.paper.train import random_cell, random_positions, train
+from ccdcgan_al.codec.paper.weights import PaperWeights, shipped, write
+from ccdcgan_al.codec.voxels import lattice_voxels, positions_voxels
 from ccdcgan_al.errors import WeightsError
-from ccdcgan_al.paper import weights as weights_module
-from ccdcgan_al.paper.sites import coarse_images, low_pass
-from ccdcgan_al.paper.train import random_cell, random_positions, train
-from ccdcgan_al.paper.weights import PaperWeights, shipped, write
-from ccdcgan_al.seeds import prototype_structures
-from ccdcgan_al.voxels import lattice_voxels, positions_voxels
+from ccdcgan_al.seeds.choose import prototype_structures
 from launchpad.cli.main import app
 
 FEW = settings(max_examples=8, deadline=None, derandomize=True)

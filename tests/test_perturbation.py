@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.generate import Example, propose
-from ccdcgan_al.perturbation import perturbed_structures
+from ccdcgan_al.strategies.perturbation import perturbed_structures
+from ccdcgan_al.strategies.propose import Example, propose
 
 ROCK_SALT = Structure(Lattice.cubic(4.2), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 BISMUTH = Structure(Lattice.cubic(3.3), ["Bi"], [[0, 0, 0]])

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.hull import Hull
-from ccdcgan_al.hull_page import hull_page
-from ccdcgan_al.plots import discovery_curve_figure, formula_text, hull_figure
+from ccdcgan_al.hull.hull import Hull
+from ccdcgan_al.reports.hull_page import hull_page
+from ccdcgan_al.reports.plots import discovery_curve_figure, formula_text, hull_figure
 from ccdcgan_al.types import Method, Phase
 from tests.test_hull import build_hull
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from launchpad.queries import EXAMPLE, QUERIES, document, structure_filter
-from launchpad.standing import unstable_phases
+from launchpad.database.hull_records import unstable_phases
+from launchpad.results.queries import EXAMPLE, QUERIES, document, structure_filter
 from tests.small_campaign import COPY
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ccdcgan_al.random_search import random_structures
+from ccdcgan_al.strategies.random_search import random_structures
 
 
 def test_limits_and_repeatability() -> None:

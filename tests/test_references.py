@@ -16,14 +16,13 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from typer.testing import CliRunner
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.claims import new_phases
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
-from ccdcgan_al.hull import build_hull
-from ccdcgan_al.structure_files import read_structures
+from ccdcgan_al.hull.hull import build_hull
+from ccdcgan_al.hull.novelty import new_phases
+from ccdcgan_al.seeds.files import read_structures
 from ccdcgan_al.types import Candidate, Method, Phase, Relaxed
 from launchpad.cli.main import app
-from launchpad.configure import open_launchpad
-from launchpad.references import (
+from launchpad.database.references import (
     FILE,
     MATERIALS_PROJECT,
     campaign_phases,
@@ -33,7 +32,8 @@ from launchpad.references import (
     reference_phases,
     save_entries,
 )
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
+from launchpad.service.configure import open_launchpad
 from tests.materials_project_server import KEY, PHASES, Server, entry, materials_project_server
 from tests.test_hull import SHARED, bi2se3, bismuth, rocksalt, selenium
 from workflows.documents import relaxation_document

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ccdcgan_al.element_references import materials_project_energies
-from launchpad.migrations import m0002_element_references
-from launchpad.rejudge import judge_again
-from launchpad.report import CampaignReport
-from launchpad.store import CampaignStore
+from ccdcgan_al.hull.element_references import materials_project_energies
+from launchpad.database.migrations import m0002_element_references
+from launchpad.database.rejudge import judge_again
+from launchpad.database.store import CampaignStore
+from launchpad.results.report import CampaignReport
 from tests.small_campaign import CAMPAIGN, ELEMENTS, small_campaign
 
 NAME = CAMPAIGN.campaign_id

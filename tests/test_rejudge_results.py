@@ -12,14 +12,14 @@ import pytest
 from pymatgen.core import Structure
 from typer.testing import CliRunner
 
-from ccdcgan_al.element_references import materials_project_energies
+from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import measure_discovery
 from launchpad.cli.main import app
 from tests.test_discovery import StandInRelaxer, experiment
-from workflows.ablation import read_data
-from workflows.discovery_judge import Judge
-from workflows.rejudge_results import rejudged, rejudged_ablation
+from workflows.experiments.ablation import read_data
+from workflows.experiments.discovery_judge import Judge
+from workflows.experiments.rejudge_results import rejudged, rejudged_ablation
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATA = DOCS / "results" / "ablation-data.json.gz"

@@ -9,8 +9,8 @@ from ase.calculators.calculator import Calculator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.element_references import materials_project_energies
 from ccdcgan_al.errors import UnknownMethodError
+from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
 from workflows import relax as relax_module
 from workflows.guards import RelaxationFailure
@@ -98,7 +98,7 @@ def test_corrections_are_taken_off_where_the_potential_contains_them(
     monkeypatch: pytest.MonkeyPatch, bi2se3: Structure
 ) -> None:
     stand_in = SimpleNamespace(mp2020_correction_per_atom=lambda _: -0.3)
-    monkeypatch.setitem(sys.modules, "ccdcgan_al.corrections", stand_in)
+    monkeypatch.setitem(sys.modules, "ccdcgan_al.hull.corrections", stand_in)
     for name, wanted in (("chgnet", -4.0), ("sevennet", -4.3)):
         raw = Relaxed(bi2se3, -4.3, Method(name, name, "1"), n_steps=1, max_force=0.0, converged=True)
         assert relax_module._without_corrections(raw).energy_per_atom == pytest.approx(wanted)

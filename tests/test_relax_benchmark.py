@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from workflows import relax_benchmark
-from workflows.relax_benchmark import outcome_of, prototypes
+from workflows.experiments import relax_benchmark
+from workflows.experiments.relax_benchmark import outcome_of, prototypes
 
 
 def result(energy: float | None, seconds: float, steps: int | None = 20) -> dict[str, Any]:

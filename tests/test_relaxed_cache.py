@@ -12,9 +12,9 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
+from workflows.experiments.relaxed_cache import RelaxedCache, relaxation_key
 from workflows.guards import RelaxationFailure
 from workflows.relax import RelaxMaker
-from workflows.relaxed_cache import RelaxedCache, relaxation_key
 
 CALLS: list[str] = []
 
@@ -83,7 +83,7 @@ def test_what_makes_none() -> None:
 
 def test_the_potentials_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     key = relaxation_key(bise(), RelaxMaker())
-    monkeypatch.setattr("workflows.relaxed_cache.version", lambda _: "99")
+    monkeypatch.setattr("workflows.experiments.relaxed_cache.version", lambda _: "99")
     assert relaxation_key(bise(), RelaxMaker()) != key
 
 

@@ -11,12 +11,12 @@ from jobflow import Maker
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.benchmarks.relaxed_set import LabelledStructure, read_set, write_set
-from ccdcgan_al.element_references import materials_project_energies
-from ccdcgan_al.starting_pool import Start
+from ccdcgan_al.benchmarks.starting_pool import Start
+from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
+from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.experiments.relaxed_set import extended_set, relax_pool, relaxed_set
 from workflows.guards import RelaxationFailure
-from workflows.relaxed_cache import RelaxedCache
-from workflows.relaxed_set import extended_set, relax_pool, relaxed_set
 
 
 @dataclass

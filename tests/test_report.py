@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from launchpad.cli.run import Choices, _flag, print_report, run_command
-from launchpad.report import CampaignReport
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
+from launchpad.results.report import CampaignReport
 
 if TYPE_CHECKING:
     from tests.small_campaign import SmallCampaign

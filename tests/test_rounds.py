@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import round_step
+from ccdcgan_al import loop as round_step
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MixedMethodsError
-from ccdcgan_al.generate import Strategy
-from ccdcgan_al.hull import build_hull
+from ccdcgan_al.hull.hull import build_hull
+from ccdcgan_al.strategies.propose import Strategy
 from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
-from launchpad.configure import open_launchpad
+from launchpad.database.store import CampaignStore
 from launchpad.driver import check_version
-from launchpad.report import CampaignReport
-from launchpad.store import CampaignStore
+from launchpad.results.report import CampaignReport
+from launchpad.service.configure import open_launchpad
 from tests.faults.conftest import few_seeds
 from tests.small_campaign import small_campaign
 from workflows.documents import failure_document, of_one_method, relaxation_document

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.hull import DEGENERATE
-from ccdcgan_al.sanity import DISPLACEMENT, RETURNED, STRAIN, distort, does_not_return, sanity
+from ccdcgan_al.hull.hull import DEGENERATE
+from ccdcgan_al.hull.validity import DISPLACEMENT, RETURNED, STRAIN, distort, does_not_return, sanity
 from tests.test_hull import BISE, bi2se3, rocksalt, selenium
 
 

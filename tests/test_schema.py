@@ -14,11 +14,11 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from ccdcgan_al.errors import MongoError
-from launchpad.configure import database_name
-from launchpad.indexes import INDEXES, index_table, missing_indexes
-from launchpad.migrations import COLLECTION, MIGRATIONS, VERSION, prepare, schema_version, wrong_validators
-from launchpad.schema import SCHEMA, markdown
-from launchpad.store import CampaignStore
+from launchpad.database.indexes import INDEXES, index_table, missing_indexes
+from launchpad.database.migrations import COLLECTION, MIGRATIONS, VERSION, prepare, schema_version, wrong_validators
+from launchpad.database.schema import SCHEMA, markdown
+from launchpad.database.store import CampaignStore
+from launchpad.service.configure import database_name
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "database.md"
 OLD = Path(__file__).parent / "data" / "version0.json"
@@ -111,7 +111,7 @@ def test_a_migration_that_was_killed_is_run_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("launchpad.migrations._hulls_by_scheme", killed)
+        patch.setattr("launchpad.database.migrations._hulls_by_scheme", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(old)
     assert schema_version(old) == 0

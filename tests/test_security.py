@@ -15,15 +15,15 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
-from ccdcgan_al import structure_files
 from ccdcgan_al.errors import ChemicalSystemError, MongoError, StructureInputError
-from ccdcgan_al.structure_files import read_structures
-from ccdcgan_al.time_limit import time_limit
+from ccdcgan_al.seeds import files as structure_files
+from ccdcgan_al.seeds.files import read_structures
+from ccdcgan_al.seeds.time_limit import time_limit
 from launchpad.cli.main import app
-from launchpad.configure import WITH_ADDRESS
-from launchpad.migrations import VERSION, repair
-from launchpad.report import CampaignReport
-from launchpad.store import CampaignStore
+from launchpad.database.migrations import VERSION, repair
+from launchpad.database.store import CampaignStore
+from launchpad.results.report import CampaignReport
+from launchpad.service.configure import WITH_ADDRESS
 from tests.authenticated_mongod import PASSWORD, authenticated_mongod
 from tests.small_campaign import SmallCampaign, small_campaign
 

@@ -12,9 +12,8 @@ from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.prototypes import library, substitution
-from ccdcgan_al.round_step import starting_candidates
-from ccdcgan_al.seeds import (
+from ccdcgan_al.loop import starting_candidates
+from ccdcgan_al.seeds.choose import (
     MAX_OWN_LENGTH,
     MAX_OWN_SITES,
     Seed,
@@ -25,8 +24,9 @@ from ccdcgan_al.seeds import (
     scale_to_predicted_volume,
     without_duplicates,
 )
-from ccdcgan_al.structure_files import read_structures
-from workflows.campaign_spec import read_spec
+from ccdcgan_al.seeds.files import read_structures
+from ccdcgan_al.seeds.prototypes import library, substitution
+from workflows.experiments.campaign_spec import read_spec
 
 BISE = ("Bi", "Se")
 

@@ -8,8 +8,8 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ccdcgan_al.benchmarks.relaxed_set import read_set
-from ccdcgan_al.seen import ReducedCell, SeenStructures, group_structures, structure_matcher
-from ccdcgan_al.selection import loose_matcher
+from ccdcgan_al.strategies.selection import loose_matcher
+from ccdcgan_al.structures.matching import ReducedCell, SeenStructures, group_structures, structure_matcher
 
 
 @pytest.fixture(scope="module")

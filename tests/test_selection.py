@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.seen import SeenStructures
-from ccdcgan_al.selection import is_valid, select
+from ccdcgan_al.strategies.selection import is_valid, select
+from ccdcgan_al.structures.matching import SeenStructures
 
 
 def rocksalt(cation: str = "Bi", anion: str = "Se", length: float = 5.9) -> Structure:

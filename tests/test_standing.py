@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import bson
 import pytest
 
-from ccdcgan_al.hull import ON_HULL
-from ccdcgan_al.hull_changes import hull_changes
-from launchpad import standing
-from launchpad.report import CampaignReport
-from launchpad.schema import SCHEMA
+from ccdcgan_al.hull.changes import hull_changes
+from ccdcgan_al.hull.hull import ON_HULL
+from launchpad.database import hull_records as standing
+from launchpad.database.schema import SCHEMA
+from launchpad.results.report import CampaignReport
 
 if TYPE_CHECKING:
     from tests.small_campaign import SmallCampaign

@@ -3,11 +3,11 @@
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import starting
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import StartingStructuresError
-from ccdcgan_al.round_step import further_candidates
-from ccdcgan_al.seeds import element_structures
+from ccdcgan_al.loop import further_candidates
+from ccdcgan_al.seeds import starting
+from ccdcgan_al.seeds.choose import element_structures
 
 
 def cell(*symbols: str) -> Structure:

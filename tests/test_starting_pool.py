@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al.benchmarks.starting_pool import MAX_LENGTH, MAX_SITES, starting_pool, table_prototypes
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.seen import structure_matcher
-from ccdcgan_al.starting_pool import MAX_LENGTH, MAX_SITES, starting_pool, table_prototypes
+from ccdcgan_al.structures.matching import structure_matcher
 
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 OTHER_ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])

@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.types import Candidate, Method, Relaxed
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 from workflows.documents import failure_document, relaxation_document
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -197,7 +197,7 @@ def test_a_model_whose_worker_died_while_it_was_stored_is_stored_whole(
     blob = bytes(600_000)  # three pieces
     sha256 = hashlib.sha256(blob).hexdigest()
     store.database["model_files.chunks"].insert_one({"files_id": sha256, "n": 0, "data": blob[: 255 * 1024]})
-    monkeypatch.setattr("launchpad.model_store.UPLOAD_SECONDS", 0.1)
+    monkeypatch.setattr("launchpad.database.model_store.UPLOAD_SECONDS", 0.1)
     assert store.models.save(C, 1, "generator", blob, {}) == sha256
     assert store.models.files.get(sha256).read() == blob
     assert store.database["model_files.chunks"].count_documents({"files_id": sha256}) == 3

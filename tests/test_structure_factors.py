@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice
 from scipy.optimize import linear_sum_assignment
 
-from ccdcgan_al.lattice_latent import MAX_LENGTH, MIN_LENGTH, lattice_from_latent, lattice_latent
-from ccdcgan_al.structure_factors import (
+from ccdcgan_al.codec.lattice_latent import MAX_LENGTH, MIN_LENGTH, lattice_from_latent, lattice_latent
+from ccdcgan_al.codec.structure_factors import (
     LATENT_SIZE,
     MAX_H_SQUARED,
     MAX_SITES,

@@ -15,9 +15,9 @@ from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.seeds import MAX_OWN_LENGTH, MAX_OWN_SITES, choose_seeds
-from ccdcgan_al.structure_files import StructuresRead, read_structures
-from ccdcgan_al.structure_parsing import decode, kind_of
+from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES, choose_seeds
+from ccdcgan_al.seeds.files import StructuresRead, read_structures
+from ccdcgan_al.seeds.parsing import decode, kind_of
 
 BISE = ("Bi", "Se")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "inputs"

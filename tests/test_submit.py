@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from ccdcgan_al.campaign import Campaign
 from launchpad.batches import relaxation_counts, workflows_of
 from launchpad.cli.main import app
-from launchpad.configure import TEMPLATES, address_of, open_launchpad
+from launchpad.database.store import ASKED_TO_STOP, CampaignStore
 from launchpad.driver import stop_campaign, submit
-from launchpad.store import ASKED_TO_STOP, CampaignStore
+from launchpad.service.configure import TEMPLATES, address_of, open_launchpad
 
 SMALL = [
     "Bi-Se",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.seen import structure_matcher
-from ccdcgan_al.symmetrise import symmetrised
+from ccdcgan_al.strategies.symmetrise import symmetrised
+from ccdcgan_al.structures.matching import structure_matcher
 
 
 def rocksalt() -> Structure:

@@ -7,7 +7,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.variation import neighbours
+from ccdcgan_al.strategies.mutations import neighbours
 
 LAYER = Structure(
     Lattice.hexagonal(4.15, 9.9),

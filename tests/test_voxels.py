@@ -11,8 +11,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.optimize import linear_sum_assignment
 
 from ccdcgan_al.benchmarks.plain_voxels import plain_lattice_voxels, plain_sites_voxels
-from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.voxels import (
+from ccdcgan_al.codec.voxels import (
     CUBE,
     cube_positions,
     find_peaks,
@@ -22,6 +21,7 @@ from ccdcgan_al.voxels import (
     reach,
     sites_voxels,
 )
+from ccdcgan_al.errors import StructureInputError
 from tests.test_codec import bi2se3, crystals, nickeline, rocksalt
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)

@@ -15,11 +15,11 @@ from fireworks import Firework, FWAction, FWorker, LaunchPad, PyTask, ScriptTask
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.settings import Settings
-from launchpad import recovery
-from launchpad.configure import open_launchpad, write_config
-from launchpad.local import ensure_mongo, mongo_status, stop_local_mongo
-from launchpad.recovery import recover_lost_runs
-from launchpad.workers import LocalWorkers, WorkerError
+from launchpad.service import recovery
+from launchpad.service.configure import open_launchpad, write_config
+from launchpad.service.mongod import ensure_mongo, mongo_status, stop_local_mongo
+from launchpad.service.recovery import recover_lost_runs
+from launchpad.service.workers import LocalWorkers, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +181,7 @@ def test_workers_that_cannot_live_raise_with_their_log(config_folder: Path, fres
 PARENT = """
 import sys, time
 from pathlib import Path
-from launchpad.workers import LocalWorkers
+from launchpad.service.workers import LocalWorkers
 with LocalWorkers(Path(sys.argv[1]), sys.argv[2], relaxation_workers=1) as local:
     print(*local.pids.values(), flush=True)
     time.sleep(600)
@@ -293,7 +293,7 @@ def test_a_silent_checkout_that_was_torn_is_made_ready_and_a_job_that_waits_is_l
 def test_sigterm_waits_for_a_write_to_the_launchpad(tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys, threading, time
-from launchpad import workers
+from launchpad.service import workers
 from fireworks.core import launchpad
 lines = ["def complete_launch():", " print('ready', flush=True)", " time.sleep(1.0)", " print('written', flush=True)"]
 source = compile(chr(10).join(lines), launchpad.__file__, "exec")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ccdcgan_al.covalent import covalent_ratio
-from ccdcgan_al.electronegativity import electronegativity
-from ccdcgan_al.element_references import energy_of_elements
 from ccdcgan_al.errors import CcdcganError
+from ccdcgan_al.hull.element_references import energy_of_elements
+from ccdcgan_al.structures.covalent import covalent_ratio
+from ccdcgan_al.structures.electronegativity import electronegativity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Reason = Literal["unphysical", "not_converged", "calculator_error", "bad_input", "inconsistent", "walltime"]
 
 MIN_DISTANCE_RATIO = 0.5
-"""Smallest distance over the sum of covalent radii (`ccdcgan_al.covalent`). The lowest of 7,140 binary and ternary
+"""Smallest distance over the sum of covalent radii (`ccdcgan_al.structures.covalent`). The lowest of 7,140 binary and ternary
 Materials Project crystals (mp_20) is 0.63 (UFeGe); 0.5 is beyond any bond and well before atoms lie on top of each
 other."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ccdcgan_al.element_references import deviations, potential_energies, warnings_of
 from ccdcgan_al.errors import UnknownMethodError
+from ccdcgan_al.hull.element_references import deviations, potential_energies, warnings_of
 from ccdcgan_al.types import DFT
 from workflows.jobs import Relaxer
 from workflows.relax import POTENTIALS, RelaxMaker, method_of

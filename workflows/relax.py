@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from ccdcgan_al.element_references import materials_project_energies
 from ccdcgan_al.errors import UnknownMethodError
+from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import DEFAULT_METHOD, Method, Relaxed
 from workflows.guards import RelaxationFailure, Watch, check_bound, check_physical
 from workflows.jobs import Relaxer
@@ -262,7 +262,7 @@ def _without_corrections(relaxed: Relaxed) -> Relaxed:
     """Take MP2020 corrections off an energy whose potential was trained with them, by pymatgen's own data."""
     if POTENTIALS[relaxed.method.name].corrections != "MP2020":
         return relaxed
-    from ccdcgan_al.corrections import mp2020_correction_per_atom
+    from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 
     return replace(relaxed, energy_per_atom=relaxed.energy_per_atom - mp2020_correction_per_atom(relaxed.structure))
 

@@ -100,7 +100,7 @@ def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
     HullError
         the run is not one of the Materials Project's kind: other U values, POTCARs or functional
     """
-    from ccdcgan_al.corrections import mp2020_correction_per_atom
+    from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 
     return mp2020_correction_per_atom(
         structure,

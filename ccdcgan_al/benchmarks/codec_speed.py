@@ -10,8 +10,8 @@ import numpy as np
 from ccdcgan_al.benchmarks.hard_cases import SYMBOLS, with_symbols
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.structures import prototypes
-from ccdcgan_al.codec import CODECS, CrystalCodec
-from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES
+from ccdcgan_al.codec.crystal_codec import CODECS, CrystalCodec
+from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES
 
 GOAL = 8.0  # times that `fast` is to be faster than `paper`
 ELEMENTS = SYMBOLS[:2]

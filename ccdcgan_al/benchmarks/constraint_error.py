@@ -45,8 +45,8 @@ class ConstraintData:
 
 def constraint_data(structures: Sequence[LabelledStructure]) -> ConstraintData:
     """Encode the relaxed structures; those beyond the codec's limits are left out."""
-    from ccdcgan_al.codec import CrystalCodec
-    from ccdcgan_al.generate import standard_setting
+    from ccdcgan_al.codec.crystal_codec import CrystalCodec
+    from ccdcgan_al.strategies.propose import standard_setting
 
     codec = CrystalCodec.load("fast", ELEMENTS)
     batch = codec.encode_batch([standard_setting(item.relaxed) for item in structures])

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Composition, Structure
 
-from ccdcgan_al.corrections import mp2020_correction_per_atom, mp_hubbard_u
-from ccdcgan_al.element_references import energy_of_elements
 from ccdcgan_al.errors import HullError, StructureInputError
-from ccdcgan_al.hull import DEGENERATE
+from ccdcgan_al.hull.corrections import mp2020_correction_per_atom, mp_hubbard_u
+from ccdcgan_al.hull.element_references import energy_of_elements
+from ccdcgan_al.hull.hull import DEGENERATE
 
 COLUMNS = ("material_id", "formation_energy_per_atom", "cif")
 CLASSES = (

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.seeds import MAX_LENGTH
+from ccdcgan_al.seeds.choose import MAX_LENGTH
 
 # a codec sees points, not elements: every structure is given these, in the order of its own sorted symbols
 SYMBOLS = ("Bi", "Se", "O", "Li", "Co")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.voxels import CUBE, CUT, LATTICE_GRID, SIGMA, SITES_GRID, cube_positions
+from ccdcgan_al.codec.voxels import CUBE, CUT, LATTICE_GRID, SIGMA, SITES_GRID, cube_positions
 
 
 def plain_lattice_voxels(lattice: Lattice, grid: int = LATTICE_GRID) -> NDArray[np.float32]:

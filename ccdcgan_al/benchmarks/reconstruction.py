@@ -17,8 +17,8 @@ from pymatgen.core import Structure
 from ccdcgan_al.benchmarks.hard_cases import MAKERS, SYMBOLS, Maker, with_symbols
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.structures import prototypes, read_table
-from ccdcgan_al.codec import CrystalCodec, DecodeFailure
-from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES
+from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
+from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES
 
 GOAL_BINARIES, GOAL_MORE = 0.99, 0.95  # published: 0.96 for one system, 0.87 for many (Long et al. 2021 and 2022)
 HARD_CASES = 100  # of each kind

@@ -12,7 +12,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 if TYPE_CHECKING:
-    from ccdcgan_al.starting_pool import Kind
+    from ccdcgan_al.benchmarks.starting_pool import Kind
 
 SHIPPED = Path(__file__).parent / "data" / "bi-se-7net-0.json.gz"
 LICENCE = (

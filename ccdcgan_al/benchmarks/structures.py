@@ -11,7 +11,7 @@ from pathlib import Path
 from pymatgen.core import Structure
 
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.seeds import MAX_LENGTH, MAX_SITES
+from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES
 
 HELD_OUT_OF = 6  # one in six identifiers is held out
 _LARGEST_CELL = 4 * MAX_SITES  # sites of a conventional cell: no centring has more than four primitive ones

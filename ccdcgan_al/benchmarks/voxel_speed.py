@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.plain_voxels import plain_lattice_voxels, plain_sites_voxels
-from ccdcgan_al.voxels import lattice_voxels, sites_voxels
+from ccdcgan_al.codec.voxels import lattice_voxels, sites_voxels
 
 GOAL, TOLERANCE = 20.0, 1e-5
 PUBLISHED_SECONDS = 3.2  # the published script's sites voxel of five atoms on two cores

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ccdcgan_al.diversity import measure_diversity
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.checkpoint import Checkpoint, scalar_log
+from ccdcgan_al.models.diversity import measure_diversity
 from ccdcgan_al.models.gan_networks import (
     Z_SIZE,
     build_dense_discriminator,

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ccdcgan_al.graph import LATTICE_LATENT_SIZE, SITES_LATENT_SIZE
-from ccdcgan_al.lattice_latent import LATENT_COPIES, MAX_COSINE, lengths_from_latent
-from ccdcgan_al.structure_factors import MAX_SITES, N_FACTORS, H
+from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE, SITES_LATENT_SIZE
+from ccdcgan_al.codec.lattice_latent import LATENT_COPIES, MAX_COSINE, lengths_from_latent
+from ccdcgan_al.codec.structure_factors import MAX_SITES, N_FACTORS, H
 
 FloatArray = NDArray[np.floating]
 RADII: FloatArray = np.linspace(1.6, 7.5, 30)  # Å: from the shortest bond to beyond the third shell

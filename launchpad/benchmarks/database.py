@@ -20,14 +20,14 @@ from pymongo import UpdateOne
 from ccdcgan_al import __version__
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.relaxed_set import read_set
-from ccdcgan_al.hull import METASTABLE, ON_HULL, build_hull
-from ccdcgan_al.hull_changes import hull_changes
-from ccdcgan_al.seen import SeenStructures, structure_matcher
+from ccdcgan_al.hull.changes import hull_changes
+from ccdcgan_al.hull.hull import METASTABLE, ON_HULL, build_hull
+from ccdcgan_al.structures.matching import SeenStructures, structure_matcher
 from ccdcgan_al.types import Method, Phase
 from launchpad.benchmarks.place import Place, place
-from launchpad.generated import CHUNK, insert_new
-from launchpad.queries import QUERIES
-from launchpad.standing import figures, hull_documents
+from launchpad.database.generated import CHUNK, insert_new
+from launchpad.database.hull_records import figures, hull_documents
+from launchpad.results.queries import QUERIES
 
 SYSTEM = ("Co", "Li", "O")
 NAME = "-".join(SYSTEM)

@@ -22,12 +22,12 @@ import psutil
 from jobflow import Response, job
 
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
-from ccdcgan_al.seeds import choose_seeds
+from ccdcgan_al.seeds.choose import choose_seeds
 from ccdcgan_al.types import DEFAULT_METHOD, Candidate
 from launchpad.batches import put, relaxation_counts, split
 from launchpad.benchmarks.place import Place, place
-from launchpad.configure import worker_environment
-from launchpad.workers import LocalWorkers
+from launchpad.service.configure import worker_environment
+from launchpad.service.workers import LocalWorkers
 from workflows.flows import relaxations_then
 from workflows.jobs import relax_to_document
 from workflows.methods import relaxer

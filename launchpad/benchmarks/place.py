@@ -11,9 +11,9 @@ from pathlib import Path
 from fireworks import LaunchPad
 
 from ccdcgan_al.settings import Settings
-from launchpad.configure import open_launchpad, write_config
-from launchpad.local import ensure_mongo, mongo_status, stop_local_mongo
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
+from launchpad.service.configure import open_launchpad, write_config
+from launchpad.service.mongod import ensure_mongo, mongo_status, stop_local_mongo
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.types import Candidate, Method, Relaxed
 from launchpad.batches import put, split
 from launchpad.benchmarks.place import Place, place
-from launchpad.configure import open_launchpad, worker_environment
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
+from launchpad.service.configure import open_launchpad, worker_environment
 from workflows.flows import relaxations_then
 from workflows.jobs import Relaxer
 

@@ -288,7 +288,7 @@ def relax(
     as_json: AsJson = False,
 ) -> None:
     """Relaxations a second against atomate2's ForceFieldRelaxMaker, one by one: same potential, same structures."""
-    from workflows.relax_benchmark import measure_relaxations
+    from workflows.experiments.relax_benchmark import measure_relaxations
 
     show(lambda: measure_relaxations(count, seed, fmax), as_json)
 
@@ -307,7 +307,7 @@ def formation_energies(
     as_json: AsJson = False,
 ) -> None:
     """Compare formation energies with a table's, with the method's own elements and with the Materials Project's."""
-    from workflows.formation_energies import measure_formation_energies
+    from workflows.experiments.formation_energies import measure_formation_energies
 
     show(
         lambda: measure_formation_energies(data, count, method, seed, work, relax=relax, polymorphs=polymorphs), as_json
@@ -324,7 +324,7 @@ def elements(
     as_json: AsJson = False,
 ) -> None:
     """Energies of the elements by a potential against the Materials Project's: what sets the zero of a hull."""
-    from workflows.element_energies import measure_elements
+    from workflows.experiments.element_energies import measure_elements
 
     show(lambda: measure_elements(method, [part for part in only.split(",") if part], work), as_json)
 
@@ -368,11 +368,11 @@ def relaxed_set(
 ) -> None:
     """Make the Bi-Se data set of `benchmark constraint` again: hours of relaxations; a stopped run goes on."""
     from ccdcgan_al.benchmarks.relaxed_set import read_set, write_set
-    from ccdcgan_al.starting_pool import starting_pool
+    from ccdcgan_al.benchmarks.starting_pool import starting_pool
+    from workflows.experiments.relaxed_cache import RelaxedCache
+    from workflows.experiments.relaxed_set import extended_set, relax_pool
+    from workflows.experiments.relaxed_set import relaxed_set as collect
     from workflows.relax import RelaxMaker
-    from workflows.relaxed_cache import RelaxedCache
-    from workflows.relaxed_set import extended_set, relax_pool
-    from workflows.relaxed_set import relaxed_set as collect
 
     elements = ("Bi", "Se")
     if extend is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ccdcgan_al.benchmarks.outcome import Outcome
-from ccdcgan_al.generate import Strategy
+from ccdcgan_al.strategies.propose import Strategy
 
 
 def measure_ablation(
@@ -25,7 +25,7 @@ def measure_ablation(
 
     Parameters
     ----------
-    data : file of `workflows.ablation.write_data`
+    data : file of `workflows.experiments.ablation.write_data`
     work : folder of finished parts and of relaxations
     out : JSON file of the result; two plots go beside it. None: neither
     strategies : names
@@ -41,8 +41,8 @@ def measure_ablation(
     unknown = [name for name in strategies if name not in get_args(Strategy)]
     if unknown:
         raise ValueError(f"unknown strategy {', '.join(unknown)}: wanted some of {', '.join(get_args(Strategy))}")
-    from workflows.ablation import Ablation, read_data
-    from workflows.relaxed_cache import RelaxedCache
+    from workflows.experiments.ablation import Ablation, read_data
+    from workflows.experiments.relaxed_cache import RelaxedCache
 
     chosen: Any = list(strategies)
     runs: list[dict[str, Any]] = []
@@ -73,8 +73,8 @@ def rejudge_ablation(data: Path, out: Path | None) -> Outcome:
     OSError
         No such data file.
     """
-    from workflows.ablation import read_data
-    from workflows.rejudge_results import rejudged_ablation
+    from workflows.experiments.ablation import read_data
+    from workflows.experiments.rejudge_results import rejudged_ablation
 
     if out is None or not out.is_file():
         raise ValueError(f"{out}: no such file; give --out, the JSON of the ablation")
@@ -85,7 +85,7 @@ def rejudge_ablation(data: Path, out: Path | None) -> Outcome:
 
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write the JSON and, beside it, the figures of energies and compositions."""
-    from ccdcgan_al.ablation_report import plot_compositions, plot_energies
+    from ccdcgan_al.reports.ablation import plot_compositions, plot_energies
     from workflows.finished import write_atomically
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def write_result(result: dict[str, Any], out: Path) -> None:
 
 def outcome_of(result: dict[str, Any]) -> Outcome:
     """Table by strategy; the ratio is how much lower `ccdcgan` ends than `dcgan` above the hull."""
-    from ccdcgan_al.ablation_report import COLUMNS, METASTABLE, NEAR, summarise
+    from ccdcgan_al.reports.ablation import COLUMNS, METASTABLE, NEAR, summarise
 
     summary = summarise(result)
     learnt = " and ".join(str(size) for size in sorted({run["training"] for run in result["runs"]}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ccdcgan_al.benchmarks.outcome import Outcome
 
 if TYPE_CHECKING:
-    from workflows.discovery import Discovery
+    from workflows.experiments.discovery import Discovery
 
 
 OVERVIEW = """Written by `ccdcgan-al benchmark discovery` from the JSON files beside it; `docs/discovery.md` has the experiment and what is counted.
@@ -39,9 +39,9 @@ class Experiment:
         ------
         ValueError : an unknown system or strategy, or a budget that leaves nothing after the seeds
         """
-        from workflows.campaign_spec import read_spec
-        from workflows.discovery import Discovery, DiscoveryStrategy
-        from workflows.relaxed_cache import RelaxedCache
+        from workflows.experiments.campaign_spec import read_spec
+        from workflows.experiments.discovery import Discovery, DiscoveryStrategy
+        from workflows.experiments.relaxed_cache import RelaxedCache
 
         known = get_args(DiscoveryStrategy)
         unknown = [name for name in self.strategies if name not in known]
@@ -63,7 +63,7 @@ class Experiment:
 
     def command(self) -> str:
         """Return the command that makes the same comparison at the spec's own budget."""
-        from workflows.campaign_spec import read_spec
+        from workflows.experiments.campaign_spec import read_spec
 
         spec = read_spec(self.system)
         return (
@@ -85,8 +85,8 @@ def measure_discovery(
     check : relax what is near the hull by other potentials too
     maker : in place of the relaxer of the spec's method
     """
-    from ccdcgan_al.discovery_report import with_figures
-    from workflows.discovery_judge import CHECKS, Judge
+    from ccdcgan_al.reports.discovery import with_figures
+    from workflows.experiments.discovery_judge import CHECKS, Judge
 
     discovery = experiment.discovery(maker)
     if not only_report:
@@ -121,9 +121,9 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
     ValueError
         There is no JSON of the system in `out`, it is judged again already, or its references relax to something else now.
     """
-    from ccdcgan_al.discovery_report import with_figures
-    from workflows.discovery_judge import Judge
-    from workflows.rejudge_results import rejudged
+    from ccdcgan_al.reports.discovery import with_figures
+    from workflows.experiments.discovery_judge import Judge
+    from workflows.experiments.rejudge_results import rejudged
 
     file = (out or Path()) / f"{experiment.system}.json"
     if out is None or not file.is_file():
@@ -136,9 +136,9 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
 
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write JSON, page and plots of a system in a folder, and the table of all systems that are there with this version's zero."""
-    from ccdcgan_al.discovery_page import overview, page
-    from ccdcgan_al.discovery_report import plot_curve, plot_energies, plot_hull
-    from workflows.campaign_spec import systems
+    from ccdcgan_al.reports.discovery import plot_curve, plot_energies, plot_hull
+    from ccdcgan_al.reports.discovery_page import overview, page
+    from workflows.experiments.campaign_spec import systems
     from workflows.finished import write_atomically
 
     out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def write_result(result: dict[str, Any], out: Path) -> None:
 
 def outcome_of(result: dict[str, Any]) -> Outcome:
     """Table by strategy; the ratio is the acceleration of `ccdcgan` over `random` within 50 meV/atom."""
-    from ccdcgan_al.discovery_report import COLUMNS
+    from ccdcgan_al.reports.discovery import COLUMNS
 
     rows = [
         {"strategy": name, **{heading: figures[column][0] for column, heading in COLUMNS.items()}}

@@ -6,7 +6,7 @@ import typer
 
 from ccdcgan_al.settings import Settings
 from launchpad.cli.submit import told
-from launchpad.local import mongo_status, stop_local_mongo
+from launchpad.service.mongod import mongo_status, stop_local_mongo
 
 
 def status_command() -> int:

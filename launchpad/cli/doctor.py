@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ccdcgan_al.errors import SettingsError
-from launchpad.doctor import Finding, examine
+from launchpad.service.doctor import Finding, examine
 
 _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 _WIDTH = 118

@@ -8,8 +8,8 @@ import typer
 
 from ccdcgan_al.chemsys import parse_chemical_system
 from launchpad.cli.submit import open_store, told
-from launchpad.export import FOLDERS, STYLES, SUFFIXES, export
-from launchpad.lookup import campaign_of, relaxed_documents
+from launchpad.results.export import FOLDERS, STYLES, SUFFIXES, export
+from launchpad.results.lookup import campaign_of, relaxed_documents
 
 
 def export_command(

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from launchpad.cli.submit import open_store, told
-from launchpad.harvest import harvest
+from launchpad.results.harvest import harvest
 
 
 def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int:

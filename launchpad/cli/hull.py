@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ccdcgan_al.chemsys import parse_chemical_system
-from ccdcgan_al.element_references import ElementReferences
+from ccdcgan_al.hull.element_references import ElementReferences
 from ccdcgan_al.types import Method
 from launchpad.cli.submit import open_store, told
-from launchpad.lookup import campaign_of, hull_rows, stored_hull
-from launchpad.queries import QUERIES
+from launchpad.results.lookup import campaign_of, hull_rows, stored_hull
+from launchpad.results.queries import QUERIES
 
 if TYPE_CHECKING:
     from pathlib import Path

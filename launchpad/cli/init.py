@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
-from launchpad.configure import TEMPLATES, Queue, check_config, edited_files, write_config
-from launchpad.local import ensure_mongo, redact
-from launchpad.migrations import repair
-from launchpad.store import CampaignStore
+from launchpad.database.migrations import repair
+from launchpad.database.store import CampaignStore
+from launchpad.service.configure import TEMPLATES, Queue, check_config, edited_files, write_config
+from launchpad.service.mongod import ensure_mongo, redact
 
 
 def _queue(name: str | None) -> Queue | None:

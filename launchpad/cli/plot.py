@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ccdcgan_al.chemsys import parse_chemical_system
-from ccdcgan_al.hull import NEAR_HULL
+from ccdcgan_al.hull.hull import NEAR_HULL
 from launchpad.cli.submit import open_store, told
-from launchpad.lookup import campaign_of, campaigns_of, discovery_counts, stored_hull
-from launchpad.queries import QUERIES
+from launchpad.results.lookup import campaign_of, campaigns_of, discovery_counts, stored_hull
+from launchpad.results.queries import QUERIES
 from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from launchpad.store import CampaignStore
+    from launchpad.database.store import CampaignStore
 
 KINDS = ("hull", "discovery", "parity")
 DPI = 150
@@ -69,10 +69,10 @@ def plot_command(
 def _hull(
     store: CampaignStore, campaign_id: str, round_number: int | None
 ) -> tuple[Callable[[], Figure], Callable[[], str]]:
-    from ccdcgan_al.hull import build_hull
-    from ccdcgan_al.hull_page import hull_page
-    from ccdcgan_al.plots import hull_figure
-    from launchpad.references import campaign_phases
+    from ccdcgan_al.hull.hull import build_hull
+    from ccdcgan_al.reports.hull_page import hull_page
+    from ccdcgan_al.reports.plots import hull_figure
+    from launchpad.database.references import campaign_phases
 
     campaign = store.campaign(campaign_id)
     last = campaign.rounds if round_number is None else stored_hull(store, campaign_id, round_number)["round"]
@@ -81,7 +81,7 @@ def _hull(
 
 
 def _parity(store: CampaignStore, campaign_id: str) -> tuple[Callable[[], Figure], Callable[[], str]]:
-    from ccdcgan_al.campaign_plots import parity_figure, parity_page
+    from ccdcgan_al.reports.campaign_plots import parity_figure, parity_page
 
     found = QUERIES["parity"].run(store.database, campaign_id=campaign_id)
     given = ("predicted_energy", "formation_energy_per_atom")
@@ -94,8 +94,8 @@ def _discovery(
     store: CampaignStore, system: str, within: float, campaign_id: str | None, method: str | None
 ) -> tuple[Callable[[], Figure], Callable[[], str]]:
     """Draw all campaigns on the system by one method, or one; those whose choices differ in the random seed alone are one line."""
-    from ccdcgan_al.campaign_plots import discovery_page
-    from ccdcgan_al.plots import discovery_curve_figure
+    from ccdcgan_al.reports.campaign_plots import discovery_page
+    from ccdcgan_al.reports.plots import discovery_curve_figure
 
     chosen = campaign_of(store, system, campaign_id, method)
     campaigns = campaigns_of(store, system, method)

@@ -28,9 +28,9 @@ def fetch_references(
 
     def fetch() -> None:
         from ccdcgan_al.chemsys import parse_chemical_system
-        from ccdcgan_al.materials_project import fetch_entries, subsystems
+        from ccdcgan_al.seeds.materials_project import fetch_entries, subsystems
         from launchpad.cli.submit import open_store
-        from launchpad.references import MATERIALS_PROJECT, save_entries
+        from launchpad.database.references import MATERIALS_PROJECT, save_entries
 
         elements = parse_chemical_system(chemical_system)
         fetched = fetch_entries(elements, thermo_type)
@@ -62,8 +62,8 @@ def import_references(
 
     def read() -> None:
         from launchpad.cli.submit import open_store
-        from launchpad.reference_checks import functional_of
-        from launchpad.references import FILE, read_entries, save_entries
+        from launchpad.database.reference_checks import functional_of
+        from launchpad.database.references import FILE, read_entries, save_entries
 
         entries = read_entries(file)
         new = save_entries(open_store(config, mongo), entries, FILE)
@@ -88,7 +88,7 @@ def list_references(config: options.Config = None, mongo: options.Mongo = None) 
         from rich.table import Table
 
         from launchpad.cli.submit import open_store
-        from launchpad.references import reference_counts
+        from launchpad.database.references import reference_counts
 
         table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         for name in ("system", "functional", "source", "thermo type", "version", "fetched", "entries"):
@@ -114,9 +114,9 @@ def fetch_seeds(
         from pymatgen.io.cif import CifWriter
 
         from ccdcgan_al.chemsys import parse_chemical_system
-        from ccdcgan_al.materials_project import fetch_structures
-        from ccdcgan_al.seeds import MAX_OWN_LENGTH, MAX_OWN_SITES, reduced_primitive, within
-        from ccdcgan_al.structure_files import SAME_SITE
+        from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES, reduced_primitive, within
+        from ccdcgan_al.seeds.files import SAME_SITE
+        from ccdcgan_al.seeds.materials_project import fetch_structures
         from workflows.finished import write_atomically
 
         elements = parse_chemical_system(chemical_system)

@@ -21,16 +21,16 @@ from rich.table import Table
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.errors import CcdcganError
-from ccdcgan_al.generate import Strategy
 from ccdcgan_al.settings import Settings
+from ccdcgan_al.strategies.propose import Strategy
 from launchpad.driver import InterruptedCampaignError, run_campaign
-from launchpad.local import redact
+from launchpad.service.mongod import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ccdcgan_al.seeds import Seed
-    from launchpad.report import CampaignReport
+    from ccdcgan_al.seeds.choose import Seed
+    from launchpad.results.report import CampaignReport
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C
 TABLE_WIDTH = 118  # characters; a narrower terminal wraps lines rather than cutting figures off
@@ -90,9 +90,9 @@ class Choices:
         ------
         StructureInputError : files that cannot be trusted or taken, one line each
         """
-        from ccdcgan_al.generate import not_learnable
-        from ccdcgan_al.seeds import MAX_OWN_LENGTH, MAX_OWN_SITES
-        from ccdcgan_al.structure_files import StructuresRead, read_structures
+        from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES
+        from ccdcgan_al.seeds.files import StructuresRead, read_structures
+        from ccdcgan_al.strategies.propose import not_learnable
 
         own = StructuresRead(())
         if self.seeds is not None:
@@ -215,7 +215,7 @@ def print_report(report: CampaignReport, console: Console) -> None:
 
 def _phases(title: str, entries: list[dict[str, Any]]) -> Table:
     """Return a table of phases, energies in meV/atom."""
-    from ccdcgan_al.hull import ON_HULL
+    from ccdcgan_al.hull.hull import ON_HULL
 
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
     for name in ("structure", "formula", "group", "sites", "origin"):
@@ -247,7 +247,7 @@ def _phases(title: str, entries: list[dict[str, Any]]) -> Table:
 
 def _flag(entry: dict[str, Any]) -> str:
     """Return what a reader must know of a phase beside its figures."""
-    from ccdcgan_al.confirmation import ELSEWHERE
+    from ccdcgan_al.hull.confirmation import ELSEWHERE
 
     if entry["correction_driven"]:
         return "correction only"

@@ -40,9 +40,9 @@ def find(
         from rich.console import Console
 
         from ccdcgan_al.chemsys import parse_chemical_system
-        from launchpad.lookup import campaigns_of, find_structures
-        from launchpad.queries import structure_filter
-        from launchpad.schema import STRUCTURE_STATES
+        from launchpad.database.schema import STRUCTURE_STATES
+        from launchpad.results.lookup import campaigns_of, find_structures
+        from launchpad.results.queries import structure_filter
 
         for name, value, known in (
             ("state", state, STRUCTURE_STATES),
@@ -92,7 +92,7 @@ def show_structure(
     from launchpad.cli.submit import open_store, told
 
     def show() -> None:
-        from launchpad.lookup import lineage
+        from launchpad.results.lookup import lineage
 
         found = lineage(open_store(config, mongo), structure_id, campaign)
         typer.echo(_json(found) if as_json else "\n".join(_lines(found)))
@@ -111,7 +111,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from ccdcgan_al.element_references import ElementReferences
+    from ccdcgan_al.hull.element_references import ElementReferences
 
     methods = sorted({str(document["method"]) for document in found if document.get("method")})
     zeros = sorted(

@@ -16,10 +16,10 @@ from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from launchpad.batches import relaxation_counts
 from launchpad.cli.run import Choices
-from launchpad.configure import address_of, launchpad_at, open_launchpad, write_config
+from launchpad.database.store import CampaignStore
 from launchpad.driver import stop_campaign, submit
-from launchpad.local import ensure_mongo, redact
-from launchpad.store import CampaignStore
+from launchpad.service.configure import address_of, launchpad_at, open_launchpad, write_config
+from launchpad.service.mongod import ensure_mongo, redact
 from workflows.methods import element_warnings
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def train_codec_command(out: Path, seed: int, arrangements: int, cells: int) -> int:
     """Train, write `paper.npz` and `paper.json` into `out`, and say what they are; returns the exit status."""
-    from ccdcgan_al.paper.train import train
-    from ccdcgan_al.paper.weights import WEIGHTS, write
+    from ccdcgan_al.codec.paper.train import train
+    from ccdcgan_al.codec.paper.weights import WEIGHTS, write
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:

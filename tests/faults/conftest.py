@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import round_step
-from ccdcgan_al.seeds import Seed
-from launchpad import recovery
+from ccdcgan_al import loop as round_step
+from ccdcgan_al.seeds.choose import Seed
+from launchpad.service import recovery
 from tests.faults.scene import Recorded, Scene, drop
 from tests.faults.stand_in import METHOD
 from workflows.relax import POTENTIALS, Potential

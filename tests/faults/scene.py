@@ -28,9 +28,9 @@ from rich.console import Console
 
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.settings import Settings
-from launchpad.configure import open_launchpad, worker_environment
+from launchpad.database.store import CampaignStore
 from launchpad.driver import run_campaign
-from launchpad.store import CampaignStore
+from launchpad.service.configure import open_launchpad, worker_environment
 from tests.faults.stand_in import METHOD
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,7 +239,7 @@ class Scene:
                 line = " ".join(process.cmdline())
             except psutil.Error:
                 continue
-            if "launchpad.workers" in line and f"my_fworker_{kind}.yaml" in line:
+            if "launchpad.service.workers" in line and f"my_fworker_{kind}.yaml" in line:
                 found.append(process)
         return found
 

@@ -19,7 +19,7 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from ccdcgan_al.settings import Settings
-from launchpad.local import find_mongod, stop_local_mongo
+from launchpad.service.mongod import find_mongod, stop_local_mongo
 from tests.faults.conftest import Undisturbed
 from tests.faults.network import Cut, Proxy
 from tests.faults.scene import Scene

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launchpad.workers import WorkerError
+from launchpad.service.workers import WorkerError
 from tests.faults.conftest import Undisturbed
 from tests.faults.scene import Scene
 

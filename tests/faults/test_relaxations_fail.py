@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ccdcgan_al.errors import CcdcganError
-from ccdcgan_al.starting import FURTHER
+from ccdcgan_al.seeds.starting import FURTHER
 from tests.faults.scene import SMALL, Scene
 
 pytestmark = pytest.mark.slow

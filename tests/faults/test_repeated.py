@@ -9,10 +9,10 @@ import time
 import pytest
 
 from launchpad.batches import workflows_of
-from launchpad.configure import write_config
+from launchpad.database.store import CampaignStore
 from launchpad.driver import submit
-from launchpad.store import CampaignStore
-from launchpad.workers import LocalWorkers
+from launchpad.service.configure import write_config
+from launchpad.service.workers import LocalWorkers
 from tests.faults.conftest import Undisturbed
 from tests.faults.scene import SMALL, Scene
 
@@ -54,7 +54,7 @@ def test_two_commands_that_submit_at_once_make_one_campaign(scene: Scene) -> Non
 
 @pytest.mark.slow
 def test_two_workers_close_the_same_round_at_once(scene: Scene, undisturbed: Undisturbed) -> None:
-    scene.environment.setenv("FAULTS_SLOW", "launchpad.store:CampaignStore.save_hull:4")
+    scene.environment.setenv("FAULTS_SLOW", "launchpad.database.store:CampaignStore.save_hull:4")
 
     def disturb() -> None:
         scene.wait_for_closing("round 0")
@@ -79,7 +79,7 @@ def test_two_workers_close_the_same_round_at_once(scene: Scene, undisturbed: Und
 def test_a_closing_that_is_fizzled_and_rerun_seconds_later_does_not_end_the_command(
     scene: Scene, undisturbed: Undisturbed
 ) -> None:
-    scene.environment.setenv("FAULTS_SLOW", "launchpad.store:CampaignStore.save_hull:10")
+    scene.environment.setenv("FAULTS_SLOW", "launchpad.database.store:CampaignStore.save_hull:10")
 
     def disturb() -> None:
         scene.wait_for(lambda: scene.state_of_closing("round 0") == "RUNNING")

@@ -12,7 +12,7 @@ from tests.faults.scene import SMALL, Scene
 
 pytestmark = pytest.mark.slow
 
-STORE = "launchpad.store:CampaignStore"
+STORE = "launchpad.database.store:CampaignStore"
 FIREWORKS = "fireworks.core.launchpad:LaunchPad"
 
 

@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 from tests.authenticated_mongod import PASSWORD, authenticated_mongod
 from tests.slurm.cluster import Job, SlurmCluster, missing_binaries
 

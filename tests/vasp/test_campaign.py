@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 from tests.vasp.conftest import stand_in_environment
 
 SEEDS, PER_ROUND = 5, 2

@@ -10,9 +10,9 @@ import pytest
 from pymatgen.core import Structure
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.hull import Hull, build_hull
+from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.types import Candidate, Method
-from launchpad.store import CampaignStore
+from launchpad.database.store import CampaignStore
 from tests.vasp.conftest import Replay
 from workflows.documents import read_relaxation
 from workflows.guards import RelaxationFailure

@@ -1,0 +1,46 @@
+"""Lattice <-> its latent in the `fast` codec: six numbers, each repeated so that noise on a generated graph averages out. It knows no sites."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Lattice
+
+from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE
+
+FloatArray = NDArray[np.floating]
+
+MIN_LENGTH, MAX_LENGTH = 1.6, 11.0  # Å; maps to -1 and 1. The published limit of 10 Å lies inside, with room for noise
+MAX_COSINE = 0.6  # reduced cells have cosines within +-0.5; maps to -1 and 1
+LATENT_COPIES = LATTICE_LATENT_SIZE // 6
+_CENTRE = math.log(MIN_LENGTH * MAX_LENGTH) / 2
+_HALF = math.log(MAX_LENGTH / MIN_LENGTH) / 2
+
+
+def lattice_latent(lattice: Lattice) -> FloatArray:
+    """Latent of a reduced lattice: log lengths and cosines of the angles, scaled to [-1, 1], four copies and a zero, float64 (25,)."""
+    lengths = (np.log(lattice.abc) - _CENTRE) / _HALF
+    cosines = np.cos(np.radians(lattice.angles)) / MAX_COSINE
+    latent = np.zeros(LATTICE_LATENT_SIZE)
+    latent[: 6 * LATENT_COPIES] = np.tile(np.concatenate([lengths, cosines]), LATENT_COPIES)
+    return latent
+
+
+def lengths_from_latent(values: Any, exp: Callable[[Any], Any] = np.exp) -> Any:
+    """Lengths (Å) of the first three values of a latent, an array or (with its own `exp`) a tensor, any shape."""
+    return exp(values * _HALF + _CENTRE)
+
+
+def lattice_from_latent(latent: FloatArray) -> Lattice | None:
+    """Lattice of a latent (25,), or None where its angles close no cell or its lengths are far beyond the limits."""
+    mean = np.asarray(latent, dtype=float)[: 6 * LATENT_COPIES].reshape(LATENT_COPIES, 6).mean(axis=0)
+    cosines = mean[3:] * MAX_COSINE
+    if np.abs(cosines).max() >= 1 or np.abs(mean[:3]).max() > 2:  # noqa: PLR2004  0.6 to 29 Å
+        return None
+    lengths = lengths_from_latent(mean[:3])
+    gram_determinant = 1 - (cosines**2).sum() + 2 * cosines.prod()
+    if gram_determinant < 0.05:  # noqa: PLR2004  a cell flatter than any reduced one (their determinant is >= 0.5)
+        return None
+    return Lattice.from_parameters(*lengths, *np.degrees(np.arccos(cosines)))

@@ -1,0 +1,1 @@
+"""Convex hulls: one method, one zero of energy; what is new, valid and confirmed."""

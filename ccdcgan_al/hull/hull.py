@@ -1,0 +1,481 @@
+"""The convex hull of one chemical system on one energy scale; it reads no database, relaxes nothing and draws nothing.
+
+The hull that counts has uncorrected energies and, for a PBE potential, the Materials Project's energies of the elements at
+its corners (`ccdcgan_al.hull.element_references`). Two hulls stand beside it. One has MP2020 corrections; a phase on that one
+only is flagged `correction_driven`. The other has the method's own energies of the elements; a phase on one of the two
+uncorrected hulls only is flagged `element_driven`. What is flagged is no discovery.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ccdcgan_al.errors import HullError, MixedMethodsError
+from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
+from ccdcgan_al.hull.element_references import ElementReferences, deviations, references_of, warnings_of
+from ccdcgan_al.structures.matching import group_structures
+from ccdcgan_al.types import HullEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from pymatgen.core import Composition, Structure
+
+    from ccdcgan_al.types import Method, Phase
+
+SYMPREC = 0.1  # Å, for relaxed structures, as the Materials Project uses
+ON_HULL = 1e-6  # eV/atom; a phase this close to the hull is on it, what rounding leaves
+DEGENERATE = (
+    0.005  # eV/atom: relaxations stopped at 0.05 eV/Å scatter by this much, so what lies closer is not told apart
+)
+NEAR_HULL, METASTABLE = 0.05, 0.1  # eV/atom, the thresholds at which new phases are counted
+SELF_TEST = 1e-3  # eV/atom by which a phase put back may miss its own energy above hull
+_SCALES = ("uncorrected", "corrected", "own elements'")
+_RAW, _CORRECTED, _OWN = range(3)
+_NAMED = 5  # entries of a kind that an error names
+_CORRECTED_FUNCTIONALS = ("PBE", "PBE+U")  # those that MP2020 was fitted to
+
+
+@dataclass(frozen=True)
+class Hull:
+    """A convex hull and every phase's place against it; made by `build_hull`.
+
+    Attributes
+    ----------
+    elements : symbols of the chemical system
+    method : how all the energies were obtained
+    phases : the phases, in order of structure_id
+    entries : their places, in the same order; energies above hull are >= 0, each phase being part of the hull
+    diagram : pymatgen PhaseDiagram of uncorrected energies, with the energies of `element_references` at its corners
+    corrected_diagram : the same with MP2020 corrections; None where a phase's correction cannot be computed
+    own_diagram : uncorrected, with the method's own elements; `diagram` itself where these are its references
+    element_references : whose energies of the elements set the zero
+    own_elements : energy of the lowest phase of each element, by symbol (eV/atom)
+    no_corrections : why there is no corrected hull; empty where there is one
+    """
+
+    elements: tuple[str, ...]
+    method: Method
+    phases: tuple[Phase, ...]
+    entries: tuple[HullEntry, ...]
+    diagram: Any
+    corrected_diagram: Any
+    own_diagram: Any
+    element_references: ElementReferences
+    own_elements: dict[str, float]
+    no_corrections: str = ""
+
+    @cached_property
+    def element_deviations(self) -> dict[str, float]:
+        """How far the method's elements lie above the Materials Project's, by symbol (eV/atom); empty for another functional or VASP."""
+        comparable = references_of(self.method, self.elements).scheme == "materials_project"
+        return deviations(self.own_elements) if comparable else {}
+
+    @cached_property
+    def element_warnings(self) -> list[str]:
+        """A sentence for each element that is off by more than 30 meV/atom, and one where the elements are not checked."""
+        reason = self.element_references.reason
+        return [*warnings_of(self.element_deviations, self.method.calculator), *([reason] if reason else [])]
+
+    def energy_above(self, phase: Phase, *, corrected: bool = False, own_elements: bool = False) -> float:
+        """Return the energy of a phase above this hull, which need not contain it.
+
+        Parameters
+        ----------
+        phase : of the hull's method and elements
+        corrected : against the hull with MP2020 corrections
+        own_elements : against the uncorrected hull with the method's own elements
+
+        Returns
+        -------
+        float
+            eV/atom; NEGATIVE where the phase would lower the hull.
+
+        Raises
+        ------
+        MixedMethodsError
+            The phase's energy is of another method.
+        HullError
+            The phase holds elements that the hull does not, or a corrected figure is asked for that does not exist.
+        """
+        _one_method([*self.phases[:1], phase])
+        composition = _bare(phase.structure)
+        _inside(phase, composition, self.elements)
+        shifts = _shifts(self.element_references, self.own_elements)
+        scale = _CORRECTED if corrected else _OWN if own_elements else _RAW
+        diagram = (self.diagram, self.corrected_diagram, self.own_diagram)[scale]
+        if diagram is None:
+            raise HullError(f"there is no corrected hull: {self.no_corrections}")
+        energy = _energies(phase, composition, shifts)[scale]
+        if not math.isfinite(energy):
+            raise HullError(f"{phase.structure_id} has no MP2020 correction, so no place on the corrected hull")
+        return energy - _hull_energy(diagram, composition)
+
+    def formation_energy_at(self, structure: Structure) -> float:
+        """Return the formation energy of the hull itself at the composition of a structure, uncorrected (eV/atom)."""
+        composition = _bare(structure)
+        return _hull_energy(self.diagram, composition) - _elements_energy(self.diagram, composition)
+
+    def unique_entries(self, within: float = math.inf) -> list[HullEntry]:
+        """Return one entry of each group of matching structures, in order of structure_id.
+
+        With `within` (eV/atom), generated structures farther above the hull are left out, unless they are flagged.
+
+        It is the lowest of the group, or the lowest reference or seed where that lies within `DEGENERATE` of it: a
+        generated copy of a known phase, lower by what a relaxation scatters, does not stand for the phase.
+        """
+        return [self.entries[number] for number in sorted(self._representative(group) for group in self.groups(within))]
+
+    def on_hull(self) -> list[tuple[HullEntry, tuple[str, ...]]]:
+        """Return the phases on the hull, one a group of matching structures, with the ids of all of its group."""
+        found = []
+        for group in self.groups(METASTABLE):
+            if self.entries[group[0]].energy_above_hull <= ON_HULL:
+                ids = tuple(self.entries[number].structure_id for number in group)
+                found.append((self.entries[self._representative(group)], ids))
+        return sorted(found, key=lambda item: (item[0].formula, item[0].structure_id))
+
+    def duplicates(self) -> dict[str, str]:
+        """Return, by structure_id, which of `unique_entries` stands for a phase within 0.1 eV/atom of the hull that is none of them."""
+        found = {}
+        for group in self.groups(METASTABLE):
+            own = self._representative(group)
+            found.update(
+                {self.phases[number].structure_id: self.phases[own].structure_id for number in group if number != own}
+            )
+        return found
+
+    def _representative(self, group: list[int]) -> int:
+        """Position of the phase that stands for a group of matching phases, lowest energy first."""
+        lowest = self.phases[group[0]].energy_per_atom
+        known = [
+            number
+            for number in group
+            if self.phases[number].origin != "generated" and self.phases[number].energy_per_atom - lowest <= DEGENERATE
+        ]
+        return known[0] if known else group[0]
+
+    def groups(self, within: float) -> list[list[int]]:
+        """Positions of phases that match, a list a group, lowest energy first.
+
+        Generated phases farther above the hull than `within` (eV/atom) are left out, unless they are correction-driven or
+        element-driven.
+        """
+        if within not in self._found_groups:
+            order = sorted(range(len(self.phases)), key=lambda number: (self.phases[number].energy_per_atom, number))
+            compared = [
+                number
+                for number in order
+                if self.entries[number].energy_above_hull <= within + DEGENERATE
+                or self.entries[number].correction_driven
+                or self.entries[number].element_driven
+                or self.entries[number].origin != "generated"
+            ]
+            groups = group_structures([self.phases[number].structure for number in compared])
+            self._found_groups[within] = [[compared[k] for k in group] for group in groups]
+        return self._found_groups[within]
+
+    @cached_property
+    def _found_groups(self) -> dict[float, list[list[int]]]:
+        """Groups by how far above the hull they were asked for."""
+        return {}
+
+
+def build_hull(
+    phases: Sequence[Phase], elements: Sequence[str], element_references: ElementReferences | None = None
+) -> Hull:
+    """Build the convex hull of phases of one method.
+
+    Parameters
+    ----------
+    phases : sequence of Phase
+        At least one of each element. Their energies may contain MP2020 corrections where the method says so; these are
+        taken off for the hull that counts.
+    elements : sequence of str
+        Symbols of the chemical system.
+    element_references : ElementReferences, optional
+        Whose energies of the elements set the zero; by default those that `references_of` gives for the method. The phases
+        of an element keep their order: all are moved by what moves the lowest to its reference.
+
+    Returns
+    -------
+    Hull
+        Where the method's functional is not PBE (or PBE+U) MP2020 does not apply, and the corrected figures are the
+        uncorrected ones. Where a correction cannot be computed the corrected hull is empty, `no_corrections` says why, and
+        the uncorrected hull stands.
+
+    Raises
+    ------
+    MixedMethodsError
+        Two phases differ in name, calculator, version, functional or corrections of their method, or the references are
+        of another functional.
+    HullError
+        No phase, an element without one, an element outside the system, an element without a reference, a repeated
+        structure_id, an energy that contains a correction that cannot be computed, or a hull that fails its self-test.
+    """
+    if not phases:
+        raise HullError("a hull needs phases, got none; relax at least one structure of each element first")
+    ordered = tuple(sorted(phases, key=lambda phase: phase.structure_id))
+    _one_method(ordered)
+    identifiers = [phase.structure_id for phase in ordered]
+    repeated = sorted({first for first, second in pairwise(identifiers) if first == second})
+    if repeated:
+        raise HullError(f"structure_id must be unique in a hull; repeated: {', '.join(repeated[:_NAMED])}")
+    compositions = [_bare(phase.structure) for phase in ordered]
+    for phase, composition in zip(ordered, compositions, strict=True):
+        _inside(phase, composition, elements)
+    references = element_references or references_of(ordered[0].method, elements)
+    if references.scheme == "materials_project" and ordered[0].method.functional != "PBE":
+        raise MixedMethodsError(
+            f"{references} have PBE energies, the phases are of {ordered[0].method}: they share no hull; take the method's own elements"
+        )
+    ordered, no_corrections = _with_corrections(ordered)
+    own = _own_elements(ordered, compositions, elements)
+    lacking = [element for element in elements if references.scheme != "own" and element not in references.energies]
+    if lacking:
+        raise HullError(
+            f"{references} have no energy of {', '.join(lacking)}; wanted one of each of {'-'.join(elements)}"
+        )
+    points = _Points.of(ordered, compositions, elements, _shifts(references, own))
+    raw = _diagram(ordered, compositions, points, _RAW)
+    corrected = None if no_corrections else _diagram(ordered, compositions, points, _CORRECTED)
+    apart = raw if references.scheme == "own" else _diagram(ordered, compositions, points, _OWN)
+    diagrams = (raw, corrected, apart)
+    entries = _entries(ordered, compositions, points, diagrams)
+    hull = Hull(tuple(elements), ordered[0].method, ordered, entries, *diagrams, references, own, no_corrections)
+    _self_test(hull, points)
+    return hull
+
+
+def _own_elements(
+    phases: Sequence[Phase], compositions: Sequence[Composition], elements: Sequence[str]
+) -> dict[str, float]:
+    """Return the energy of the lowest phase of each element (eV/atom), uncorrected; HullError where one has none."""
+    lowest: dict[str, float] = {}
+    for phase, composition in zip(phases, compositions, strict=True):
+        if len(composition) == 1:
+            symbol = composition.elements[0].symbol
+            lowest[symbol] = min(lowest.get(symbol, math.inf), _energies(phase, composition, {})[_RAW])
+    missing = [element for element in elements if element not in lowest]
+    if missing:
+        raise HullError(
+            f"no phase of the element {' and '.join(missing)} among {len(phases)} phases; "
+            "relax at least one structure of each element"
+        )
+    return {element: lowest[element] for element in elements}
+
+
+def _shifts(references: ElementReferences, own: Mapping[str, float]) -> dict[str, float]:
+    """Return by how much the phases of each element move (eV/atom), so that the lowest lies at its reference."""
+    return {symbol: references.energies[symbol] - own[symbol] for symbol in references.energies if symbol in own}
+
+
+def _self_test(hull: Hull, points: _Points) -> None:
+    """Put the references and the phases on the hull back as candidates, against a hull found by linear programming.
+
+    Raises HullError where one does not get its own energy above hull, on each scale, to 1 meV/atom.
+    """
+    from scipy.optimize import linprog
+
+    lowest = np.full((len(points.rows), len(_SCALES)), np.inf)  # of one composition; no mixture needs another phase
+    np.minimum.at(lowest, points.row_of, points.energies)
+    for number, (phase, entry) in enumerate(zip(hull.phases, hull.entries, strict=True)):
+        if phase.origin != "reference" and entry.energy_above_hull > ON_HULL:
+            continue
+        fractions = points.rows[points.row_of[number]]
+        figures = (entry.energy_above_hull, entry.corrected_energy_above_hull, entry.own_elements_energy_above_hull)
+        for scale, own in enumerate(figures):
+            if own is None:
+                continue
+            # the lowest energy of any mixture of phases that has this composition
+            mixture = linprog(lowest[:, scale], A_eq=points.rows.T, b_eq=fractions, bounds=(0, None))
+            put_back = hull.energy_above(phase, corrected=scale == _CORRECTED, own_elements=scale == _OWN)
+            found = points.energies[number, scale] - mixture.fun if mixture.success else math.nan
+            if not (abs(put_back - own) <= SELF_TEST and abs(found - own) <= SELF_TEST):
+                raise HullError(
+                    f"self-test of the {_SCALES[scale]} hull: {phase.structure_id} "
+                    f"({entry.formula}) has {own:.4f} eV/atom above hull, put back it gets {put_back:.4f}, by linear "
+                    f"programming {found:.4f}; wanted the same within {SELF_TEST} eV/atom"
+                )
+
+
+def _one_method(phases: Sequence[Phase]) -> None:
+    """Raise MixedMethodsError, naming entries, where the phases' methods differ in anything."""
+    by_method: dict[Method, list[str]] = defaultdict(list)
+    for phase in phases:
+        by_method[phase.method].append(phase.structure_id)
+    if len(by_method) > 1:
+        parts = []
+        for method, identifiers in sorted(by_method.items(), key=lambda item: -len(item[1])):
+            more = f" and {len(identifiers) - _NAMED} more" if len(identifiers) > _NAMED else ""
+            parts.append(f"{method}: {', '.join(identifiers[:_NAMED])}{more}")
+        raise MixedMethodsError(
+            f"a hull takes energies of one method, got {len(by_method)}: {'; '.join(parts)}; "
+            "relax them all with one method, or build a hull for each"
+        )
+
+
+def _inside(phase: Phase, composition: Composition, elements: Sequence[str]) -> None:
+    foreign = {element.symbol for element in composition} - set(elements)
+    if foreign:
+        raise HullError(
+            f"{phase.structure_id} holds {', '.join(sorted(foreign))}; wanted elements of {'-'.join(elements)} only"
+        )
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Phases as points of a hull.
+
+    Attributes
+    ----------
+    rows : distinct compositions as fractions of the elements, (n_rows, n_elements)
+    row_of : which of them each phase has, (n_phases,)
+    energies : by scale (eV/atom), (n_phases, 3): uncorrected, with MP2020 corrections (NaN where a phase has none), and
+        uncorrected with the method's own elements
+    """
+
+    rows: NDArray[np.float64]
+    row_of: NDArray[np.intp]
+    energies: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        phases: Sequence[Phase],
+        compositions: Sequence[Composition],
+        elements: Sequence[str],
+        shifts: Mapping[str, float],
+    ) -> _Points:
+        counts = ({element.symbol: amount for element, amount in composition.items()} for composition in compositions)
+        amounts = np.array([[count.get(element, 0) for element in elements] for count in counts], dtype=int)
+        reduced = amounts // np.gcd.reduce(amounts, axis=1, keepdims=True)
+        rows, row_of = np.unique(reduced, axis=0, return_inverse=True)
+        energies = np.array([_energies(*item, shifts) for item in zip(phases, compositions, strict=True)])
+        return cls(rows / rows.sum(axis=1, keepdims=True), row_of.ravel(), energies)
+
+
+def _with_corrections(phases: tuple[Phase, ...]) -> tuple[tuple[Phase, ...], str]:
+    """Return the phases with their MP2020 corrections, and why one of them has none (empty where all have theirs).
+
+    Raises HullError where a correction that is inside an energy cannot be computed: it cannot be taken off.
+    """
+    reason, found = "", []
+    for phase in phases:
+        corrected = phase.method.functional in _CORRECTED_FUNCTIONALS and phase.correction_per_atom is None
+        if not corrected:
+            found.append(phase)
+            continue
+        try:
+            found.append(replace(phase, correction_per_atom=mp2020_correction_per_atom(phase.structure)))
+        except HullError as error:
+            if phase.method.corrections == "MP2020":
+                raise HullError(f"{phase.structure_id}: {error}") from error
+            reason = reason or f"{phase.structure_id}: {error}"
+            found.append(phase)
+    return tuple(found), reason
+
+
+def _bare(structure: Structure) -> Composition:
+    """Return a structure's composition without oxidation states: Fe2+ and Fe3+ are one element of a hull."""
+    return structure.composition.element_composition
+
+
+def _energies(phase: Phase, composition: Composition, shifts: Mapping[str, float]) -> tuple[float, float, float]:
+    """Return a phase's energy (eV/atom) on each scale of `_SCALES`; NaN where it has no correction."""
+    energy, method = phase.energy_per_atom, phase.method
+    if method.corrections not in ("none", "MP2020"):
+        raise HullError(f"{phase.structure_id}: correction scheme {method.corrections!r}; wanted 'none' or 'MP2020'")
+    correction: float | None = 0.0
+    if method.functional in _CORRECTED_FUNCTIONALS:
+        correction = _with_corrections((phase,))[0][0].correction_per_atom
+    if method.corrections == "MP2020" and correction is not None:
+        energy -= correction
+    shift = shifts.get(composition.elements[0].symbol, 0.0) if len(composition) == 1 else 0.0
+    return energy + shift, math.nan if correction is None else energy + correction + shift, energy
+
+
+def _diagram(phases: Sequence[Phase], compositions: Sequence[Composition], points: _Points, scale: int) -> Any:
+    """Return pymatgen's PhaseDiagram of the lowest phase of each composition and round: the same hull, and that of any earlier round."""
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+
+    energies, rounds = points.energies[:, scale], np.array([phase.round_number for phase in phases])
+    order = np.lexsort((energies, rounds, points.row_of))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(points.row_of[order]) != 0) | (np.diff(rounds[order]) != 0)
+    return PhaseDiagram(
+        [
+            PDEntry(compositions[i], float(energies[i]) * len(phases[i].structure), name=phases[i].structure_id)
+            for i in sorted(order[first].tolist())
+        ]
+    )
+
+
+def _hull_energy(diagram: Any, composition: Composition) -> float:
+    """Return the hull's energy at a composition (eV/atom)."""
+    return float(diagram.get_hull_energy_per_atom(composition))
+
+
+def _elements_energy(diagram: Any, composition: Composition) -> float:
+    """Return the energy of the elements at a hull's corners, in the shares of a composition (eV/atom)."""
+    fractions = composition.fractional_composition
+    return float(sum(share * diagram.el_refs[element].energy_per_atom for element, share in fractions.items()))
+
+
+def _entries(
+    phases: Sequence[Phase],
+    compositions: Sequence[Composition],
+    points: _Points,
+    diagrams: tuple[Any, Any, Any],
+) -> tuple[HullEntry, ...]:
+    """Return each phase's place against the hulls, whose energies are found once a composition."""
+    _, example = np.unique(points.row_of, return_index=True)  # a phase of each composition
+    formulas = [compositions[i].reduced_formula for i in example]
+    columns: list[list[Any]] = []
+    for scale, diagram in enumerate(diagrams):
+        if diagram is None:
+            columns += [[None] * len(phases)] * 2
+            continue
+        hull = np.array([_hull_energy(diagram, compositions[i]) for i in example])
+        elements = np.array([_elements_energy(diagram, compositions[i]) for i in example])
+        distance = points.energies[:, scale] - hull[points.row_of]
+        distance[np.abs(distance) < ON_HULL] = 0.0
+        columns += [(points.energies[:, scale] - elements[points.row_of]).tolist(), distance.tolist()]
+    places = zip(phases, points.row_of.tolist(), *columns, strict=True)
+    return tuple(
+        HullEntry(
+            structure_id=phase.structure_id,
+            formula=formulas[row],
+            space_group=phase.space_group or space_group(phase.structure),
+            n_sites=len(phase.structure),
+            formation_energy_per_atom=formation,
+            energy_above_hull=above,
+            corrected_formation_energy_per_atom=corrected_formation,
+            corrected_energy_above_hull=corrected_above,
+            correction_driven=corrected_above is not None and corrected_above <= ON_HULL < above,
+            origin=phase.origin,
+            round_number=phase.round_number,
+            own_elements_formation_energy_per_atom=own_formation,
+            own_elements_energy_above_hull=own_above,
+            element_driven=(above <= ON_HULL) != (own_above <= ON_HULL),
+        )
+        for phase, row, formation, above, corrected_formation, corrected_above, own_formation, own_above in places
+    )
+
+
+def space_group(structure: Structure) -> str:
+    """Return the Hermann-Mauguin symbol; P1 where spglib finds nothing, which every crystal has."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+    try:
+        return str(SpacegroupAnalyzer(structure, symprec=SYMPREC).get_space_group_symbol())
+    except SymmetryUndeterminedError:
+        return "P1"

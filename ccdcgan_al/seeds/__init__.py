@@ -1,0 +1,1 @@
+"""Starting structures: prototypes, the user's own files, the Materials Project."""

@@ -1,0 +1,360 @@
+"""Starting structures: prototypes with the elements substituted, and the elements themselves; `structure_files` reads the user's own.
+
+It chooses structures; it relaxes nothing and knows no energy. Prototypes and predicted volumes are those of `ccdcgan_al.seeds.prototypes`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations, permutations, product
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Composition, Element, Structure
+
+from ccdcgan_al.seeds.prototypes import (
+    Substitution,
+    contacts,
+    distance,
+    library,
+    predicted_volume,
+    reduced_primitive,
+    substituted,
+    substitution,
+    without_copies,
+)
+from ccdcgan_al.structures.electronegativity import most_electronegative
+from ccdcgan_al.structures.matching import SeenStructures, group_structures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ccdcgan_al.types import Origin
+
+__all__ = [
+    "MAX_LENGTH",
+    "MAX_REFERENCE_LENGTH",
+    "MAX_REFERENCE_SITES",
+    "MAX_SITES",
+    "REFERENCES_PER_ELEMENT",
+    "Seed",
+    "choose_seeds",
+    "element_structures",
+    "is_charge_balanced",
+    "prototype_structures",
+    "reduced_primitive",
+    "references_per_element",
+    "scale_to_predicted_volume",
+    "substitute",
+    "unlike",
+    "within",
+    "without_duplicates",
+]
+
+MAX_SITES, MAX_LENGTH = 20, 10.0  # the published selection, npj Comput. Mater. 7, 66 (2021); length in Å
+MAX_REFERENCE_SITES = (
+    32  # an element's ground state may be larger, it sets the hull's zero: alpha-S has 32, alpha-Mn 29
+)
+MAX_REFERENCE_LENGTH = 14.0  # Å; alpha-S has 13.3
+MAX_OWN_SITES, MAX_OWN_LENGTH = (
+    64,
+    40.0,
+)  # of a user's own structure, which is relaxed whether a codec holds it or not; length in Å
+REFERENCES_PER_ELEMENT = 4
+BALANCED_TURN = 3  # structures of a charge-balanced composition for one of any other, own choice
+
+# Structures of the elements at low temperature (Donohue, The Structures of the Elements, Wiley 1974), by the
+# Strukturbericht symbol of the library's prototype, or its AFLOW label where it has none.
+_GROUND_STATES = {
+    "A1": "Ac Ag Al Ar Au Ca Ce Cu Ir Kr Ne Ni Pb Pd Pt Rh Sr Th Xe Yb",
+    "A2": "Ba Cr Cs Eu Fe K Li Mo Na Nb Ra Rb Ta V W",
+    "A3": "Be Cd Co Dy Er Gd He Hf Ho Lu Mg Os Re Ru Sc Tb Tc Ti Tl Tm Y Zn Zr",
+    "A3'": "Am Bk Ce Cf Cm La Nd Pm Pr",
+    "A4": "C Ge Si Sn",
+    "A5": "Sn",
+    "A6": "In",
+    "A7": "As Bi Sb",
+    "A8": "S Se Te",
+    "A9": "C",
+    "A10": "Hg",
+    "A11": "Ga",
+    "A12": "Mn",
+    "A13": "Mn",
+    "A14": "Br Cl I",
+    "A16": "S",
+    "A17": "P",
+    "A20": "U",
+    "A_a": "Pa",
+    "A_c": "Np",
+    "A_h": "Po",
+    "C19": "Sm",
+    "A_cP8_205_c": "F H N",
+    "A_hR12_166_2h": "B",
+    "A_hR2_166_c": "O",
+    "A_mC4_12_i": "F O",
+    "A_mP16_11_8e": "Pu",
+    "A_tP4_136_f": "H N",
+}
+_FIRST = {"C": "A9", "S": "A16", "O": "A_mC4_12_i", "F": "A_mC4_12_i"}  # where an element stands in several rows
+_MOLECULAR = "Br Cl F H I N O"
+_MOLECULAR_TYPES = ("A14", "A_mC4_12_i", "A_cP8_205_c", "A_tP4_136_f", "A18")
+_P_BLOCK_TYPES = ("A7", "A8", "A4", "A_h", "A14", "A17", "A1", "A2", "A3")
+_METAL_TYPES = ("A1", "A3", "A2", "A3'", "A4", "A_h", "A7")
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A starting structure.
+
+    Attributes
+    ----------
+    structure : Niggli-reduced primitive cell, volume predicted (for a file: as given)
+    label : AFLOW label and the prototype's own formula, or the file's name (with #block where it holds several)
+    formula : reduced formula, the key by which compositions are spread
+    origin : reference for an element, else seed
+    substitution_distance : mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers
+    """
+
+    structure: Structure
+    label: str
+    formula: str
+    origin: Origin = "seed"
+    substitution_distance: float = 0.0
+
+
+def scale_to_predicted_volume(structure: Structure) -> Structure | None:
+    """Return the structure at its predicted volume: data-mined lattice scaling, or an element's measured volume.
+
+    Parameters
+    ----------
+    structure : ordered structure of any volume
+
+    Returns
+    -------
+    Structure or None
+        A scaled copy; None where two atoms are never in contact, or an element's radius is not known (He, Ne, Fr, most actinides).
+    """
+    amounts = {element.symbol: round(amount) for element, amount in structure.composition.items()}
+    volume = predicted_volume(amounts, contacts(structure), structure.volume)
+    if volume is None:
+        return None
+    scaled = structure.copy()
+    scaled.scale_lattice(volume)
+    return scaled
+
+
+def substitute(prototype: Structure, label: str, elements: Sequence[str], origin: Origin) -> Seed | None:
+    """Return the prototype, its elements (in alphabetical order) replaced by `elements`, at the predicted volume."""
+    own = sorted(element.symbol for element in prototype.composition)
+    scaled = scale_to_predicted_volume(substituted(prototype, elements, prototype.volume))
+    if scaled is None:
+        return None
+    name = f"{label} {prototype.composition.reduced_formula}"
+    far = distance(dict(zip(own, elements, strict=True)))
+    return Seed(scaled, name, scaled.composition.reduced_formula, origin, far)
+
+
+def _seed(item: Substitution, origin: Origin) -> Seed:
+    return Seed(item.structure(), item.label, item.formula, origin, item.distance)
+
+
+def within(structure: Structure, max_sites: int, max_length: float) -> bool:
+    """Tell whether a cell holds at most so many sites and no lattice vector is longer (Å)."""
+    return len(structure) <= max_sites and max(structure.lattice.abc) <= max_length
+
+
+def without_duplicates(seeds: Sequence[Seed]) -> list[Seed]:
+    """Return the first of each group of matching structures, in the order given."""
+    return [seeds[min(group)] for group in group_structures([seed.structure for seed in seeds])]
+
+
+def prototype_structures(
+    elements: Sequence[str], max_sites: int = MAX_SITES, max_length: float = MAX_LENGTH
+) -> list[Seed]:
+    """Return all prototypes of two or more of the elements, every way round, at predicted volumes.
+
+    Parameters
+    ----------
+    elements : symbols of the chemical system
+    max_sites : most sites in the primitive cell
+    max_length : longest lattice vector of the Niggli cell (Å), after scaling
+
+    Returns
+    -------
+    list of Seed
+        Without duplicates; of matching structures the one whose own elements are most like the new ones is kept. In
+        order of formula, then of that likeness.
+    """
+    return [_seed(item, "seed") for item in _prototypes(tuple(sorted(elements)), max_sites, max_length)]
+
+
+def _prototypes(
+    elements: tuple[str, ...], max_sites: int, max_length: float, say: Callable[[str], None] | None = None
+) -> list[Substitution]:
+    """Return what `prototype_structures` makes structures of, and say how far it is."""
+    subsets = [subset for size in range(2, len(elements) + 1) for subset in combinations(elements, size)]
+    found: list[Substitution] = []
+    for done, subset in enumerate(subsets):
+        if say is not None:
+            say(f"{'-'.join(subset)}, {done + 1} of {len(subsets)}")
+        found += _of_subset(subset, max_sites, max_length)
+    return sorted(found, key=_likeness)
+
+
+def _likeness(item: Substitution) -> tuple[str, float, str]:
+    return item.formula, item.distance, item.label
+
+
+@lru_cache(maxsize=256)
+def _of_subset(subset: tuple[str, ...], max_sites: int, max_length: float) -> tuple[Substitution, ...]:
+    """Return the prototypes that hold all of these elements."""
+    found = []
+    for number, prototype in enumerate(library()):
+        if len(prototype.own) == len(subset) and len(prototype.structure) <= max_sites:
+            for order in permutations(subset):
+                item = substitution(number, order)
+                if item is not None and item.longest <= max_length:
+                    found.append(item)
+    return tuple(without_copies(sorted(found, key=_likeness)))
+
+
+def element_structures(
+    element: str, max_sites: int = MAX_REFERENCE_SITES, max_length: float = MAX_REFERENCE_LENGTH
+) -> list[Seed]:
+    """Return structures of one element, its own ground state prototype first, then common types.
+
+    Parameters
+    ----------
+    element : symbol
+    max_sites, max_length : limits of the Niggli primitive cell (length in Å); wider than those of the prototypes, since
+        a missing ground state would lower every formation energy
+
+    Returns
+    -------
+    list of Seed
+        Of origin `reference`, without duplicates.
+    """
+    return [_seed(item, "reference") for item in _elements(element, max_sites, max_length)]
+
+
+@lru_cache(maxsize=256)
+def _elements(element: str, max_sites: int, max_length: float) -> tuple[Substitution, ...]:
+    own = [types for types, symbols in _GROUND_STATES.items() if element in symbols.split()]
+    own.sort(key=lambda types: types != _FIRST.get(element))
+    common: tuple[str, ...] = _P_BLOCK_TYPES if Element(element).block == "p" else _METAL_TYPES
+    if element in _MOLECULAR.split():
+        common = _MOLECULAR_TYPES
+    rank = {types: number for number, types in reversed(list(enumerate([*own, *common])))}
+    found = []
+    for number, prototype in enumerate(library()):
+        if len(prototype.own) != 1 or len(prototype.structure) > max_sites:
+            continue
+        item = substitution(number, [element])
+        if item is not None and item.longest <= max_length:
+            found.append((rank.get(prototype.strukturbericht, rank.get(prototype.label, len(rank))), item))
+    found.sort(key=lambda ranked: (ranked[0], ranked[1].distance, ranked[1].label))
+    return tuple(without_copies([item for _, item in found]))
+
+
+def is_charge_balanced(formula: str) -> bool:
+    """Tell whether one common oxidation state an element balances the formula, the most electronegative negative."""
+    # not by pymatgen's `oxi_state_guesses`, which mixes the states of an element: 8 s for FeC12, and the same answer
+    composition = Composition(formula)
+    anion = most_electronegative(element.symbol for element in composition)
+    states = [
+        [(state, amount) for state in element.common_oxidation_states if element.symbol != anion or state < 0]
+        for element, amount in composition.items()
+    ]
+    return any(sum(state * amount for state, amount in choice) == 0 for choice in product(*states))
+
+
+def references_per_element(elements: Sequence[str], count: int) -> int:
+    """Return how many structures of each element a starting set of `count` structures holds at most."""
+    return min(REFERENCES_PER_ELEMENT, max(1, count // (4 * len(elements))))
+
+
+def choose_seeds(
+    elements: Sequence[str],
+    count: int = 64,
+    seed: int = 0,
+    withhold: Iterable[Structure] = (),
+    extra: Iterable[Seed] = (),
+    say: Callable[[str], None] | None = None,
+) -> list[Seed]:
+    """Return the starting set: the elements, then prototypes spread over compositions and prototypes.
+
+    Compositions take turns, charge-balanced ones first and with three structures a turn, others with one; each gives
+    first the prototype whose own elements are most like the new ones, then others, those of labels not used yet before
+    the rest.
+
+    Parameters
+    ----------
+    elements : symbols of the chemical system
+    count : structures wanted, elements included; fewer come back where the library holds fewer
+    seed : random seed; the same seed gives the same list
+    withhold : structures that are kept out, with whatever `seen.structure_matcher` (volumes scaled) matches to them
+    extra : the user's own structures, from `read_structures`; all of them are taken, before the prototypes
+    say : is told how far it is, in a few words
+
+    Returns
+    -------
+    list of Seed
+        References first.
+
+    Raises
+    ------
+    ValueError
+        `count` leaves no place for one structure of each element.
+    """
+    if count < len(elements):
+        raise ValueError(f"count must be at least {len(elements)}, one structure an element; got {count}")
+    withheld = list(withhold)
+    per_element = references_per_element(elements, count)
+    chosen: list[Seed] = []
+    for element in elements:
+        if say is not None:
+            say(element)
+        chosen += unlike(element_structures(element), withheld)[:per_element]
+    chosen += unlike(extra, withheld)
+    generator = random.Random(seed)
+    by_formula: dict[str, list[Substitution]] = defaultdict(list)
+    given = [*withheld, *(item.structure for item in chosen)]
+    for item in _unlike(_prototypes(tuple(sorted(elements)), MAX_SITES, MAX_LENGTH, say), given):
+        by_formula[item.formula].append(item)
+    for group in by_formula.values():
+        others = group[1:]
+        generator.shuffle(others)
+        group[1:] = others
+    formulas = sorted(by_formula)
+    generator.shuffle(formulas)
+    balanced = {formula: is_charge_balanced(formula) for formula in formulas}
+    formulas.sort(key=lambda formula: not balanced[formula])
+    used: Counter[str] = Counter()
+    while len(chosen) < count and any(by_formula.values()):
+        for formula in formulas:
+            group = by_formula[formula]
+            for _ in range(BALANCED_TURN if balanced[formula] else 1):
+                if group and len(chosen) < count:
+                    item = min(group, key=lambda candidate: used[candidate.label]) if used[formula] else group[0]
+                    group.remove(item)
+                    used.update((item.label, formula))
+                    chosen.append(_seed(item, "seed"))
+    return chosen
+
+
+def unlike(seeds: Iterable[Seed], others: Iterable[Structure]) -> list[Seed]:
+    """Return the seeds that match none of the other structures."""
+    hidden = SeenStructures(others)  # each reduced once, and a large cell takes long
+    return [seed for seed in seeds if not hidden.holds(seed.structure)]
+
+
+def _unlike(items: Iterable[Substitution], others: Sequence[Structure]) -> list[Substitution]:
+    """Return the substitutions that match none of the other structures; a structure is made only where one has the same formula."""
+    hidden, formulas = SeenStructures(others), {_formula(structure) for structure in others}
+    return [item for item in items if not (item.formula in formulas and hidden.holds(item.structure()))]
+
+
+def _formula(structure: Structure) -> str:
+    return str(structure.composition.element_composition.reduced_formula)

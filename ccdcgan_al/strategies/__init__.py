@@ -1,0 +1,1 @@
+"""How a round proposes structures, and which of them are relaxed."""

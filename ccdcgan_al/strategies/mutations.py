@@ -1,0 +1,144 @@
+"""Neighbours of known crystals: atoms exchanged or replaced, layers slipped, in the cell or in twice the cell. It ranks and relaxes nothing.
+
+A generator draws mostly what it has learnt, and what it draws mostly relaxes into what is known. A neighbour differs from its parent by construction.
+The operations are those of evolutionary structure prediction (permutation, transmutation: Oganov and Glass, J. Chem. Phys. 124, 244704 (2006)) and
+the stacking of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Lattice, Structure
+
+from ccdcgan_al.codec.lattice_latent import MAX_LENGTH
+from ccdcgan_al.codec.structure_factors import MAX_SITES
+from ccdcgan_al.seeds.choose import within
+from ccdcgan_al.structures.covalent import covalent_radii
+
+MOST_EXCHANGED = 3  # pairs of unlike atoms, or atoms of one kind, that a neighbour differs by
+SLIPS = (0.0, 1 / 3, 1 / 2, 2 / 3)  # of the two lattice vectors in the layer
+LEAST_GAP = 1.5  # Å along an axis that no atom lies in, from which on there are layers to slip
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A structure, and what was done to which parent.
+
+    Attributes
+    ----------
+    structure : unrelaxed
+    parent : its number among those given
+    operation : ``exchange``, ``replace`` or ``slip``
+    """
+
+    structure: Structure
+    parent: int
+    operation: str
+
+
+def neighbours(
+    structures: Sequence[Structure],
+    elements: Sequence[str],
+    shares: NDArray[np.floating],
+    count: int,
+    seed: int,
+) -> list[Neighbour]:
+    """Return neighbours of structures.
+
+    Parameters
+    ----------
+    structures : parents, ordered, of one or more elements
+    elements : symbols of the chemical system
+    shares : probability of each parent, (n,)
+    count : how many to draw; where an operation is not possible for a parent, one less is returned
+    seed : random seed
+    """
+    generator = np.random.default_rng(seed)
+    found = []
+    for parent in generator.choice(len(structures), size=count, p=shares):
+        cell = _doubled(structures[parent], generator)
+        operation = str(generator.choice(("exchange", "replace", "slip")))
+        structure = _OPERATIONS[operation](cell, elements, generator)
+        if structure is not None:
+            found.append(Neighbour(structure, int(parent), operation))
+    return found
+
+
+def _doubled(structure: Structure, generator: np.random.Generator) -> Structure:
+    """Return the structure or, as often where it stays within the codec's limits, twice its cell along one axis."""
+    scalings = [tuple(1 + (axis == other) for other in range(3)) for axis in range(3)]
+    cells = [
+        structure.make_supercell(scaling, in_place=False) for scaling in scalings if 2 * len(structure) <= MAX_SITES
+    ]
+    cells = [cell for cell in cells if within(cell, MAX_SITES, MAX_LENGTH)]
+    if not cells or generator.random() < 0.5:  # noqa: PLR2004 - as often
+        return structure.copy()
+    return cells[int(generator.integers(len(cells)))]
+
+
+def _exchange(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
+    """Exchange pairs of unlike atoms."""
+    del elements
+    symbols = [site.specie.symbol for site in structure]
+    kinds = sorted(set(symbols))
+    if len(kinds) == 1:
+        return None
+    for _ in range(int(generator.integers(1, MOST_EXCHANGED + 1))):
+        one, other = generator.choice(kinds, size=2, replace=False)
+        i = generator.choice([k for k, symbol in enumerate(symbols) if symbol == one])
+        j = generator.choice([k for k, symbol in enumerate(symbols) if symbol == other])
+        symbols[i], symbols[j] = symbols[j], symbols[i]
+    return Structure(structure.lattice, symbols, structure.frac_coords)
+
+
+def _replace(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
+    """Make atoms of one element into another one's, the volume following their covalent radii; None where it leaves one element."""
+    symbols = [site.specie.symbol for site in structure]
+    one = str(generator.choice(sorted(set(symbols))))
+    other = str(generator.choice([symbol for symbol in elements if symbol != one]))
+    sites = [k for k, symbol in enumerate(symbols) if symbol == one]
+    for k in generator.permutation(sites)[: int(generator.integers(1, MOST_EXCHANGED + 1))]:
+        symbols[k] = other
+    if len(set(symbols)) == 1:
+        return None
+    replaced = Structure(structure.lattice, symbols, structure.frac_coords)
+    # covalent spheres: gases have no molar volume that says how large they are in a crystal
+    before, after = (float((covalent_radii(cell) ** 3).sum()) for cell in (structure, replaced))
+    replaced.scale_lattice(structure.volume * after / before)
+    return replaced
+
+
+def _slip(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
+    """Let all that lies on one side of the widest gap along an axis slip in the layer; None where no axis has such a gap."""
+    del elements
+    gaps = [_widest_gap(structure, axis) for axis in range(3)]
+    axes = [axis for axis in range(3) if gaps[axis][0] >= LEAST_GAP]
+    if not axes:
+        return None
+    axis = int(generator.choice(axes))
+    coordinates = structure.frac_coords.copy()
+    coordinates[:, axis] = (coordinates[:, axis] - gaps[axis][1]) % 1.0  # the gap is at the cell's face now
+    slip = np.zeros(3)
+    while not slip.any():
+        slip = generator.choice(SLIPS, size=3)
+        slip[axis] = 0.0
+    matrix = structure.lattice.matrix.copy()
+    atoms = coordinates @ matrix
+    matrix[axis] += slip @ matrix
+    return Structure(Lattice(matrix), structure.species, atoms, coords_are_cartesian=True, to_unit_cell=True)
+
+
+def _widest_gap(structure: Structure, axis: int) -> tuple[float, float]:
+    """Width (Å) of the widest slab between lattice planes that holds no atom's centre, and its middle (fractional)."""
+    heights = np.sort(structure.frac_coords[:, axis] % 1.0)
+    gaps = np.diff(heights, append=heights[0] + 1.0)
+    widest = int(np.argmax(gaps))
+    spacing = structure.lattice.volume / np.linalg.norm(np.cross(*np.delete(structure.lattice.matrix, axis, axis=0)))
+    return float(gaps[widest] * spacing), float(heights[widest] + gaps[widest] / 2)
+
+
+_OPERATIONS = {"exchange": _exchange, "replace": _replace, "slip": _slip}

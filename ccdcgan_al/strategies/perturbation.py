@@ -1,0 +1,52 @@
+"""Distorted copies of known structures, a baseline that a generator has to beat; it relaxes and ranks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from ccdcgan_al.errors import TooFewExamplesError
+from ccdcgan_al.seeds.choose import MAX_LENGTH, within
+
+STRAIN = 0.08  # standard deviation of each component of the symmetric strain
+DISPLACEMENT = (
+    0.2,
+    1.2,
+)  # Å; every atom of a copy is moved by the same distance, drawn between these, in a direction of its own
+MAX_PERTURBED_SITES = 20
+
+
+def perturbed_structures(structures: Sequence[Structure], count: int, seed: int) -> list[Structure]:
+    """Return distorted copies: a structure drawn, its cell strained at constant volume, its atoms moved.
+
+    Parameters
+    ----------
+    structures : to choose from; those of one element, or beyond the size limits, are left out
+    count : copies
+    seed : random seed
+
+    Raises
+    ------
+    TooFewExamplesError
+        No structure of two or more elements within the size limits.
+    """
+    known = [s for s in structures if len(s.composition) > 1 and within(s, MAX_PERTURBED_SITES, MAX_LENGTH)]
+    if not known:
+        raise TooFewExamplesError(
+            f"none of {len(structures)} structures is a compound within {MAX_PERTURBED_SITES} sites and {MAX_LENGTH:g} Å: "
+            "nothing to perturb"
+        )
+    generator = np.random.default_rng(seed)
+    return [_perturbed(known[int(generator.integers(len(known)))], generator) for _ in range(count)]
+
+
+def _perturbed(structure: Structure, generator: np.random.Generator) -> Structure:
+    strain = generator.normal(0.0, STRAIN, (3, 3))
+    strain = np.eye(3) + (strain + strain.T) / 2
+    matrix = structure.lattice.matrix @ (strain / np.cbrt(abs(np.linalg.det(strain))))
+    directions = generator.normal(size=(len(structure), 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    moved = structure.frac_coords @ matrix + generator.uniform(*DISPLACEMENT) * directions
+    return Structure(Lattice(matrix), structure.species, moved, coords_are_cartesian=True, to_unit_cell=True)

@@ -1,0 +1,179 @@
+"""Which generated structures are worth a relaxation: validity, duplicates, rank, spread over compositions. It generates and relaxes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from ccdcgan_al.structures.covalent import covalent_ratio
+from ccdcgan_al.structures.matching import SeenStructures
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+FloatArray = NDArray[np.floating]
+
+MIN_DISTANCE = 0.5  # Å, Long et al. 2021
+MIN_VOLUME = 0.1  # Å^3, the published rule (CDVAE, arXiv 2110.06197)
+MIN_COVALENT_RATIO = (
+    0.7  # `strict`: shortest distance over the sum of covalent radii (`ccdcgan_al.structures.covalent`)
+)
+
+
+def is_valid(structure: Structure) -> bool:
+    """Whether all numbers are finite, every distance is >= 0.5 Å, periodic images counted, and the volume >= 0.1 Å^3 (published rule)."""
+    if not np.isfinite(structure.cart_coords).all():
+        return False
+    if structure.volume < MIN_VOLUME or min(structure.lattice.get_lll_reduced_lattice().abc) < MIN_DISTANCE:
+        return False
+    distances = structure.distance_matrix + np.diag([np.inf] * len(structure))
+    return bool(distances.min(initial=np.inf) >= MIN_DISTANCE)
+
+
+def loose_matcher() -> StructureMatcher:
+    """Return the matcher that decides what resembles a structure enough to relax into it: ltol 0.25, stol 0.4, angle 7.
+
+    Of 207 generated Bi-Se structures that were novel, 61 resembled a known one; 74 % of these relaxed into a known one, and 18 % of the others.
+    """
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+    return StructureMatcher(ltol=0.25, stol=0.4, angle_tol=7)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and how many were left after each step.
+
+    Attributes
+    ----------
+    chosen : indices into the structures given, best first
+    energies, uncertainties : predictions for the chosen (eV/atom)
+    valid, strict, unique, novel : how many of those given passed the published rule, also the covalent one, were the first of their kind,
+        and matched nothing ever submitted
+    others : indices of the novel that were not chosen, best first
+    other_energies, other_uncertainties : predictions for these
+    """
+
+    chosen: list[int]
+    energies: list[float]
+    uncertainties: list[float]
+    valid: int
+    strict: int
+    unique: int
+    novel: int
+    others: list[int]
+    other_energies: list[float]
+    other_uncertainties: list[float]
+
+
+def select(
+    structures: Sequence[Structure],
+    seen: Iterable[Structure],
+    count: int,
+    predict: Callable[[list[Structure]], tuple[FloatArray, FloatArray]] | None,
+    hull_energy: Callable[[Structure], float],
+    *,
+    caution: float = 1.0,
+    depth: float = 0.2,
+    min_elements: int = 2,
+    restacked: Collection[int] = (),
+) -> Selection:
+    """Choose structures to relax.
+
+    Parameters
+    ----------
+    structures : decoded structures, in the order generated
+    seen : everything ever submitted, references and training structures among them
+    count : how many to choose at most
+    predict : structures -> formation energies and standard deviations (eV/atom); None keeps the order generated
+    hull_energy : structure -> formation energy of the hull at its composition (eV/atom)
+    caution : standard deviations added to the predicted energy above hull before ranking (upper confidence bound)
+    depth : share of the hull's depth at its composition that is taken off a structure's energy above hull before ranking. Beside the elements the
+        hull is shallow and all lies near it, also what is worth little
+    min_elements : structures of fewer elements are not chosen
+    restacked : indices of those that are known layers in another stacking, which is mostly worth little
+
+    Returns
+    -------
+    `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two) while others are waiting. Where there
+    are predictions, what loosely resembles something seen or chosen before comes after what does not: such a structure mostly relaxes into the one
+    it resembles
+    """
+    seen = list(seen)
+    valid = [i for i, structure in enumerate(structures) if is_valid(structure)]
+    strict = [i for i in valid if covalent_ratio(structures[i]) >= MIN_COVALENT_RATIO]
+    known, fresh = SeenStructures(seen), SeenStructures()
+    unique: list[int] = []
+    novel: list[int] = []
+    for i in strict:
+        structure = structures[i]
+        if len(structure.composition) < min_elements or fresh.holds(structure):
+            continue
+        fresh.add(structure)
+        unique.append(i)
+        if not known.holds(structure):
+            novel.append(i)
+    if predict is None or not novel:
+        energies, spreads = np.full(len(novel), np.nan), np.full(len(novel), np.nan)
+        order = list(range(len(novel)))
+    else:
+        energies, spreads = predict([structures[i] for i in novel])
+        hull = np.array([hull_energy(structures[i]) for i in novel])
+        rank = energies - hull + caution * spreads + depth * hull
+        order = [int(k) for k in np.argsort(rank, kind="stable")]
+    resembling = SeenStructures(seen if predict is not None else (), loose_matcher())
+
+    def is_fresh(k: int) -> bool:
+        fresh = predict is None or not resembling.holds(structures[novel[k]])
+        if fresh:
+            resembling.add(structures[novel[k]])
+        return fresh
+
+    groups = [(structures[i].composition.reduced_formula, *(("restacked",) if i in restacked else ())) for i in novel]
+    ranked = _spread(order, groups, count, is_fresh)
+    taken = set(ranked)
+    others = [k for k in order if k not in taken]
+    return Selection(
+        chosen=[novel[k] for k in ranked],
+        energies=[float(energies[k]) for k in ranked],
+        uncertainties=[float(spreads[k]) for k in ranked],
+        valid=len(valid),
+        strict=len(strict),
+        unique=len(unique),
+        novel=len(novel),
+        others=[novel[k] for k in others],
+        other_energies=[float(energies[k]) for k in others],
+        other_uncertainties=[float(spreads[k]) for k in others],
+    )
+
+
+def _spread(
+    order: Sequence[int], groups: Sequence[tuple[str, ...]], count: int, is_fresh: Callable[[int], bool]
+) -> list[int]:
+    """First `count` of `order`: those that are fresh, then the others, no group above its quota; then what is above it."""
+    quota = max(2, count // 8)
+    taken: Counter[str] = Counter()
+    first: list[int] = []
+    familiar: list[int] = []
+    for k in order:
+        if len(first) == count:
+            return first
+        if any(taken[group] >= quota for group in groups[k]):
+            continue
+        if is_fresh(k):
+            taken.update(groups[k])
+            first.append(k)
+        else:
+            familiar.append(k)
+    for k in familiar:
+        if all(taken[group] < quota for group in groups[k]):
+            taken.update(groups[k])
+            first.append(k)
+    rest = set(order) - set(first)
+    return [*first, *(k for k in order if k in rest)][:count]

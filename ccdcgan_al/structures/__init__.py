@@ -1,0 +1,1 @@
+"""Crystals compared and described: symmetry, duplicates, distances, families."""

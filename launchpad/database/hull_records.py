@@ -1,0 +1,175 @@
+"""How structures stand after a hull was rebuilt: what goes into `structures` and `hulls`, as plain documents. It writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al import __version__
+from ccdcgan_al.hull.confirmation import ELSEWHERE, relaxed_elsewhere
+from ccdcgan_al.hull.hull import METASTABLE, ON_HULL
+from ccdcgan_al.hull.novelty import new_phases
+from ccdcgan_al.hull.validity import does_not_return
+from workflows.documents import Failure, read_relaxation
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from ccdcgan_al.hull.changes import HullChanges
+    from ccdcgan_al.hull.hull import Hull
+
+MOST_ENTRIES = 5000
+"""Entries of a hull document, the lowest; one has some 400 bytes, so that the document stays far below MongoDB's 16 MB."""
+
+OF_THE_MACHINE = ("lost", "inconsistent", "calculator_error")
+"""Reasons for which a distorted phase failed that tell nothing of the phase."""
+
+_SCHEMES = {"uncorrected": "energy_above_hull", "MP2020": "corrected_energy_above_hull"}
+
+
+def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
+    """Return a hull as a document a scheme of energies: what spans it, and what is near it, lowest first.
+
+    Parameters
+    ----------
+    hull : of the campaign's own method
+    changes : what the round changed in the uncorrected hull
+    """
+    documents = []
+    for scheme, above in _SCHEMES.items():
+        near = [entry for entry in hull.entries if (getattr(entry, above) or 0.0) <= METASTABLE]
+        if scheme == "MP2020" and hull.no_corrections:
+            near = []  # the document says why
+        near.sort(key=lambda entry: (getattr(entry, above), entry.structure_id))
+        documents.append(
+            {
+                "chemical_system": "-".join(sorted(hull.elements)),
+                "method": asdict(hull.method),
+                "scheme": scheme,
+                "element_references": element_references(hull),
+                "vertices": [entry.structure_id for entry in near if getattr(entry, above) <= ON_HULL][:MOST_ENTRIES],
+                "entries": [asdict(entry) for entry in near[:MOST_ENTRIES]],
+                "within": METASTABLE,
+                "total": len(hull.entries),
+                "code_version": __version__,
+            }
+        )
+    documents[0]["changes"] = asdict(changes)
+    if hull.no_corrections:
+        documents[1]["reason"] = hull.no_corrections
+    return documents
+
+
+def element_references(hull: Hull) -> dict[str, Any]:
+    """Return what sets the zero of a hull, as a plain document.
+
+    Parameters
+    ----------
+    hull : Hull
+        Of any method.
+
+    Returns
+    -------
+    dict
+        ``scheme``; ``energies`` by symbol (eV/atom) that stand at the corners; ``deviations`` by symbol (eV/atom) of the
+        method's elements from the Materials Project's; ``warnings``, a sentence for each that is off.
+    """
+    references = hull.element_references
+    return {
+        "scheme": references.scheme,
+        "energies": {symbol: references.energies.get(symbol, own) for symbol, own in hull.own_elements.items()},
+        "deviations": hull.element_deviations,
+        "warnings": hull.element_warnings,
+    }
+
+
+def figures(
+    hull: Hull,
+    round_number: int,
+    unstable: Mapping[str, str | None] | None = None,
+    known: Sequence[Structure] = (),
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of each structure of the campaign's hull, by structure_id.
+
+    Parameters
+    ----------
+    hull : of the campaign's own method
+    round_number : the round after which it was built
+    unstable : phases relaxed again from a small distortion -> why they did not come back, None where they did
+    known : starting structures, unrelaxed: what matches one is not new; nor is what matches a relaxed one
+    """
+    refuted = {name: reason for name, reason in (unstable or {}).items() if reason}
+    new = {entry.structure_id for entry in new_phases(hull, known, METASTABLE, refuted)}
+    duplicates = hull.duplicates()
+    energies = {phase.structure_id: phase.energy_per_atom for phase in hull.phases}
+    return {
+        entry.structure_id: {
+            "method": hull.method.name,
+            "functional": hull.method.functional,
+            "energy_per_atom": energies[entry.structure_id],
+            "formation_energy_per_atom": entry.formation_energy_per_atom,
+            "energy_above_hull": entry.energy_above_hull,
+            "corrected_formation_energy_per_atom": entry.corrected_formation_energy_per_atom,
+            "corrected_energy_above_hull": entry.corrected_energy_above_hull,
+            "correction_driven": entry.correction_driven,
+            "element_references": hull.element_references.scheme,
+            "own_elements_formation_energy_per_atom": entry.own_elements_formation_energy_per_atom,
+            "own_elements_energy_above_hull": entry.own_elements_energy_above_hull,
+            "element_driven": entry.element_driven,
+            "space_group": entry.space_group,
+            "hull_round": round_number,
+            "is_new_phase": entry.structure_id in new,
+            "duplicate_of": duplicates.get(entry.structure_id),
+        }
+        for entry in hull.entries
+    }
+
+
+def confirmed_figures(hull: Hull, confirming: Hull) -> dict[str, dict[str, Any]]:
+    """Return the figures of each structure of the confirming method's hull, by structure_id.
+
+    Parameters
+    ----------
+    hull : of the campaign's own method
+    confirming : of the confirming method (`ccdcgan_al.hull.confirmation.confirming_hull`)
+    """
+    energies = {phase.structure_id: phase.energy_per_atom for phase in confirming.phases}
+    elsewhere = relaxed_elsewhere(hull, confirming)
+    return {
+        entry.structure_id: {
+            "confirmed": {
+                "method": confirming.method.name,
+                "energy_per_atom": energies[entry.structure_id],
+                "formation_energy_per_atom": entry.formation_energy_per_atom,
+                "energy_above_hull": entry.energy_above_hull,
+                "element_references": confirming.element_references.scheme,
+            }
+            if entry.structure_id not in elsewhere
+            else {"method": confirming.method.name, "problem": ELSEWHERE}
+        }
+        for entry in confirming.entries
+    }
+
+
+def unstable_phases(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:
+    """Return, for phases relaxed again from a small distortion, why they did not come back, None for those that did.
+
+    Of a phase whose relaxation failed for the machine's reasons (`OF_THE_MACHINE`) nothing is known, and it is left out.
+
+    Parameters
+    ----------
+    distorted : their documents (`CampaignStore.distorted`)
+    """
+    reasons: dict[str, str | None] = {}
+    for document in distorted:
+        first, again = read_relaxation(document["relaxation"]), read_relaxation(document["distortion"])
+        if isinstance(again, Failure):
+            if again.reason in OF_THE_MACHINE:
+                continue
+            reasons[document["structure_id"]] = f"slightly distorted it does not relax: {again.reason}"
+        elif not isinstance(first, Failure):
+            reasons[document["structure_id"]] = does_not_return(
+                first.structure, first.energy_per_atom, again.structure, again.energy_per_atom
+            )
+    return reasons

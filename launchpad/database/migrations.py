@@ -1,0 +1,212 @@
+"""The database's schema version: validators, indexes, and numbered migrations from older ones. It knows no campaign.
+
+A migration changes what older versions wrote. Each may be run again, by several processes at once, and after it was killed
+halfway: it looks for what is still to do. The version is written last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al import __version__
+from ccdcgan_al.errors import MongoError
+from ccdcgan_al.structures.fingerprint import fingerprints_of_documents
+from launchpad.database.attempts import attempt_id
+from launchpad.database.indexes import ensure_indexes
+from launchpad.database.schema import SCHEMA, validator
+from launchpad.service.mongod import redact
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+COLLECTION = "schema_version"
+DUPLICATE_NAMESPACE, UNAUTHORIZED = 48, 13  # MongoDB's error codes: the collection is there; not allowed
+_AT_A_TIME = 500
+
+
+def m0001_one_schema(database: Database[dict[str, Any]]) -> None:
+    """From the unversioned database of ccdcgan-al 0.1.0.dev: systems, fingerprints, attempts with ids, hulls by scheme."""
+    from pymongo import UpdateOne
+
+    hulls = database["hulls"]
+    if "campaign_id_1_round_1" in hulls.index_information():
+        hulls.drop_index("campaign_id_1_round_1")  # there are two hulls a round now
+    for campaign in database["campaigns"].find({"chemical_system": {"$exists": False}}):
+        choices = campaign["campaign"]
+        change = {"chemical_system": choices["chemical_system"], "method": choices["method"]}
+        database["campaigns"].update_one({"_id": campaign["_id"]}, {"$set": change})
+    systems = {item["_id"]: item["chemical_system"] for item in database["campaigns"].find({}, {"chemical_system": 1})}
+    structures = database["structures"]
+    while old := list(structures.find({"fingerprint": {"$exists": False}}).limit(_AT_A_TIME)):
+        names = fingerprints_of_documents([document["start"] for document in old])
+        writes = []
+        for document, fingerprint in zip(old, names, strict=True):
+            elements = sorted({site["label"] for site in document["start"]["sites"]})
+            attempts = [
+                {**attempt, "attempt_id": attempt_id(attempt["kind"], attempt)}
+                for attempt in document.get("attempts", [])
+            ]
+            change = {
+                "chemical_system": systems.get(document["campaign_id"], "-".join(elements)),
+                "elements": elements,
+                "n_sites": len(document["start"]["sites"]),
+                "fingerprint": fingerprint,
+                "attempts": attempts,
+            }
+            writes.append(UpdateOne({"_id": document["_id"], "fingerprint": {"$exists": False}}, {"$set": change}))
+        structures.bulk_write(writes, ordered=False)
+    _hulls_by_scheme(database, systems)
+    unknown = {"$set": {"code_version": "0.1.0"}}
+    database["rounds"].update_many({"code_version": {"$exists": False}}, unknown)
+    database["rounds"].update_many({"opened": {"$exists": False}}, [{"$set": {"opened": "$last_updated"}}])
+    database["models"].update_many({"state": {"$exists": False}}, {"$set": {"state": "stored"}})
+
+
+def _hulls_by_scheme(database: Database[dict[str, Any]], systems: dict[str, str]) -> None:
+    """Give each hull a scheme, and put its figures, where they are the newest, into the structures; the next close writes the rest."""
+    from pymongo import UpdateOne
+
+    figures = (
+        "formation_energy_per_atom",
+        "energy_above_hull",
+        "corrected_formation_energy_per_atom",
+        "corrected_energy_above_hull",
+        "correction_driven",
+        "space_group",
+    )
+    newest: dict[str, int] = {}
+    for hull in database["hulls"].find({"scheme": {"$exists": False}}).sort("round", -1):
+        campaign_id, entries = hull["campaign_id"], hull["entries"]
+        current = newest.setdefault(campaign_id, hull["round"]) == hull["round"]
+        if current:
+            writes = [
+                UpdateOne(
+                    {"campaign_id": campaign_id, "structure_id": entry["structure_id"]},
+                    [
+                        {
+                            "$set": {
+                                **{name: entry[name] for name in figures},
+                                "hull_round": hull["round"],
+                                "method": hull["method"]["name"],
+                                "functional": hull["method"]["functional"],
+                                "energy_per_atom": "$relaxation.energy_per_atom",
+                            }
+                        }
+                    ],
+                )
+                for entry in entries
+            ]
+            if writes:
+                database["structures"].bulk_write(writes, ordered=False)
+        change = {
+            "scheme": "uncorrected",
+            "chemical_system": systems.get(campaign_id, ""),
+            "state": "current" if current else "superseded",
+            "vertices": sorted(entry["structure_id"] for entry in entries if entry["energy_above_hull"] <= 0),
+            "within": float(max((entry["energy_above_hull"] for entry in entries), default=0.0)),
+            "total": len(entries),
+            "code_version": "0.1.0",
+        }
+        database["hulls"].update_one({"_id": hull["_id"]}, {"$set": change})
+
+
+def m0002_element_references(database: Database[dict[str, Any]]) -> None:
+    """Label what older versions wrote: the zero of their formation energies is the method's own elements.
+
+    `launchpad.database.rejudge` gives a campaign this version's zero when it is next run, closed or reported.
+    """
+    own = {"scheme": "own", "energies": {}, "deviations": {}, "warnings": []}
+    without = {"element_references": {"$exists": False}}
+    database["hulls"].update_many(without, {"$set": {"element_references": own}})
+    judged = {**without, "formation_energy_per_atom": {"$exists": True}}
+    database["structures"].update_many(judged, {"$set": {"element_references": "own", "element_driven": False}})
+
+
+MIGRATIONS: dict[int, Callable[[Database[dict[str, Any]]], None]] = {
+    1: m0001_one_schema,
+    2: m0002_element_references,
+}
+VERSION = max(MIGRATIONS)
+
+
+def schema_version(database: Database[dict[str, Any]]) -> int:
+    """Return the schema version of a database, 0 where it has none."""
+    found = database[COLLECTION].find_one({"_id": COLLECTION})
+    return 0 if found is None else int(found["version"])
+
+
+def prepare(database: Database[dict[str, Any]]) -> list[str]:
+    """Bring a database to this version of the schema, and return the names of the migrations that were applied.
+
+    One read where it is there already. Collections get their validators, and all indexes are made.
+
+    Raises
+    ------
+    MongoError
+        The database is of a newer version than this program knows.
+    """
+    version = schema_version(database)
+    if version == VERSION:
+        return []
+    if version > VERSION:
+        raise MongoError(
+            f"database {redact(database.name)!r} has schema version {version}, and this ccdcgan-al ({__version__}) knows "
+            f"versions up to {VERSION}: use the ccdcgan-al that wrote it, or a newer one, or another database"
+        )
+    applied = []
+    for number, migrate in sorted(MIGRATIONS.items()):
+        if number > version:
+            migrate(database)
+            applied.append(migrate.__name__)
+    ensure_validators(database)
+    ensure_indexes(database)
+    change = {
+        "$max": {"version": VERSION},
+        "$set": {"code_version": __version__, "last_updated": datetime.now(UTC)},
+        "$addToSet": {"applied": {"$each": applied}},
+    }
+    database[COLLECTION].update_one({"_id": COLLECTION}, change, upsert=True)
+    return applied
+
+
+def repair(database: Database[dict[str, Any]]) -> int:
+    """Bring a database to this version, make whatever is missing of its validators and indexes, and return the version."""
+    prepare(database)
+    ensure_validators(database)
+    ensure_indexes(database)
+    return schema_version(database)
+
+
+def ensure_validators(database: Database[dict[str, Any]]) -> None:
+    """Make the collections, each with its validator; those that have it are left alone.
+
+    Raises
+    ------
+    MongoError
+        The user may not change a collection that is there (`readWrite` makes new ones, `dbAdmin` changes them).
+    """
+    from pymongo.errors import OperationFailure
+
+    for name in wrong_validators(database):
+        try:
+            database.create_collection(name, check_exists=False, validator=validator(name))
+        except OperationFailure as error:
+            if error.code != DUPLICATE_NAMESPACE:
+                raise
+            try:
+                database.command("collMod", name, validator=validator(name))
+            except OperationFailure as refusal:
+                if refusal.code != UNAUTHORIZED:
+                    raise
+                raise MongoError(
+                    f"the collection {name!r} of {database.name!r} is to get this version's validator, which this user may not "
+                    "change: let a user with the role dbAdmin run `ccdcgan-al init` once"
+                ) from None
+
+
+def wrong_validators(database: Database[dict[str, Any]]) -> list[str]:
+    """Return the collections whose validator is not this version's."""
+    there = {item["name"]: item.get("options", {}).get("validator") for item in database.list_collections()}
+    return [name for name in SCHEMA if there.get(name) != validator(name)]

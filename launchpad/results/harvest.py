@@ -1,0 +1,195 @@
+"""Finished relaxations whose worker died before it could write to the database: found in launch folders and recorded.
+
+It trusts no file: sizes are bounded, links are not followed, nothing in a file is run or taken for a path, and a result
+only fills a gap. It never replaces what is recorded.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pymatgen.core import Structure
+
+from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.types import Method
+from launchpad.database.store import CampaignStore
+from workflows.documents import Failure, read_relaxation
+from workflows.jobs import RELAXATION_FILE
+
+MOST_BYTES = 4_000_000  # a document of 20 sites has 20 kB, one of a VASP run some hundred
+MOST_FIREWORK_BYTES = 16_000_000  # what MongoDB would have taken
+FIREWORK_FILE = "FW.json"  # FireWorks writes it into a launch's folder before the job begins
+
+Outcome = Literal["recorded", "left", "refused"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was done with one file, and why.
+
+    Attributes
+    ----------
+    path : the file
+    outcome : ``recorded``; ``left``, since the database has it; or ``refused``
+    reason : in words
+    structure_id : whose it is, None where that is not known
+    """
+
+    path: Path
+    outcome: Outcome
+    reason: str
+    structure_id: str | None = None
+
+
+class _RefusedError(ValueError):
+    """A file that is not taken; the message says why."""
+
+
+def harvest(folder: Path, store: CampaignStore) -> list[Finding]:
+    """Record the finished relaxations of a folder and all below it that the database lacks; may be repeated.
+
+    Parameters
+    ----------
+    folder : where workers were started, or any folder above their launch folders
+    store : the database of the campaigns
+
+    Returns
+    -------
+    one finding a file, newest file first
+
+    Raises
+    ------
+    NotADirectoryError : `folder` is no folder
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder: give one in which workers ran")
+    files = sorted(_files(folder), key=lambda path: (-path.lstat().st_mtime, path))
+    return [_harvest(path, store) for path in files]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield result files below a folder; os.walk follows no links."""
+    for place, _, names in os.walk(folder):
+        if RELAXATION_FILE in names:
+            yield Path(place) / RELAXATION_FILE
+
+
+def _harvest(path: Path, store: CampaignStore) -> Finding:
+    """Record one file, or say why not."""
+    structure_id: str | None = None
+    try:
+        document = _relaxation(path)
+        structure_id = document["structure_id"]
+        spec = _spec(path.parent, document["structure_id"])
+        stage = str(spec.get("stage"))
+        field = stage if stage in ("confirmation", "distortion") else "relaxation"
+        stored = _submitted(store, str(spec.get("campaign_id")), document["structure_id"])
+        campaign = store.campaign(stored["campaign_id"])
+        _check_method(document, campaign, store, confirms=field == "confirmation")
+        _check_composition(document, stored)
+    except _RefusedError as refusal:
+        return Finding(path, "refused", str(refusal), structure_id)
+    present = stored.get(field)
+    if present == document:
+        return Finding(path, "left", f"this {field} is recorded already", structure_id)
+    if present is not None and present.get("reason") != "lost":
+        return Finding(path, "left", f"another {field} is recorded, {present['state']}; it stays", structure_id)
+    store.record(campaign.campaign_id, [document], as_field=field)
+    closed = any(
+        item["round"] == stored["round"] and item.get("state") == "closed"
+        for item in store.round_documents(campaign.campaign_id)
+    )
+    late = (
+        "; its round was closed without it, it counts from the next hull on" if closed and field == "relaxation" else ""
+    )
+    return Finding(path, "recorded", f"{document['state']}, campaign {campaign.campaign_id}{late}", structure_id)
+
+
+def _relaxation(path: Path) -> dict[str, Any]:
+    """Read a relaxation document, checked."""
+    document = _json(path, MOST_BYTES)
+    try:
+        result = read_relaxation(document)
+        structure_id = document["structure_id"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _RefusedError(f"no relaxation document: {type(error).__name__}: {str(error)[:120]}") from None
+    if not isinstance(structure_id, str) or not isinstance(document.get("method"), dict):
+        raise _RefusedError("no relaxation document: structure_id or method is missing")
+    if not isinstance(result, Failure) and not all(
+        math.isfinite(number) for number in (result.energy_per_atom, *result.structure.cart_coords.ravel())
+    ):
+        raise _RefusedError("its energy or structure is not finite")
+    return document
+
+
+def _submitted(store: CampaignStore, campaign_id: str, structure_id: str) -> dict[str, Any]:
+    """Return the database's document of a structure."""
+    stored = store.structures.find_one({"campaign_id": campaign_id, "structure_id": structure_id})
+    if stored is None:
+        raise _RefusedError(f"its campaign {campaign_id[:80]!r} has no such structure in {store.database.name}")
+    return stored
+
+
+def _spec(folder: Path, structure_id: str) -> dict[str, Any]:
+    """Return what the Firework of a launch folder was to do; atomate2 compresses files of finished VASP runs."""
+    for name in (FIREWORK_FILE, f"{FIREWORK_FILE}.gz"):
+        if os.path.lexists(folder / name):
+            spec = _json(folder / name, MOST_FIREWORK_BYTES).get("spec")
+            if isinstance(spec, dict) and spec.get("structure_id") == structure_id:
+                return spec
+            raise _RefusedError(f"{name} beside it is not of this structure")
+    raise _RefusedError(f"no {FIREWORK_FILE} beside it says which campaign it is of")
+
+
+def _check_method(document: dict[str, Any], campaign: Campaign, store: CampaignStore, *, confirms: bool) -> None:
+    """Refuse a result of another method than the campaign's, also of the same one in another version."""
+    wanted, name = campaign.confirming_method if confirms else campaign.method, document["method"].get("name")
+    if name != wanted:
+        raise _RefusedError(f"it was relaxed by {str(name)[:40]!r}, its campaign relaxes by {wanted!r}")
+    recorded = store.recorded_method(campaign.campaign_id, field="confirmation" if confirms else "relaxation")
+    if document["state"] == "relaxed" and recorded and (came := Method(**document["method"])) != recorded:
+        raise _RefusedError(
+            f"it was relaxed by {str(came)[:160]}, its campaign's energies are of {recorded}: they share no hull"
+        )
+
+
+def _check_composition(document: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Refuse a structure of other atoms than those that were to be relaxed."""
+    if document["state"] != "relaxed":  # what became of the atoms may be the very failure
+        return
+    came, wanted = (Structure.from_dict(found).composition for found in (document["structure"], stored["start"]))
+    if came != wanted:
+        raise _RefusedError(f"it holds {came.formula[:80]}, its campaign asked for {wanted.formula}")
+
+
+def _json(path: Path, most: int) -> dict[str, Any]:
+    """Read a JSON object from a regular file of at most `most` bytes, compressed or not."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise _RefusedError(f"{path.name} cannot be opened: {error.strerror} (links are not followed)") from None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _RefusedError(f"{path.name} is no regular file")
+        try:
+            with gzip.open(file) if path.suffix == ".gz" else file as plain:
+                text = plain.read(most + 1)
+        except (OSError, EOFError) as error:
+            raise _RefusedError(f"{path.name} cannot be read: {error}") from None
+    if len(text) > most:
+        raise _RefusedError(f"{path.name} has more than {most} bytes")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _RefusedError(f"{path.name} is no JSON, perhaps cut short: {str(error)[:100]}") from None
+    if not isinstance(document, dict):
+        raise _RefusedError(f"{path.name} holds no JSON object")
+    return document

@@ -1,0 +1,265 @@
+"""What the commands that only look ask of the database: which campaign, its hull, a structure's lineage. It writes and prints nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ccdcgan_al.hull.hull import ON_HULL
+from launchpad.database.hull_records import unstable_phases
+from launchpad.results.queries import QUERIES, structure_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launchpad.database.store import CampaignStore
+
+ENTRY = (
+    "structure_id", "formula", "space_group", "n_sites", "origin", "round_number", "formation_energy_per_atom",
+    "energy_above_hull", "corrected_formation_energy_per_atom", "corrected_energy_above_hull", "correction_driven",
+    "own_elements_formation_energy_per_atom", "own_elements_energy_above_hull", "element_driven",
+)  # fmt: skip
+_SHOWN = 5  # names that an error lists
+
+
+def campaigns_of(store: CampaignStore, system: str, method: str | None = None) -> list[dict[str, Any]]:
+    """Return the campaigns on a chemical system, oldest first.
+
+    Parameters
+    ----------
+    store : the database
+    system : elements in alphabetical order, `Bi-Se`
+    method : those by this method alone
+
+    Raises
+    ------
+    ValueError
+        there is none; the message says which there are
+    """
+    there = list(store.campaigns.find({"chemical_system": system}, {"campaign": 0}).sort("created", 1))
+    found = [document for document in there if method is None or document["method"] == method]
+    if found:
+        return found
+    if there:
+        methods = ", ".join(sorted({document["method"] for document in there}))
+        raise ValueError(f"no campaign on {system} by {method!r}; there are some by {methods}")
+    systems = ", ".join(sorted(store.campaigns.distinct("chemical_system"))[:_SHOWN]) or "none"
+    raise ValueError(f"no campaign on {system} in {store.database.name}; systems with campaigns: {systems}")
+
+
+def campaign_of(store: CampaignStore, system: str, campaign_id: str | None, method: str | None = None) -> str:
+    """Return the campaign that is meant: the one named, else the newest on the system.
+
+    Raises
+    ------
+    ValueError
+        there is none of this name, or it is on another system
+    """
+    names = [document["_id"] for document in campaigns_of(store, system, method)]
+    if campaign_id is None:
+        return str(names[-1])
+    if campaign_id not in names:
+        listed = ", ".join(names[-_SHOWN:])
+        raise ValueError(
+            f"no campaign {campaign_id!r} on {system}{f' by {method}' if method else ''}; there are {listed}"
+        )
+    return campaign_id
+
+
+def stored_hull(store: CampaignStore, campaign_id: str, round_number: int | None = None) -> dict[str, Any]:
+    """Return a campaign's uncorrected hull as it was stored after a round; None: the newest.
+
+    Raises
+    ------
+    ValueError
+        there is none; the message says after which rounds there are hulls
+    """
+    where: dict[str, Any] = {"campaign_id": campaign_id, "scheme": "uncorrected"}
+    if round_number is not None:
+        where["round"] = round_number
+    hull = store.hulls.find_one(where, sort=[("round", -1)])
+    if hull is None:
+        rounds = [str(item["round"]) for item in QUERIES["hull_changes"].run(store.database, campaign_id=campaign_id)]
+        after = "" if round_number is None else f" after round {round_number}"
+        raise ValueError(
+            f"no hull of {campaign_id}{after}; there are hulls after rounds {', '.join(rounds) or '(none yet)'}"
+        )
+    return dict(hull)
+
+
+def hull_rows(
+    store: CampaignStore, campaign_id: str, within: float, round_number: int | None = None
+) -> list[dict[str, Any]]:
+    """Return what is on a campaign's hull, or near it, lowest first; of structures that match, the one that stands for them.
+
+    Parameters
+    ----------
+    store : the database
+    campaign_id : the campaign
+    within : most energy above the hull (eV/atom)
+    round_number : the hull after this round; None: the newest
+
+    Returns
+    -------
+    list of dict
+        Fields of `ccdcgan_al.types.HullEntry`, and `is_new_phase`, `confirmed_energy_above_hull` (eV/atom, or None),
+        `source` and `problem` (why it does not return from a distortion, or None). A phase that several structures
+        relaxed into is there where the lowest of them lies near enough; the figures are those of the one that stands for it.
+
+    Raises
+    ------
+    ValueError
+        there is no hull of this round, or `within` is more than what hulls are stored with
+    """
+    hull = stored_hull(store, campaign_id, round_number)
+    if within > hull["within"]:
+        raise ValueError(
+            f"a stored hull holds what lies within {hull['within']} eV/atom of it, asked for {within}; "
+            "`ccdcgan-al structures find --within` has no such bound"
+        )
+    entries = {entry["structure_id"]: {name: entry.get(name) for name in ENTRY} for entry in hull["entries"]}
+    shown = {"structure_id": 1, "is_new_phase": 1, "duplicate_of": 1, "confirmed": 1, "hull_round": 1, "source": 1}
+    query = {"campaign_id": campaign_id, "structure_id": {"$in": list(entries)}}
+    known = {document["structure_id"]: document for document in store.structures.find(query, shown)}
+    lowest: dict[str, float] = {}
+    for name, entry in entries.items():
+        copied = str(known.get(name, {}).get("duplicate_of"))
+        phase = copied if copied in entries else name
+        lowest[phase] = min(entry["energy_above_hull"], lowest.get(phase, entry["energy_above_hull"]))
+    rows, unstable = [], unstable_phases(store.distorted(campaign_id))
+    for name, above in lowest.items():
+        if above <= within + ON_HULL:
+            document = known.get(name, {})
+            current = document.get("hull_round") == hull["round"]
+            more = {
+                "is_new_phase": bool(document.get("is_new_phase")) if current else None,
+                "confirmed_energy_above_hull": (document.get("confirmed") or {}).get("energy_above_hull"),
+                "source": document.get("source", "stored reference"),
+                "problem": unstable.get(name),
+            }
+            rows.append({**entries[name], **more})
+    return sorted(rows, key=lambda row: (row["energy_above_hull"], row["structure_id"]))
+
+
+def find_structures(store: CampaignStore, where: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    """Return structures of a filter (`launchpad.results.queries.structure_filter`), lowest energy above hull first, without geometry."""
+    hidden = dict.fromkeys(("_id", "attempts", "start", "relaxation", "confirmation", "distortion", "fingerprint"), 0)
+    names = [("campaign_id", 1), ("structure_id", 1)]
+    placed = where if "energy_above_hull" in where else {**where, "energy_above_hull": {"$gte": 0}}
+    found = list(store.structures.find(placed, hidden).sort([("energy_above_hull", 1), *names]).limit(limit))
+    if placed is not where and len(found) < limit:
+        rest = {**where, "energy_above_hull": None}
+        found += list(store.structures.find(rest, hidden).sort(names).limit(limit - len(found)))
+    return found
+
+
+def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = None) -> dict[str, Any]:
+    """Return where a structure comes from and what became of it.
+
+    Parameters
+    ----------
+    store : the database
+    structure_id : its name
+    campaign_id : its campaign; needed where several hold the name
+
+    Returns
+    -------
+    dict
+        The structure's document without geometry, with `models` (name, sha256, bytes), `learnt_from` (how many relaxed
+        structures these models had seen), `copies` (structure_ids), `problem` (why it does not return from a distortion, or
+        None) and `attempts` (kind, state, reason, energy_per_atom, seconds).
+
+    Raises
+    ------
+    ValueError
+        no such structure, or several campaigns hold one of this name
+    """
+    names = store.campaign_ids() if campaign_id is None else [campaign_id]
+    found = list(store.structures.find({"campaign_id": {"$in": names}, "structure_id": {"$eq": structure_id}}))
+    if not found:
+        place = f"campaign {campaign_id}" if campaign_id else store.database.name
+        raise ValueError(f"no structure {structure_id!r} in {place}; `ccdcgan-al structures find` lists them")
+    if len(found) > 1:
+        several = ", ".join(document["campaign_id"] for document in found)
+        raise ValueError(f"{len(found)} campaigns have a {structure_id}: {several}; name one with --campaign")
+    document = found[0]
+    asked = {"campaign_id": document["campaign_id"], "round_number": document["round"], "structure_id": structure_id}
+    attempts = [
+        {name: attempt.get(name) for name in ("kind", "state", "reason", "energy_per_atom", "seconds")}
+        for attempt in document.get("attempts", [])
+    ]
+    drew = QUERIES["models"].run(store.database, **asked) if document["origin"] == "generated" else []
+    learnt = QUERIES["learnt_from"].run(store.database, **asked) if drew else []
+    hidden = ("_id", "start", "relaxation", "confirmation", "distortion", "attempts")
+    return {
+        **{name: value for name, value in document.items() if name not in hidden},
+        "models": drew,
+        "learnt_from": len(learnt),
+        "copies": [copy["structure_id"] for copy in QUERIES["copies"].run(store.database, **asked)],
+        "problem": unstable_phases([document] if "distortion" in document else []).get(structure_id),
+        "attempts": attempts,
+    }
+
+
+def relaxed_documents(
+    store: CampaignStore, campaign_id: str, within: float, *, new: bool = False, ids: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the whole documents of a campaign's relaxed phases near its hull, each phase once, lowest first.
+
+    Parameters
+    ----------
+    store : the database
+    campaign_id : the campaign
+    within : most energy above the hull (eV/atom)
+    new : new phases alone
+    ids : these structures, however high they lie
+
+    Raises
+    ------
+    ValueError
+        one of `ids` is not there, or not relaxed
+    """
+    if ids:
+        where: dict[str, Any] = {"campaign_id": campaign_id, "structure_id": {"$in": list(ids)}, "state": "relaxed"}
+        found = list(store.structures.find(where, {"attempts": 0}))
+        missing = sorted(set(ids) - {document["structure_id"] for document in found})
+        if missing:
+            raise ValueError(f"not among the relaxed structures of {campaign_id}: {', '.join(missing[:_SHOWN])}")
+    else:
+        where = structure_filter([campaign_id], within=within + ON_HULL, state="relaxed", new=new)
+        found = list(store.structures.find(where, {"attempts": 0}))
+        present = {document["structure_id"] for document in found}
+        phases = {document.get("duplicate_of") for document in found} - present - {None}
+        where = {"campaign_id": campaign_id, "structure_id": {"$in": sorted(phases)}}
+        found += list(store.structures.find(where, {"attempts": 0}))
+        found = _each_once(found)
+    return sorted(found, key=_height)
+
+
+def _height(document: dict[str, Any]) -> tuple[float, str]:
+    return document.get("energy_above_hull", 0.0), document["structure_id"]
+
+
+def _each_once(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the document that stands for each phase; the lowest where a stored reference, which nobody relaxed here, stands for it."""
+    present = {document["structure_id"] for document in documents}
+    once: dict[str, dict[str, Any]] = {}
+    for document in sorted(documents, key=_height):
+        phase = document.get("duplicate_of") or document["structure_id"]
+        if phase == document["structure_id"] or phase not in present:
+            once.setdefault(phase, document)
+    return list(once.values())
+
+
+def discovery_counts(store: CampaignStore, campaign_id: str, within: float) -> list[int]:
+    """Return how many new phases there were after each relaxation of a campaign, in the order of rounds and ranks.
+
+    Of structures that match, the lowest counts (`is_new_phase`), where it was relaxed.
+    """
+    shown = {"is_new_phase": 1, "energy_above_hull": 1}
+    order = [("round", 1), ("structure_id", 1)]
+    tried = {"campaign_id": campaign_id, "state": {"$in": ["relaxed", "failed"]}}
+    counts, total = [], 0
+    for document in store.structures.find(tried, shown).sort(order):
+        total += bool(document.get("is_new_phase")) and document["energy_above_hull"] <= within + ON_HULL
+        counts.append(total)
+    return counts

@@ -1,0 +1,1 @@
+"""The machinery under a campaign: mongod, FireWorks, workers, recovery."""

@@ -1,0 +1,282 @@
+"""The config folder of a campaign: FireWorks' and jobflow's own files, so that their own commands work on it.
+
+It writes files and opens the LaunchPad that they describe; it starts no process (see `launchpad.service.mongod` and
+`launchpad.service.workers`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from ccdcgan_al.errors import MongoError
+from launchpad.service.mongod import redact
+from workflows.finished import write_atomically
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+TEMPLATES = (
+    "FW_config.yaml",
+    "my_launchpad.yaml",
+    "my_fworker.yaml",
+    "my_fworker_relaxation.yaml",
+    "my_fworker_training.yaml",
+    "my_qadapter.yaml",
+    "my_qadapter_relaxation.yaml",
+    "my_qadapter_training.yaml",
+    "jobflow.yaml",
+    "environment.sh",
+)
+WITH_ADDRESS = ("my_launchpad.yaml", "jobflow.yaml", "environment.sh")
+RECORD = ".written.json"
+"""In the folder: what was written last, so that an edited file is known."""
+
+LOCK_EXPIRATION_SECONDS = 60
+"""How long this process waits for a workflow's lock before it breaks it; its workers: WFLOCK_EXPIRATION_SECS in FW_config.yaml."""
+
+Queue = Literal["slurm", "pbs", "sge"]
+
+
+def database_name(mongo_uri: str) -> str:
+    """Return the database that a URI names.
+
+    Raises
+    ------
+    MongoError
+        The URI names none; `launchpad.service.mongod.ensure_mongo` returns URIs that do.
+    """
+    name = unquote(urlsplit(mongo_uri, allow_fragments=False).path.strip("/"))
+    if not name:
+        raise MongoError(f"{redact(mongo_uri)} names no database; wanted mongodb://host:port/database")
+    return name
+
+
+def write_config(folder: Path, mongo_uri: str, *, queue: Queue | None = None, force: bool = False) -> Path:
+    """Write the config files into `folder`, readable by their owner alone, and return its absolute path.
+
+    After it, ``lpad -c FOLDER get_wflows`` and ``rlaunch -c FOLDER rapidfire`` work (the latter after
+    ``source FOLDER/environment.sh``, which tells jobflow where to put outputs). Files that say the same are left alone,
+    and so is a file that somebody edited (see `edited_files`).
+
+    Parameters
+    ----------
+    folder : created where it is missing
+    mongo_uri : address that names its database, as `launchpad.service.mongod.ensure_mongo` returns it
+    queue : whose qadapters; None: as before, SLURM in a new folder
+    force : write edited files anew too; what was edited is kept as ``NAME.bak``
+
+    Raises
+    ------
+    MongoError
+        The URI names no database, or an edited file names another.
+    """
+    folder = folder.expanduser().resolve()
+    values = {  # a JSON string is a YAML string, whatever is in it
+        "uri": json.dumps(mongo_uri),
+        "database": json.dumps(database_name(mongo_uri)),
+        "folder": json.dumps(str(folder)),
+        "fw_config_file": shlex.quote(str(folder / "FW_config.yaml")),
+        "jobflow_config_file": shlex.quote(str(folder / "jobflow.yaml")),
+        "relaxed_folder": shlex.quote(str(folder / "relaxed")),
+        "shell_uri": shlex.quote(mongo_uri),
+        "shell_folder": shlex.quote(str(folder)),
+        "shell_rlaunch": shlex.quote(str(Path(sys.executable).with_name("rlaunch"))),  # a queue's job has its own PATH
+    }
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    edited, record = edited_files(folder), _record(folder)
+    queue = queue or record.get("queue", "slurm")
+    hashes = dict(record.get("sha256", {}))
+    for name in TEMPLATES:
+        source = name if queue == "slurm" or "qadapter" not in name else name.replace(".yaml", f"_{queue}.yaml")
+        template = Template(resources.files("launchpad").joinpath("config", source).read_text(encoding="utf-8"))
+        text, path = template.substitute(values), folder / name
+        if path.is_file() and (name in edited or path.read_text(encoding="utf-8") == text):
+            path.chmod(0o600)
+            if name in edited and path.read_text(encoding="utf-8") != text:
+                if not force:
+                    _check_address(path, mongo_uri)
+                    continue
+                path.replace(path.with_name(f"{name}.bak"))
+                write_atomically(path, text)
+        else:
+            write_atomically(path, text)
+        hashes[name] = _sha256(text)
+    if (new := {"queue": queue, "sha256": hashes}) != record:
+        write_atomically(folder / RECORD, json.dumps(new) + "\n")
+    return folder
+
+
+def edited_files(folder: Path) -> list[str]:
+    """Return the names of config files that are there and were not written, as they are, by `write_config`."""
+    hashes = _record(folder).get("sha256", {})
+    paths = [folder / name for name in TEMPLATES]
+    return [path.name for path in paths if path.is_file() and _sha256(path.read_bytes()) != hashes.get(path.name)]
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Return what `write_config` wrote last: the queue, and each file's sha256; empty where it cannot be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _sha256(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def _check_address(path: Path, mongo_uri: str) -> None:
+    """Refuse an edited file that names another database than the one that is used."""
+    text = path.read_text(encoding="utf-8")
+    if path.name in WITH_ADDRESS and mongo_uri not in text and json.dumps(mongo_uri) not in text:
+        raise MongoError(
+            f"{path} was edited and does not name {redact(mongo_uri)}: correct it, or let "
+            f"`ccdcgan-al init {path.parent} --force` write it anew (the edited one is kept as {path.name}.bak)"
+        )
+
+
+def address_of(folder: Path) -> str:
+    """Return the MongoDB URI, database included, that the workers of a config folder use.
+
+    Raises
+    ------
+    MongoError
+        `environment.sh` is not there or names none.
+    """
+    path = folder.expanduser().resolve() / "environment.sh"
+    if not path.is_file():
+        raise MongoError(f"{path} is not there: make the folder with `ccdcgan-al init {folder}`")
+    variable = "CCDCGAN_AL_MONGO_URI="
+    for word in shlex.split(path.read_text(encoding="utf-8"), comments=True):
+        if word.startswith(variable):
+            database_name(uri := word.removeprefix(variable))
+            return uri
+    raise MongoError(f"{path} does not set CCDCGAN_AL_MONGO_URI: add it, or write the file anew with `ccdcgan-al init`")
+
+
+def check_config(folder: Path) -> list[str]:
+    """Read the config files as FireWorks and jobflow do, connect where they say, and return what was found, in lines.
+
+    Raises
+    ------
+    MongoError
+        A file is not what its reader wants, a database does not answer, or two files name different ones.
+    """
+    from fireworks import FWorker
+    from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
+    from jobflow import JobStore
+    from pymongo.errors import PyMongoError
+
+    folder, uri = folder.expanduser().resolve(), address_of(folder)
+    launchpad = open_launchpad(folder)
+    name = "jobflow.yaml"
+    try:
+        spec = yaml.safe_load((folder / name).read_text(encoding="utf-8"))["JOB_STORE"]
+        store = JobStore.from_dict_spec(spec)
+        store.connect()
+        outputs = store.docs_store._collection.database  # noqa: SLF001 - maggma has no public name for it
+        outputs.command("ping")
+        for name in ("my_fworker.yaml", "my_fworker_relaxation.yaml", "my_fworker_training.yaml"):
+            FWorker.from_file(str(folder / name))
+        for name in ("my_qadapter.yaml", "my_qadapter_relaxation.yaml", "my_qadapter_training.yaml"):
+            adapter = CommonAdapter.from_dict(yaml.safe_load((folder / name).read_text(encoding="utf-8")))
+            adapter.get_script_str(str(folder))
+    except PyMongoError as error:
+        raise MongoError(
+            f"the database of {folder / name} cannot be used: {redact(error).split(', Timeout:')[0]}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise MongoError(
+            f"{folder / name} cannot be read: {redact(error)}; correct it, or see `init --force`"
+        ) from None
+    used = {launchpad.db.name, outputs.name, database_name(uri)}
+    if len(used) > 1:
+        raise MongoError(
+            f"my_launchpad.yaml names the database {launchpad.db.name!r}, jobflow.yaml {outputs.name!r} and environment.sh "
+            f"{database_name(uri)!r}: a campaign needs one, the same for all"
+        )
+    version = launchpad.db.client.server_info()["version"]
+    return [
+        f"MongoDB {version} answers at {redact(uri)}",
+        f"LaunchPad: {launchpad.workflows.count_documents({})} workflows; outputs: {outputs.name}.{store.docs_store.collection_name}",
+        f"queue: {adapter.q_type}",
+    ]
+
+
+def open_launchpad(folder: Path) -> LaunchPad:
+    """Return the LaunchPad of a config folder; one that was never used gets its counters and indexes first.
+
+    FireWorks asks for `lpad reset` here, which also wipes; this does not. From then on this process breaks a lock that a dead
+    worker left: FireWorks reads FW_config.yaml when it is imported, before the folder is known.
+    """
+    from fireworks import LaunchPad
+    from fireworks.core.launchpad import WFLock
+    from pymongo.errors import DuplicateKeyError, PyMongoError
+
+    WFLock.__init__.__defaults__ = (LOCK_EXPIRATION_SECONDS, True)
+    try:
+        launchpad = LaunchPad.from_file(str(folder / "my_launchpad.yaml"))
+        if launchpad.fw_id_assigner.find_one() is None:
+            launchpad.tuneup()
+            try:
+                launchpad.fw_id_assigner.insert_one({"_id": -1, "next_fw_id": 1, "next_launch_id": 1})
+            except DuplicateKeyError:  # another command was a moment faster
+                return launchpad
+    except PyMongoError as error:
+        raise MongoError(
+            f"the LaunchPad of {folder} cannot be opened: {redact(error).split(', Timeout:')[0]}"
+        ) from None
+    return launchpad
+
+
+def launchpad_at(mongo_uri: str) -> LaunchPad:
+    """Return the LaunchPad of a database that `open_launchpad` has opened before, without a config folder.
+
+    Parameters
+    ----------
+    mongo_uri : address that names its database
+    """
+    from fireworks import LaunchPad
+
+    return LaunchPad(host=mongo_uri, uri_mode=True, name=database_name(mongo_uri), strm_lvl="WARNING")
+
+
+def worker_environment(folder: Path, mongo_uri: str, threads: int = 1) -> dict[str, str]:
+    """Return the environment of a worker: this process's own, the config folder's files, its number of threads.
+
+    The hash seed is fixed so that the order of a set of strings, and all that follows from it, is the same every time.
+
+    Parameters
+    ----------
+    folder : config folder from `write_config`
+    mongo_uri : address that names its database
+    threads : threads of every numerical library; one for a relaxation, since a cell filter's tiny matrices otherwise
+        keep all cores busy with waiting for each other
+    """
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    folder = folder.expanduser().resolve()
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    return {
+        **os.environ,
+        "FW_CONFIG_FILE": str(folder / "FW_config.yaml"),
+        "JOBFLOW_CONFIG_FILE": str(folder / "jobflow.yaml"),
+        "CCDCGAN_AL_MONGO_URI": mongo_uri,
+        "CCDCGAN_AL_RELAXED_FOLDER": str(folder / "relaxed"),
+        **dict.fromkeys(limits, str(threads)),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,1 @@
+"""Experiments and benchmarks that need no queue."""

@@ -1,0 +1,340 @@
+"""The ablation: every strategy on the same data and the same budget, over several seeds. `ccdcgan_al.reports.ablation` tells its results.
+
+Each strategy, seed and number of structures learnt from is one file in a work folder, written when it is whole, and relaxations go through a
+`RelaxedCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
+common are trained once a process; their time counts for each of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from ccdcgan_al import __version__
+from ccdcgan_al.codec.crystal_codec import CrystalCodec
+from ccdcgan_al.hull.hull import Hull, build_hull
+from ccdcgan_al.loop import DRAWS_PER_RELAXATION
+from ccdcgan_al.strategies.propose import (
+    LEARNING_STRATEGIES,
+    RANKED_STRATEGIES,
+    Example,
+    Networks,
+    Proposals,
+    Strategy,
+    draw_proposals,
+    energy_shares,
+    learnable_examples,
+    propose,
+    train_constraint,
+    train_gan,
+)
+from ccdcgan_al.strategies.selection import select
+from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.types import Method, Phase
+from workflows.documents import Failure, package_versions, read_relaxation
+from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.finished import write_json
+from workflows.relax import RelaxMaker
+
+
+@dataclass(frozen=True)
+class AblationData:
+    """What every strategy learns from and is judged by.
+
+    Attributes
+    ----------
+    elements : symbols
+    starts : structure_id -> structure before relaxation
+    hull : of every relaxed structure of the data set
+    training : structure_ids that the strategies learn from
+    """
+
+    elements: tuple[str, ...]
+    starts: dict[str, Structure]
+    hull: Hull
+    training: tuple[str, ...]
+
+    @property
+    def examples(self) -> list[Example]:
+        """What the strategies learn from, in order of structure_id."""
+        return [
+            Example(self.starts[entry.structure_id], phase.structure, entry.formation_energy_per_atom)
+            for phase, entry in zip(self.hull.phases, self.hull.entries, strict=True)
+            if entry.structure_id in set(self.training)
+        ]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """First 12 digits of the sha256 of what was relaxed to what energy."""
+        content = [[phase.structure_id, phase.energy_per_atom] for phase in self.hull.phases]
+        return hashlib.sha256(json.dumps([self.elements, content]).encode()).hexdigest()[:12]
+
+    @property
+    def seen(self) -> list[Structure]:
+        """Every structure of the data set, before and after: what a novel one must not match."""
+        return [*self.starts.values(), *(phase.structure for phase in self.hull.phases)]
+
+
+def read_data(file: Path, training: int, seed: int = 0) -> AblationData:
+    """Read what `write_data` wrote and choose `training` structures to learn from, the same for the same seed."""
+    with gzip.open(file, "rt", encoding="utf-8") as stream:
+        document = json.load(stream)
+    method = Method(**document["method"])
+    phases, starts = [], {}
+    for item in document["structures"]:
+        starts[item["structure_id"]] = _structure(item["start"])
+        relaxed = _structure(item["relaxed"])
+        phases.append(Phase(item["structure_id"], relaxed, item["energy_per_atom"], method, "seed"))
+    hull = build_hull(phases, document["elements"])
+    names = [phase.structure_id for phase in hull.phases]
+    chosen = np.random.default_rng(seed).permutation(len(names))[:training]
+    return AblationData(tuple(document["elements"]), starts, hull, tuple(sorted(names[i] for i in chosen)))
+
+
+def write_data(cache: RelaxedCache, elements: Sequence[str], file: Path) -> int:
+    """Freeze the relaxed structures of a cache, one method's, that hold no other element; returns how many there are.
+
+    No command calls it: `docs/results/ablation-data.json.gz` was made by ``write_data(RelaxedCache(folder), ("Bi", "Se"), file)``.
+    """
+    items: list[dict[str, Any]] = []
+    methods: dict[str, dict[str, Any]] = {}
+    for document in cache.documents():
+        result = read_relaxation(document)
+        if isinstance(result, Failure) or document["maker"].get("method") != "sevennet":
+            continue
+        if set(result.structure.composition.get_el_amt_dict()) <= set(elements):
+            name = f"{result.structure.composition.reduced_formula}-{len(items):04d}"
+            start = Structure.from_dict(document["start"])
+            items.append(
+                {
+                    "structure_id": name,
+                    "start": _plain(start),
+                    "relaxed": _plain(result.structure),
+                    "energy_per_atom": round(result.energy_per_atom, 6),
+                }
+            )
+            methods[str(result.method)] = asdict(result.method)
+    if len(methods) != 1:
+        raise ValueError(
+            f"a data set wants relaxations of one method, got {len(methods)}: {', '.join(methods) or 'none'}"
+        )
+    content = {"elements": list(elements), "method": next(iter(methods.values())), "structures": items}
+    with gzip.GzipFile(file, "wb", mtime=0) as stream:
+        stream.write(json.dumps(content).encode())
+    return len(items)
+
+
+def _plain(structure: Structure) -> dict[str, Any]:
+    """Lattice (Å), symbols and fractional coordinates, to what a relaxation resolves."""
+    return {
+        "lattice": structure.lattice.matrix.round(5).tolist(),
+        "species": [site.specie.symbol for site in structure],
+        "coordinates": structure.frac_coords.round(5).tolist(),
+    }
+
+
+def _structure(plain: dict[str, Any]) -> Structure:
+    return Structure(plain["lattice"], plain["species"], plain["coordinates"])
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One ablation.
+
+    Attributes
+    ----------
+    data : see `AblationData`
+    work : folder of its files
+    cache : of relaxations
+    maker : what relaxes
+    draws : crystal graphs a strategy draws
+    relaxations : structures it may have relaxed
+    """
+
+    data: AblationData
+    work: Path
+    cache: RelaxedCache
+    maker: RelaxMaker = field(default_factory=lambda: RelaxMaker(method="sevennet"))  # that of the data set
+    draws: int = 1000
+    relaxations: int = 12
+
+    def run(self, strategies: Sequence[Strategy], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Run what is not there yet, seed by seed, and yield each strategy's result.
+
+        Raises
+        ------
+        ValueError : a part that is there is of another data set
+        """
+        for seed in seeds:
+            for strategy in strategies:
+                learnt = len(self.data.training)
+                file = self.work / f"{strategy}-{seed}-{learnt}-{self.draws}-{self.relaxations}.json"
+                if not file.is_file():
+                    self.work.mkdir(parents=True, exist_ok=True)
+                    write_json(self._run_one(strategy, seed), file)
+                part = json.loads(file.read_text(encoding="utf-8"))
+                if part["data"] != self.data.digest:
+                    raise ValueError(
+                        f"{file} is of another data set ({part['data']} there, {self.data.digest} here): remove it or use another --work"
+                    )
+                yield part
+
+    def _run_one(self, strategy: Strategy, seed: int) -> dict[str, Any]:
+        """Propose, select, relax and judge."""
+        seconds: dict[str, float] = {}
+        proposals = self._propose(strategy, seed, seconds)
+        with _timed(seconds, "select"):
+            selection = select(
+                proposals.structures,
+                self.data.seen,
+                self.relaxations,
+                proposals.predict,
+                self.data.hull.formation_energy_at,
+            )
+        predicted = proposals.predict(proposals.structures)[0] if proposals.predict else np.zeros(0)
+        known, candidates = SeenStructures(self.data.seen), []
+        for rank, index in enumerate(selection.chosen):
+            candidate = self._relax(proposals.structures[index], known)
+            candidates.append({**candidate, "predicted": _number(selection.energies[rank])})
+        return {
+            "strategy": strategy,
+            "seed": seed,
+            "training": len(self.data.training),
+            "data": self.data.digest,
+            "generated": proposals.generated,
+            "screened": proposals.screened,
+            "decoded": len(proposals.structures),
+            "valid": selection.valid,
+            "strict": selection.strict,
+            "unique": selection.unique,
+            "novel": selection.novel,
+            "mean_predicted_of_all_decoded": _number(np.mean(predicted)) if len(predicted) else None,
+            "constraint_mae": proposals.held_out_mae,
+            "diversity": asdict(proposals.diversity) if proposals.diversity else None,
+            "cpu_seconds": {name: round(value, 1) for name, value in seconds.items()},
+            "candidates": candidates,
+        }
+
+    def _propose(self, strategy: Strategy, seed: int, seconds: dict[str, float]) -> Proposals:
+        """Proposals of a strategy; the networks come from this process's memory where it trained them before."""
+        if strategy not in LEARNING_STRATEGIES:
+            with _timed(seconds, "draw"):
+                return propose(
+                    strategy, self.data.elements, self.data.examples, DRAWS_PER_RELAXATION * self.relaxations, seed
+                )
+        constraint = None
+        if strategy in RANKED_STRATEGIES:
+            constraint, seconds["constraint"] = self._constraint(seed)
+        graphs, gan, seconds["gan"] = self._gan(seed, guided=strategy == "ccdcgan")
+        with _timed(seconds, "draw"):
+            networks = Networks(self._codec, graphs, gan, constraint, self.data.hull.formation_energy_at)
+            return draw_proposals(strategy, networks, self.draws, seed)
+
+    @functools.cached_property
+    def _codec(self) -> CrystalCodec:
+        return CrystalCodec.load("fast", self.data.elements)
+
+    def _constraint(self, seed: int) -> tuple[Any, float]:
+        """Constraint of a seed and the seconds that it took."""
+
+        def train() -> tuple[Any]:
+            return (train_constraint(self._codec, self._learnable, seed, self.data.hull.formation_energy_at),)
+
+        return self._remembered(("constraint", seed), train)
+
+    def _gan(self, seed: int, *, guided: bool) -> tuple[Any, Any, float]:
+        """Training graphs and GAN of a seed, trained as for `ccdcgan` or plain, and the seconds that it took."""
+        guide = self._constraint(seed)[0] if guided else None
+        shares = energy_shares(self._learnable, self.data.hull.formation_energy_at) if guided else None
+        return self._remembered(
+            ("gan", seed, guided), lambda: train_gan(self._codec, self._learnable, seed, guide, shares)
+        )
+
+    @functools.cached_property
+    def _learnable(self) -> list[Example]:
+        return learnable_examples(self._codec, self.data.examples)
+
+    @functools.cached_property
+    def _memory(self) -> dict[Any, Any]:
+        return {}
+
+    def _remembered(self, key: Any, train: Callable[[], tuple[Any, ...]]) -> Any:
+        """Return what `train` returned for this key, and the CPU seconds that it took."""
+        if key not in self._memory:
+            seconds: dict[str, float] = {}
+            with _timed(seconds, "train"):
+                trained = train()
+            self._memory[key] = (*trained, seconds["train"])
+        return self._memory[key]
+
+    def _relax(self, structure: Structure, known: SeenStructures) -> dict[str, Any]:
+        """Relax a candidate and place it against the hull; a new one is known from then on."""
+        document = self.cache.relax(structure, self.maker)
+        result = read_relaxation(document)
+        answer = {"formula": structure.composition.reduced_formula, "n_sites": len(structure)}
+        if isinstance(result, Failure):
+            return {**answer, "state": "failed", "reason": result.reason}
+        phase = Phase("candidate", result.structure, result.energy_per_atom, result.method, "generated", 1)
+        above = self.data.hull.energy_above(phase)
+        new = not known.holds(result.structure)
+        known.add(result.structure)
+        fraction = result.structure.composition.get_atomic_fraction(self.data.elements[-1])
+        return {
+            **answer,
+            "state": "relaxed",
+            "fraction": round(float(fraction), 6),
+            "formation_energy": _number(self.data.hull.formation_energy_at(result.structure) + above),
+            "above_hull": _number(above),
+            "space_group": result.structure.get_space_group_info(symprec=0.1)[1] if len(result.structure) else 0,
+            "new": new,
+            "seconds": document["seconds"],
+        }
+
+    def result(self, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Everything a report needs, as one document."""
+        known = [
+            {
+                "fraction": round(float(phase.structure.composition.get_atomic_fraction(self.data.elements[-1])), 6),
+                "formation_energy": _number(entry.formation_energy_per_atom),
+                "above_hull": _number(entry.energy_above_hull),
+                "training": entry.structure_id in set(self.data.training),
+            }
+            for phase, entry in zip(self.data.hull.phases, self.data.hull.entries, strict=True)
+        ]
+        return {
+            "elements": list(self.data.elements),
+            "method": self.data.hull.method.__dict__,
+            "element_references": self.data.hull.element_references.scheme,
+            "maker": self.maker.as_dict(),
+            "code_version": __version__,
+            "packages": package_versions(),
+            "draws": self.draws,
+            "random_draws": DRAWS_PER_RELAXATION * self.relaxations,
+            "relaxations": self.relaxations,
+            "data": known,
+            "runs": list(runs),
+        }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the CPU seconds of a block under a name; unlike the clock's they do not depend on what else the machine does."""
+    start = time.process_time()
+    yield
+    seconds[name] = seconds.get(name, 0.0) + time.process_time() - start
+
+
+def _number(value: Any) -> float | None:
+    """Six decimals; None for what is no number."""
+    return round(float(value), 6) if np.isfinite(value) else None

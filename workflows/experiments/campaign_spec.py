@@ -1,0 +1,142 @@
+"""Campaign specs: what is chosen for a chemical system, one YAML file each in `workflows/campaigns/`. They relax nothing and know no energy.
+
+A spec names the phases of the system that are known. Relaxed with the campaign's own method they make, with the elements, the reference hull that
+`benchmark discovery` judges by. A known phase is a prototype of the AFLOW library (its label or Strukturbericht symbol) with the elements
+substituted, or is written out: space group, lattice, and one site an orbit.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pymatgen.core import Composition, Lattice, Structure
+
+from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.seeds import choose as seeds
+from ccdcgan_al.seeds.prototypes import library
+from ccdcgan_al.types import DEFAULT_METHOD
+
+FOLDER = Path(__file__).parent / "campaigns"
+
+
+class KnownPhase(BaseModel):
+    """A phase that is known in the system.
+
+    Attributes
+    ----------
+    formula : reduced, e.g. ``Bi2Se3``
+    prototype : AFLOW label or Strukturbericht symbol; None where the crystal is written out
+    space_group : Hermann-Mauguin symbol of the standard setting
+    lattice : a, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell
+    sites : [symbol, x, y, z], one an orbit
+    source : where it is from
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    formula: str
+    prototype: str | None = None
+    space_group: str | None = None
+    lattice: tuple[float, float, float, float, float, float] | None = None
+    sites: tuple[tuple[str, float, float, float], ...] = ()
+    source: str
+
+    @property
+    def name(self) -> str:
+        """Formula and prototype or space group."""
+        return f"{self.formula} {self.prototype or self.space_group}"
+
+    def structure(self) -> Structure:
+        """Return the Niggli-reduced primitive cell, unrelaxed.
+
+        Raises
+        ------
+        ValueError
+            No such prototype for this formula, or sites that give another formula.
+        """
+        if self.prototype is not None:
+            return self._from_prototype(self.prototype)
+        if self.space_group is None or self.lattice is None:
+            raise ValueError(f"{self.formula}: wanted a prototype, or space_group, lattice and sites")
+        whole = Structure.from_spacegroup(
+            self.space_group,
+            Lattice.from_parameters(*self.lattice),
+            [site[0] for site in self.sites],
+            [site[1:] for site in self.sites],
+        )
+        if whole.composition.reduced_composition != Composition(self.formula).reduced_composition:
+            raise ValueError(f"{self.name}: its sites make {whole.composition.reduced_formula}; correct one of the two")
+        return seeds.reduced_primitive(whole)
+
+    def _from_prototype(self, label: str) -> Structure:
+        wanted = Composition(self.formula)
+        symbols = [element.symbol for element in wanted]
+        found = [
+            seed
+            for prototype in library()
+            if label in (prototype.label, prototype.strukturbericht) and len(prototype.own) == len(symbols)
+            for order in permutations(symbols)
+            if (seed := seeds.substitute(prototype.structure, prototype.label, order, "reference")) is not None
+            and seed.structure.composition.reduced_composition == wanted.reduced_composition
+        ]
+        if not found:
+            raise ValueError(f"{self.formula}: the AFLOW library has no prototype {label!r} that gives this formula")
+        return min(found, key=lambda seed: seed.substitution_distance).structure
+
+
+class CampaignSpec(BaseModel):
+    """What is chosen for a system."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chemical_system: str
+    method: Annotated[str, Field(description="what relaxes, a method of `workflows.methods`")] = DEFAULT_METHOD
+    budget: Annotated[int, Field(ge=2, description="relaxations of a strategy and seed, seeds included")] = 150
+    seed_count: Annotated[int, Field(ge=2, description="starting structures, elements included")] = 64
+    per_round: Annotated[int, Field(ge=1, description="relaxations in each round after them")] = 16
+    generated: Annotated[int, Field(ge=1, description="crystal graphs drawn in each round, to choose from")] = 1000
+    withhold_hull: Annotated[bool, Field(description="keep what is on the reference hull out of seeds and training")]
+    spin: Annotated[str, Field(description="what is done about magnetism")]
+    notes: Annotated[str, Field(description="what else a reader of the result must know")] = ""
+    known: tuple[KnownPhase, ...]
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols in alphabetical order."""
+        return parse_chemical_system(self.chemical_system)
+
+
+def systems(folder: Path = FOLDER) -> list[str]:
+    """Chemical systems that have a spec."""
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def read_spec(chemical_system: str, folder: Path = FOLDER) -> CampaignSpec:
+    """Read the spec of a chemical system.
+
+    Raises
+    ------
+    ValueError
+        There is none, or it is not a spec; the message names the file.
+    """
+    elements = parse_chemical_system(chemical_system)
+    found = [file for file in sorted(folder.glob("*.yaml")) if parse_chemical_system(file.stem) == elements]
+    if not found:
+        raise ValueError(
+            f"no campaign spec of {chemical_system}: known are {', '.join(systems(folder))}; add one to {folder}"
+        )
+    file = found[0]
+    content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        spec = CampaignSpec.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{file}: {where}: {first['msg']}") from None
+    if spec.chemical_system != file.stem:
+        raise ValueError(f"{file}: says {spec.chemical_system}, wanted {file.stem}")
+    return spec

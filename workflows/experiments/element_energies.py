@@ -1,0 +1,69 @@
+"""The table of the elements: each relaxed by a potential, against the Materials Project's energy. It builds no hull."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ccdcgan_al.benchmarks.outcome import Outcome
+from ccdcgan_al.errors import ChemicalSystemError
+from ccdcgan_al.hull.element_references import OFF, deviations, materials_project_energies
+from workflows.experiments.formation_energies import STRUCTURES_PER_ELEMENT, element_energies
+from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.relax import method_of
+
+
+def measure_elements(method: str, symbols: Sequence[str] = (), work: Path | None = None) -> Outcome:
+    """Relax the elements by a potential and compare them with the Materials Project's.
+
+    Parameters
+    ----------
+    method : str
+        A name in `workflows.relax.POTENTIALS`.
+    symbols : sequence of str
+        The elements; none: all that the Materials Project has.
+    work : Path or None
+        Folder that keeps the relaxations.
+
+    Raises
+    ------
+    ChemicalSystemError
+        A symbol that the Materials Project has no energy of.
+    UnknownMethodError
+        The potential is unknown or not installed.
+    """
+    about, known = method_of(method), materials_project_energies()
+    unknown = [symbol for symbol in symbols if symbol not in known]
+    if unknown:
+        raise ChemicalSystemError(
+            f"the Materials Project has no energy of {', '.join(unknown)}; known: {' '.join(known)}"
+        )
+    wanted = list(symbols or known)
+    energies = element_energies(method, wanted, None if work is None else RelaxedCache(work))
+    off = deviations(energies)
+    rows: list[dict[str, Any]] = [
+        {
+            "element": symbol,
+            about.calculator: energies.get(symbol),
+            "Materials Project": known[symbol],
+            "above it, meV/atom": None if symbol not in off else round(1000 * off[symbol], 1),
+        }
+        for symbol in wanted
+    ]
+    far = [symbol for symbol, value in off.items() if abs(value) > OFF]
+    return Outcome(
+        benchmark="elements",
+        rows=rows,
+        ratio=len(far) / len(off) if off else None,
+        ratio_of=f"share of elements off by more than {1000 * OFF:g} meV/atom",
+        notes=[
+            f"eV/atom; {about.calculator} {about.version}: the lowest of the first {STRUCTURES_PER_ELEMENT} structures of each element, relaxed",
+            f"nothing relaxed of: {', '.join(symbol for symbol in wanted if symbol not in energies) or 'none'}",
+        ],
+        figures={
+            "method": about.__dict__,
+            "energies": energies,
+            "off": sorted(far, key=lambda symbol: -abs(off[symbol])),
+        },
+    )

@@ -1,0 +1,244 @@
+"""How well a method gives the formation energies of a table, with its own elements and with the Materials Project's.
+
+Single points at the table's structures, or relaxations from them; each is kept in a folder where one is given, so that a run
+that was stopped goes on. What is compared, and how, stands in `ccdcgan_al.benchmarks.formation_energies`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pymatgen.core import Structure
+
+from ccdcgan_al.benchmarks.formation_energies import (
+    Comparison,
+    TableCompound,
+    chosen_rows,
+    compound_of,
+    polymorph_order,
+    read_rows,
+    scheme_figures,
+)
+from ccdcgan_al.benchmarks.outcome import Outcome
+from ccdcgan_al.errors import HullError, StructureInputError
+from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
+from ccdcgan_al.hull.element_references import materials_project_energies, potential_energies, references_of
+from ccdcgan_al.seeds.choose import element_structures
+from ccdcgan_al.structures.matching import structure_matcher
+from ccdcgan_al.types import DEFAULT_METHOD, Relaxed
+from workflows.documents import read_relaxation
+from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.jobs import relax_to_document
+from workflows.relax import POTENTIALS, RelaxMaker, load_calculator, method_of
+
+GOALS = {"mae": 12.0, "bias": 4.0, "class_mae": 20.0, "class_bias": 10.0}
+"""meV/atom: of all compounds without U, and of each class."""
+
+STRUCTURES_PER_ELEMENT = 2
+
+
+def measure_formation_energies(
+    table: Path,
+    count: int | None = 300,
+    method: str = DEFAULT_METHOD,
+    seed: int = 0,
+    work: Path | None = None,
+    *,
+    relax: bool = False,
+    polymorphs: bool = False,
+) -> Outcome:
+    """Compare a method's formation energies with a table's.
+
+    Parameters
+    ----------
+    table : Path
+        See `ccdcgan_al.benchmarks.formation_energies.read_rows`.
+    count : int or None
+        Compounds drawn from it; None: all.
+    method : str
+        A potential, see `workflows.relax.POTENTIALS`.
+    seed : int
+        Of the draw.
+    work : Path or None
+        Folder that keeps relaxations; None: none are kept.
+    relax : bool
+        Relax each compound as a campaign does, from the table's structure, instead of a single point.
+    polymorphs : bool
+        Draw only formulas with several entries, all of them together.
+
+    Raises
+    ------
+    ValueError
+        The table cannot be read.
+    UnknownMethodError
+        The potential is unknown or not installed.
+    """
+    about = method_of(method)
+    rows = chosen_rows(read_rows(table), count, seed, polymorphs=polymorphs)
+    left_out: Counter[str] = Counter()
+    comparisons: list[Comparison] = []
+    started, kept_structure = time.process_time(), 0
+    cache = None if work is None else RelaxedCache(work)
+    for row in rows:
+        try:
+            compound = compound_of(row)
+        except StructureInputError:
+            left_out["no compound, or no MP2020 correction"] += 1
+            continue
+        if not relax:
+            comparisons.append(Comparison(compound, single_point(compound.structure, method)))
+            continue
+        result = _relaxed(compound, RelaxMaker(method=method), cache)
+        if result is None:
+            left_out["failed relaxation"] += 1
+            continue
+        kept_structure += bool(structure_matcher().fit(compound.structure, result.structure))
+        comparisons.append(Comparison(compound, result.energy_per_atom))
+    seconds = time.process_time() - started
+    symbols = sorted(
+        {symbol for item in comparisons for symbol in item.compound.structure.composition.get_el_amt_dict()}
+    )
+    own = potential_energies(about.calculator) or element_energies(method, symbols, cache)
+    schemes = {"own": own, "materials_project": materials_project_energies()}
+    figures = {name: scheme_figures(comparisons, energies) for name, energies in schemes.items()}
+    default = references_of(about, []).scheme
+    return _outcome(
+        figures,
+        default,
+        {
+            "method": about.__dict__,
+            "relaxed": relax,
+            "polymorphs": polymorph_order(comparisons),
+            "cpu_seconds": round(seconds, 1),
+            "kept_structure": kept_structure if relax else None,
+            "left_out": dict(left_out),
+            "data": table.name,
+            "data_sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+            "seed": seed,
+        },
+    )
+
+
+def single_point(structure: Structure, method: str) -> float:
+    """Return the energy of a structure as it is by a potential, without corrections (eV/atom).
+
+    Parameters
+    ----------
+    structure : Structure
+        Ordered.
+    method : str
+        A name in `workflows.relax.POTENTIALS`.
+    """
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    atoms.calc = load_calculator(method)
+    energy = float(atoms.get_potential_energy()) / len(atoms)
+    inside = POTENTIALS[method].corrections == "MP2020"
+    return energy - mp2020_correction_per_atom(structure) if inside else energy
+
+
+def element_energies(method: str, symbols: Sequence[str], cache: RelaxedCache | None = None) -> dict[str, float]:
+    """Return the energies of the elements by a potential: the lowest of the first structures of each, relaxed.
+
+    Parameters
+    ----------
+    method : str
+        A name in `workflows.relax.POTENTIALS`.
+    symbols : sequence of str
+        The elements.
+    cache : RelaxedCache or None
+        Keeps the relaxations.
+
+    Returns
+    -------
+    dict of str to float
+        eV/atom; an element of which nothing relaxes is left out.
+    """
+    maker, found = RelaxMaker(method=method), {}
+    for symbol in symbols:
+        starts = [seed.structure for seed in element_structures(symbol)[:STRUCTURES_PER_ELEMENT]]
+        energies = [result.energy_per_atom for start in starts if (result := _result(start, maker, cache))]
+        if energies:
+            found[symbol] = round(min(energies), 5)
+    return found
+
+
+def _relaxed(compound: TableCompound, maker: RelaxMaker, cache: RelaxedCache | None) -> Relaxed | None:
+    """Relax a compound; None where it fails, or where its energy contains a correction that cannot be taken off."""
+    try:
+        return _result(compound.structure, maker, cache)
+    except HullError:
+        return None
+
+
+def _result(start: Structure, maker: RelaxMaker, cache: RelaxedCache | None) -> Relaxed | None:
+    document: dict[str, Any] = (
+        relax_to_document(start, "benchmark", maker) if cache is None else cache.relax(start, maker)
+    )
+    result = read_relaxation(document)
+    return result if isinstance(result, Relaxed) else None
+
+
+def _outcome(figures: dict[str, dict[str, Any]], default: str, about: dict[str, Any]) -> Outcome:
+    """Put the figures into rows, one a class, and hold the default scheme against the goals."""
+    rows = []
+    names = sorted({name for scheme in figures.values() for name in scheme["by_class"]})
+    for name in ["all", *names, "with U, apart"]:
+        row: dict[str, Any] = {"class": name}
+        for scheme, label in (("own", "own"), ("materials_project", "MP's")):
+            found = figures[scheme]
+            part = {**found["by_class"], "all": found, "with U, apart": found["with_hubbard_u"]}[name]
+            row |= {
+                f"{label}: n": part["n"],
+                f"{label}: bias": part["bias_mev_per_atom"],
+                f"{label}: MAE": part["mae_mev_per_atom"],
+            }
+        rows.append(row)
+    chosen = figures[default]
+    order = about["polymorphs"]
+    notes = [
+        f"meV/atom, {about['method']['calculator']} {about['method']['version']}; {about['cpu_seconds']:.0f} s of CPU",
+        f"{'relaxed from' if about['relaxed'] else 'single points at'} the structures of {about['data']}, MP2020 corrections taken off",
+        f"left out: {about['left_out'] or 'none'}",
+        f"the scheme of a hull by default: {default}; worst {chosen['worst_mev_per_atom']} ({chosen['worst_compound']})",
+        f"polymorphs: {order['pairs']} pairs of one formula more than 5 meV/atom apart, share in the table's order: {order['share']}",
+        f"mean absolute error of the differences of all pairs of one formula: {order['difference_mae_mev_per_atom']}",
+    ]
+    far = {
+        symbol: item
+        for symbol, item in chosen["by_element"].items()
+        if item["n"] >= 5 and abs(item["bias_mev_per_atom"]) > GOALS["class_bias"]  # noqa: PLR2004
+    }
+    if far:
+        listed = ", ".join(f"{symbol} {item['bias_mev_per_atom']:+.0f} ({item['n']})" for symbol, item in far.items())
+        notes.append(f"elements whose compounds are off by more than 10 on average (5 or more compounds): {listed}")
+    return Outcome(
+        benchmark="formation-energies",
+        rows=rows,
+        ratio=chosen["mae_mev_per_atom"],
+        ratio_of="mean absolute error of formation energies, compounds without U (meV/atom)",
+        goal=f"<= {GOALS['mae']:g}, |bias| <= {GOALS['bias']:g}; each class <= {GOALS['class_mae']:g}, |bias| <= {GOALS['class_bias']:g}",
+        met=_met(chosen) if chosen["n"] else None,
+        notes=notes,
+        figures={
+            "n": chosen["n"],
+            "mae_mev_per_atom": chosen["mae_mev_per_atom"],
+            "bias_mev_per_atom": chosen["bias_mev_per_atom"],
+            "elements": default,
+            "schemes": figures,
+            **about,
+        },
+    )
+
+
+def _met(chosen: dict[str, Any]) -> bool:
+    """Whether all compounds and each class meet the goals."""
+    parts = [(chosen, GOALS["mae"], GOALS["bias"])]
+    parts += [(part, GOALS["class_mae"], GOALS["class_bias"]) for part in chosen["by_class"].values() if part["n"]]
+    return all(part["mae_mev_per_atom"] <= mae and abs(part["bias_mev_per_atom"]) <= bias for part, mae, bias in parts)
