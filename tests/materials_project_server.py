@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlparse
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry, ConstantEnergyAdjustment
 
-from tests.test_hull import bi2se3, bismuth, rocksalt, selenium
+from tests.hull.test_hull import bi2se3, bismuth, rocksalt, selenium
 
 KEY = "0123456789abcdefghijklmnopqrstuv"
 VERSION = "2025.09.25"

@@ -20,7 +20,7 @@ from ccdcgan_al.seeds.files import StructuresRead, read_structures
 from ccdcgan_al.seeds.parsing import decode, kind_of
 
 BISE = ("Bi", "Se")
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "inputs"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "inputs"
 POSCAR = "{comment}\n1.0\n3.7 0 0\n0 3.7 0\n0 0 3.7\n{species}{counts}\nDirect\n0 0 0{first}\n.5 .5 .5{second}\n"
 
 

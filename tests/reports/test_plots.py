@@ -12,7 +12,7 @@ from ccdcgan_al.hull.hull import Hull
 from ccdcgan_al.reports.hull_page import hull_page
 from ccdcgan_al.reports.plots import discovery_curve_figure, formula_text, hull_figure
 from ccdcgan_al.types import Method, Phase
-from tests.test_hull import build_hull
+from tests.hull.test_hull import build_hull
 
 METHOD = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 

@@ -26,7 +26,7 @@ from ccdcgan_al.benchmarks.formation_energies import (
 )
 from ccdcgan_al.errors import StructureInputError
 from launchpad.cli.main import app
-from tests.test_hull import SHARED, bi2se3, rocksalt
+from tests.hull.test_hull import SHARED, bi2se3, rocksalt
 from workflows.experiments import formation_energies as module
 
 ELEMENTS = {"Bi": -4.0, "Se": -3.0, "Ni": -5.0, "O": -5.0}

@@ -20,7 +20,7 @@ from ccdcgan_al.loop import hull_counts
 from ccdcgan_al.structures import matching as seen
 from ccdcgan_al.types import HullEntry, Method, Origin, Phase
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 RAW = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 BISE = ("Bi", "Se")
 

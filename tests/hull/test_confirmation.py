@@ -12,7 +12,7 @@ from ccdcgan_al.hull.confirmation import confirming_hull, relaxed_elsewhere
 from ccdcgan_al.hull.hull import Hull
 from ccdcgan_al.types import Method, Phase
 from launchpad.database.hull_records import confirmed_figures
-from tests.test_hull import BISE, bi2se3, bise3, bismuth, build_hull, phase, rocksalt, selenium, stretched
+from tests.hull.test_hull import BISE, bi2se3, bise3, bismuth, build_hull, phase, rocksalt, selenium, stretched
 
 SECOND = Method("sevennet-l3i5", "SevenNet 7net-l3i5", "0.13.0")
 

@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.structures.covalent import BEYOND_TABLE, covalent_radii, covalent_ratio, nearest_ratios
-from tests.test_hull import rocksalt
+from tests.hull.test_hull import rocksalt
 
 
 def pair(distance: float) -> Structure:

@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.hull.hull import DEGENERATE
 from ccdcgan_al.hull.validity import DISPLACEMENT, RETURNED, STRAIN, distort, does_not_return, sanity
-from tests.test_hull import BISE, bi2se3, rocksalt, selenium
+from tests.hull.test_hull import BISE, bi2se3, rocksalt, selenium
 
 
 def test_sanity_passes_layers_and_stops_nonsense() -> None:

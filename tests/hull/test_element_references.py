@@ -22,7 +22,7 @@ from ccdcgan_al.hull.element_references import (
 from ccdcgan_al.types import Method
 from workflows.relax import POTENTIALS
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SEVENNET = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 SHIPPED = ("sevennet", "sevennet-l3i5", "chgnet")
 
@@ -95,7 +95,7 @@ def test_every_potential_of_the_package_has_its_table_of_elements() -> None:
 
 
 def test_the_documents_have_that_table() -> None:
-    text = (Path(__file__).resolve().parents[1] / "docs" / "energies.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "energies.md").read_text()
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
     tables = [deviations(potential_energies(POTENTIALS[name].calculator)) for name in SHIPPED]
     for symbol in materials_project_energies():

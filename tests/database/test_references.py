@@ -34,8 +34,8 @@ from launchpad.database.references import (
 )
 from launchpad.database.store import CampaignStore
 from launchpad.service.configure import open_launchpad
+from tests.hull.test_hull import SHARED, bi2se3, bismuth, rocksalt, selenium
 from tests.materials_project_server import KEY, PHASES, Server, entry, materials_project_server
-from tests.test_hull import SHARED, bi2se3, bismuth, rocksalt, selenium
 from workflows.documents import relaxation_document
 
 VASP = Method("vasp", "VASP MPRelaxSet, double relaxation", "6")

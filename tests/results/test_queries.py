@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.small_campaign import SmallCampaign
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs" / "queries.md").read_text()
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "queries.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[1:]  # the first connects
 SHELL = re.findall(r"```javascript\n(.*?)```", TEXT, re.DOTALL)
 EMPTY = {"correction_driven", "element_driven", "references"}  # what the small campaign has none of

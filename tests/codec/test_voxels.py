@@ -22,7 +22,7 @@ from ccdcgan_al.codec.voxels import (
     sites_voxels,
 )
 from ccdcgan_al.errors import StructureInputError
-from tests.test_codec import bi2se3, crystals, nickeline, rocksalt
+from tests.codec.test_codec import bi2se3, crystals, nickeline, rocksalt
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
 

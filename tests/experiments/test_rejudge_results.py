@@ -16,12 +16,12 @@ from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import measure_discovery
 from launchpad.cli.main import app
-from tests.test_discovery import StandInRelaxer, experiment
+from tests.experiments.test_discovery import StandInRelaxer, experiment
 from workflows.experiments.ablation import read_data
 from workflows.experiments.discovery_judge import Judge
 from workflows.experiments.rejudge_results import rejudged, rejudged_ablation
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 DATA = DOCS / "results" / "ablation-data.json.gz"
 KNOWN = materials_project_energies()
 

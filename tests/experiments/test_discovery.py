@@ -31,7 +31,7 @@ from workflows.experiments.campaign_spec import systems
 from workflows.experiments.discovery_judge import Judge
 from workflows.guards import RelaxationFailure
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SYSTEMS = [system for system in systems() if (RESULTS / f"{system}.json").is_file()]
 HELD = "Bi2Se3 R-3m"
 FIGURES = {

@@ -23,7 +23,7 @@ from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure, EncodedB
 from ccdcgan_al.errors import StructureInputError
 from launchpad.cli.main import app
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def run(*arguments: str) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from ccdcgan_al.hull.changes import HullChanges, hull_changes
 from ccdcgan_al.types import Phase
-from tests.test_hull import BISE, bi2se3, bise3, bismuth, build_hull, phase, rocksalt, selenium
+from tests.hull.test_hull import BISE, bi2se3, bise3, bismuth, build_hull, phase, rocksalt, selenium
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from launchpad.cli.benchmark_ablation import outcome_of, write_result
 from workflows.experiments.ablation import Ablation, AblationData, read_data, write_data
 from workflows.experiments.relaxed_cache import RelaxedCache
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @dataclass

@@ -27,7 +27,7 @@ from launchpad.service.configure import WITH_ADDRESS
 from tests.authenticated_mongod import PASSWORD, authenticated_mongod
 from tests.small_campaign import SmallCampaign, small_campaign
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     path for package in ("ccdcgan_al", "workflows", "launchpad") for path in sorted((ROOT / package).rglob("*.py"))
 ]

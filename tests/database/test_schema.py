@@ -20,8 +20,8 @@ from launchpad.database.schema import SCHEMA, markdown
 from launchpad.database.store import CampaignStore
 from launchpad.service.configure import database_name
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "database.md"
-OLD = Path(__file__).parent / "data" / "version0.json"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "database.md"
+OLD = Path(__file__).resolve().parents[1] / "data" / "version0.json"
 """A database as the code before schema versions wrote it: one campaign, made up, dumped by bson.json_util."""
 
 
