@@ -10,8 +10,7 @@ from typing import Any, get_args
 
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.seeds.choose import references_per_element
-from ccdcgan_al.strategies.propose import Strategy
-from ccdcgan_al.types import DEFAULT_METHOD, DFT
+from ccdcgan_al.types import DEFAULT_METHOD, DFT, Strategy
 
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
 

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -17,6 +20,17 @@ DEFAULT_METHOD = "sevennet-l3i5"
 
 Origin = Literal["reference", "seed", "generated"]
 """Where a structure came from: an element's own phase, the starting set, or the loop."""
+
+
+FloatArray = NDArray[np.floating]
+"""Array of real numbers; its shape is stated where it is used."""
+
+Strategy = Literal["ccdcgan", "screened", "latent", "dcgan", "perturbation", "substitution", "random"]
+"""ccdcgan: the constraint back-propagated into the generator, which learns most from what lies low above the hull; what it draws, and neighbours of
+what lies low, are screened and ranked by it.
+screened: a plain DCGAN, screened and ranked by the constraint. latent: a plain DCGAN, ranked, its z moved downhill through generator, constraint and
+discriminator before decoding. dcgan: a plain DCGAN, no constraint. perturbation: distorted seeds. substitution: prototypes that were not seeds.
+random: random symmetric crystals (pyxtal)."""
 
 
 @dataclass(frozen=True)

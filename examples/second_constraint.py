@@ -13,8 +13,8 @@ from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import ConstraintSettings, LearnedConstraint
 from ccdcgan_al.seeds.choose import prototype_structures
-from ccdcgan_al.strategies.propose import standard_setting, structure_family
 from ccdcgan_al.structures.covalent import covalent_ratio
+from ccdcgan_al.structures.families import standard_setting, structure_family
 
 
 class ClosenessConstraint(LearnedConstraint):

@@ -19,7 +19,7 @@ from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import CcdcganError, HullError
 from ccdcgan_al.hull.changes import hull_changes
-from ccdcgan_al.hull.confirmation import confirming_hull
+from ccdcgan_al.hull.confirmation import confirming_hull, phases_to_confirm
 from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.loop import (
     ask,
@@ -47,7 +47,6 @@ from workflows.flows import relaxations_then
 from workflows.jobs import Relaxer
 from workflows.methods import relaxer
 
-CONFIRM_WITHIN = {"generated": 0.05, "seed": 0.005, "reference": 0.05}  # eV/atom above hull, by origin
 MOST_CONFIRMED = MOST_DISTORTED = min(40, BATCH_SIZE)  # one batch
 
 
@@ -344,17 +343,9 @@ def _put_confirmation(store: CampaignStore, campaign: Campaign, hull: Hull) -> N
     if campaign.confirming_method is None:
         store.set_state(campaign.campaign_id, "completed", _ending(store, campaign, last))
         return
-    near = sorted(
-        hull.unique_entries(max(CONFIRM_WITHIN.values())),
-        key=lambda entry: (entry.energy_above_hull, entry.structure_id),
-    )
-    wanted = [entry.structure_id for entry in near if entry.energy_above_hull <= CONFIRM_WITHIN[entry.origin]][
-        :MOST_CONFIRMED
-    ]
-    phases = {phase.structure_id: phase for phase in hull.phases}
     candidates = [
-        Candidate(name, phases[name].structure, phases[name].origin, phases[name].round_number, "confirmation")
-        for name in sorted(wanted)
+        Candidate(phase.structure_id, phase.structure, phase.origin, phase.round_number, "confirmation")
+        for phase in phases_to_confirm(hull, MOST_CONFIRMED)
     ]
     _put(
         campaign,

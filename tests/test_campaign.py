@@ -10,7 +10,7 @@ import pytest
 
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import ChemicalSystemError
-from ccdcgan_al.strategies.propose import Strategy
+from ccdcgan_al.types import Strategy
 
 BISE = Campaign("Bi-Se", own_seeds={"b.cif": "B", "a.cif": "A"}, withheld=("data_x",))
 

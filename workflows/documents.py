@@ -82,7 +82,7 @@ def relaxation_document(
 def _analysed(relaxed: Relaxed) -> dict[str, Any]:
     """Return what a hull needs of each structure, found once, where it was relaxed: space group and MP2020 correction."""
     from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
-    from ccdcgan_al.hull.hull import space_group
+    from ccdcgan_al.structures.symmetry import space_group
 
     correction = None
     if relaxed.method.functional == "PBE":

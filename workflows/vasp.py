@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.errors import HullError, UnknownMethodError
+from ccdcgan_al.files import write_json
 from ccdcgan_al.types import Method, Relaxed
-from workflows.finished import write_json
 from workflows.guards import Reason, RelaxationFailure, check_physical
 from workflows.jobs import Relaxer
 from workflows.relax import RelaxMaker, ready_structure

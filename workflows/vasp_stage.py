@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccdcgan_al.files import write_json
 from ccdcgan_al.settings import Settings
-from workflows.finished import write_json
 from workflows.guards import Reason, RelaxationFailure
 from workflows.vasp_result import bare, custodian_log, last_valid_structure, summary, unconverged
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.relaxed_set import SHIPPED, LabelledStructure, read_set
+from ccdcgan_al.types import FloatArray
 
-FloatArray = NDArray[np.floating]
 ELEMENTS = ("Bi", "Se")
 SPLITS = 10  # folds of whole families, one of which is held out: the number of splits that can be asked for
 GOAL, GOAL_SIZE = 40.0, 500  # meV/atom on held-out structures, learnt from so many: the project's own
@@ -46,7 +46,7 @@ class ConstraintData:
 def constraint_data(structures: Sequence[LabelledStructure]) -> ConstraintData:
     """Encode the relaxed structures; those beyond the codec's limits are left out."""
     from ccdcgan_al.codec.crystal_codec import CrystalCodec
-    from ccdcgan_al.strategies.propose import standard_setting
+    from ccdcgan_al.structures.families import standard_setting
 
     codec = CrystalCodec.load("fast", ELEMENTS)
     batch = codec.encode_batch([standard_setting(item.relaxed) for item in structures])

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 LATTICE_LATENT_SIZE = 25  # Long et al. 2021
 SITES_LATENT_SIZE = 200  # Long et al. 2021, an element

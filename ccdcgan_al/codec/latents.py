@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.codec.lattice_latent import lattice_from_latent, lattice_latent
 from ccdcgan_al.codec.structure_factors import sites_from_latent, sites_latent
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 MAX_MISFIT = 0.3  # rms misfit of F(h) / n above which no set of sites explains a graph; latents of real sites give 0
 

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Lattice
 
 from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 MIN_LENGTH, MAX_LENGTH = 1.6, 11.0  # Å; maps to -1 and 1. The published limit of 10 Å lies inside, with room for noise
 MAX_COSINE = 0.6  # reduced cells have cosines within +-0.5; maps to -1 and 1

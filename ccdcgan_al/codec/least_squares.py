@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
+
 Evaluate = Callable[[FloatArray], tuple[FloatArray, Callable[[], FloatArray]] | None]
 """Parameters (p,) -> what the model leaves unexplained (m,), and a function that gives its derivatives (p, m); None where they make no model."""
 

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccdcgan_al.codec.least_squares import levenberg_marquardt
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 MAX_SITES = 20  # sites of one element in a cell: the published limit on a whole cell (Long et al. 2021)
 MAX_H_SQUARED = 12  # closed shells of h keep the set whole under every permutation and reflection of the axes

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.errors import StructureInputError
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 LATTICE_GRID, SITES_GRID = 32, 64  # Long et al. 2021: points an edge
 CUBE = 15.0  # Å, edge of the sites image

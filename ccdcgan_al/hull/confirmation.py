@@ -10,6 +10,32 @@ from ccdcgan_al.structures.matching import structure_matcher
 from ccdcgan_al.types import Phase
 
 ELSEWHERE = "relaxes into another structure"
+CONFIRM_WITHIN = {"generated": 0.05, "seed": 0.005, "reference": 0.05}
+"""Energy above hull (eV/atom), by origin, up to which a phase is relaxed by the confirming method."""
+
+
+def phases_to_confirm(hull: Hull, at_most: int) -> list[Phase]:
+    """Return the phases that a second method has to relax: the lowest first to be chosen, then in order of structure_id.
+
+    Parameters
+    ----------
+    hull : Hull
+        Hull of the first method.
+    at_most : int
+        Largest number of phases.
+
+    Returns
+    -------
+    list of Phase
+        One of each group of duplicates, within `CONFIRM_WITHIN` of the hull.
+    """
+    near = sorted(
+        hull.unique_entries(max(CONFIRM_WITHIN.values())),
+        key=lambda entry: (entry.energy_above_hull, entry.structure_id),
+    )
+    wanted = [entry.structure_id for entry in near if entry.energy_above_hull <= CONFIRM_WITHIN[entry.origin]]
+    chosen = set(wanted[:at_most])
+    return [phase for phase in hull.phases if phase.structure_id in chosen]
 
 
 def confirming_hull(hull: Hull, confirmed: Sequence[Phase]) -> Hull:

@@ -21,6 +21,7 @@ from ccdcgan_al.errors import HullError, MixedMethodsError
 from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 from ccdcgan_al.hull.element_references import ElementReferences, deviations, references_of, warnings_of
 from ccdcgan_al.structures.matching import group_structures
+from ccdcgan_al.structures.symmetry import space_group
 from ccdcgan_al.types import HullEntry
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from ccdcgan_al.types import Method, Phase
 
-SYMPREC = 0.1  # Å, for relaxed structures, as the Materials Project uses
 ON_HULL = 1e-6  # eV/atom; a phase this close to the hull is on it, what rounding leaves
 DEGENERATE = (
     0.005  # eV/atom: relaxations stopped at 0.05 eV/Å scatter by this much, so what lies closer is not told apart
@@ -469,13 +469,3 @@ def _entries(
         )
         for phase, row, formation, above, corrected_formation, corrected_above, own_formation, own_above in places
     )
-
-
-def space_group(structure: Structure) -> str:
-    """Return the Hermann-Mauguin symbol; P1 where spglib finds nothing, which every crystal has."""
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
-
-    try:
-        return str(SpacegroupAnalyzer(structure, symprec=SYMPREC).get_space_group_symbol())
-    except SymmetryUndeterminedError:
-        return "P1"

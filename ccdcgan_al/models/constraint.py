@@ -25,11 +25,11 @@ from ccdcgan_al.errors import TooFewExamplesError, WeightsError
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint_networks import build_image_network, build_pair_network, train_ensemble
 from ccdcgan_al.models.pair_correlations import elements_in_use, n_features, pair_correlations
+from ccdcgan_al.types import FloatArray
 
 if TYPE_CHECKING:
     import keras
 
-FloatArray = NDArray[np.floating]
 BATCH = 1024  # graphs whose inputs are computed at once
 FEWEST_FOLDS = 3  # to learn from, to stop by, to be scored on
 _SAME = 1e-3  # standard deviations: settings whose inputs differ by less are one and the same to a network

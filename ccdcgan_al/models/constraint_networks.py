@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccdcgan_al.models.pair_correlations import RADII, n_channels, n_features
+from ccdcgan_al.types import FloatArray
 
 if TYPE_CHECKING:
     import keras
-
-FloatArray = NDArray[np.floating]
 
 
 def build_image_network(side: int, filters: int, name: str) -> keras.Model:

@@ -15,13 +15,12 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE, SITES_LATENT_SIZE
 from ccdcgan_al.codec.lattice_latent import LATENT_COPIES, MAX_COSINE, lengths_from_latent
 from ccdcgan_al.codec.structure_factors import MAX_SITES, N_FACTORS, H
+from ccdcgan_al.types import FloatArray
 
-FloatArray = NDArray[np.floating]
 RADII: FloatArray = np.linspace(1.6, 7.5, 30)  # Å: from the shortest bond to beyond the third shell
 WIDTH = 0.4  # Å, of the Gaussian that blurs distances; a 7 Å cell's vectors h reach 1 / (2 pi 0.4 Å) and a little more
 MIN_DETERMINANT = 0.05  # of the cosines' matrix: `lattice_latent` decodes no flatter cell

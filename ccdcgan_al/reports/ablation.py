@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ORDER = ("random", "dcgan", "screened", "ccdcgan", "latent")
-NEAR, METASTABLE = 0.05, 0.1  # eV/atom above hull
 COLUMNS = {
     "decoded": "decoded",
     "valid": "valid",
@@ -47,9 +48,9 @@ def figures_of(run: dict[str, Any]) -> dict[str, float]:
         **{name: run[name] / drawn for name in ("decoded", "valid", "strict", "unique", "novel")},
         "formation": mean("formation_energy"),
         "above": mean("above_hull"),
-        "near": share(relaxed, NEAR),
+        "near": share(relaxed, NEAR_HULL),
         "metastable": share(relaxed, METASTABLE),
-        "new_near": share(new, NEAR),
+        "new_near": share(new, NEAR_HULL),
         "new_metastable": share(new, METASTABLE),
         "seconds": sum(run["cpu_seconds"].values()),
     }
@@ -113,7 +114,7 @@ def plot_energies(result: dict[str, Any]) -> Figure:
         shift = rng.uniform(-0.28, 0.28, len(millis))
         axes.scatter(place + shift, millis, s=9, alpha=0.5, color="0.5" if name == "data set" else f"C{place - 1}")
         axes.hlines(np.median(millis), place - 0.35, place + 0.35, color="black", linewidth=1.5)
-    for level in (1000 * NEAR, 1000 * METASTABLE):
+    for level in (1000 * NEAR_HULL, 1000 * METASTABLE):
         axes.axhline(level, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
     axes.set_xticks(range(len(groups)), [name.replace(" of ", "\nof ") for name, _ in groups])
     axes.set_ylim(-15, 400)

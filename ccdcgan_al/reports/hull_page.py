@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ccdcgan_al.hull.hull import ON_HULL
 from ccdcgan_al.reports.plots import (
     BARS,
     BINARY,
     ORIGIN_STYLE,
     SHOWN_FORMATION,
-    STABLE,
     TERNARY,
     stable_entries,
     subtitle,
@@ -69,7 +69,7 @@ def hull_page(hull: Hull) -> str:
             chosen = [
                 number
                 for number, entry in enumerate(hull.entries)
-                if entry.origin == origin and (entry.energy_above_hull <= STABLE) is stable
+                if entry.origin == origin and (entry.energy_above_hull <= ON_HULL) is stable
             ]
             _add_points(figure, hull, fractions, chosen)
             figure.data[-1].update(
@@ -131,8 +131,8 @@ def _label_axes(figure: Any, hull: Hull) -> None:
 def _table(hull: Hull) -> str:
     """Return the phases on the hull, and those close to it, as an HTML table."""
     rows = sorted(hull.unique_entries(), key=lambda entry: (entry.energy_above_hull, entry.structure_id))
-    rows = [entry for entry in rows if entry.energy_above_hull <= STABLE] + [
-        entry for entry in rows if entry.energy_above_hull > STABLE
+    rows = [entry for entry in rows if entry.energy_above_hull <= ON_HULL] + [
+        entry for entry in rows if entry.energy_above_hull > ON_HULL
     ][:BARS]
     head = "".join(
         f"<th>{name}</th>"

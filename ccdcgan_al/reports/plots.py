@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ccdcgan_al.hull.hull import ON_HULL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,7 +23,6 @@ SHOWN_ABOVE_HULL = 0.3  # eV/atom; a ternary or larger system's figure leaves ou
 SHOWN_FORMATION = 0.15  # eV/atom; a binary's figure leaves out what lies higher than this, or than the hull is deep
 BARS = 24  # phases in the bar chart of four or more elements
 _CLOSE = 0.075  # labels nearer than this in composition are set at different heights
-STABLE = 1e-6  # eV/atom above the hull, up to which an entry is drawn as on it
 ORIGIN_STYLE = {  # colours that also tell apart for the colour-blind (Okabe & Ito), and a marker for each origin
     "reference": ("#4d4d4d", "s", "square", "reference"),
     "seed": ("#0072b2", "o", "circle", "starting set"),
@@ -50,7 +51,7 @@ def stable_entries(hull: Hull) -> list[int]:
     """Return positions of the entries on the hull, one a composition."""
     first: dict[str, int] = {}
     for number, entry in enumerate(hull.entries):
-        if entry.energy_above_hull <= STABLE:
+        if entry.energy_above_hull <= ON_HULL:
             first.setdefault(entry.formula, number)
     return list(first.values())
 
@@ -74,7 +75,7 @@ def new_figure(width: float, height: float) -> tuple[Figure, Any]:
 
 def _points(axes: Any, hull: Hull, places: np.ndarray, shown: np.ndarray) -> None:
     """Draw entries by origin, filled on the hull and open above it; `places` (n_entries, 2), `shown` (n_entries,)."""
-    stable = np.array([entry.energy_above_hull <= STABLE for entry in hull.entries])
+    stable = np.array([entry.energy_above_hull <= ON_HULL for entry in hull.entries])
     origins = np.array([entry.origin for entry in hull.entries])
     for level, (origin, (colour, marker, _, name)) in enumerate(ORIGIN_STYLE.items()):
         above = (origins == origin) & ~stable & shown

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
 from ccdcgan_al.errors import StructureInputError, TooFewExamplesError
 from ccdcgan_al.models.diversity import Diversity, distinct, measure_diversity
 from ccdcgan_al.strategies.mutations import neighbours
 from ccdcgan_al.strategies.symmetrise import symmetrised
+from ccdcgan_al.structures.families import standard_setting, structure_family
+from ccdcgan_al.types import Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ccdcgan_al.models.constraint import LearnedConstraint
     from ccdcgan_al.models.gan import GanSettings, GraphGenerator
-
-Strategy = Literal["ccdcgan", "screened", "latent", "dcgan", "perturbation", "substitution", "random"]
-"""ccdcgan: the constraint back-propagated into the generator, which learns most from what lies low above the hull; what it draws, and neighbours of
-what lies low, are screened and ranked by it.
-screened: a plain DCGAN, screened and ranked by the constraint. latent: a plain DCGAN, ranked, its z moved downhill through generator, constraint and
-discriminator before decoding. dcgan: a plain DCGAN, no constraint. perturbation: distorted seeds. substitution: prototypes that were not seeds.
-random: random symmetric crystals (pyxtal)."""
 
 LEARNING_STRATEGIES: tuple[Strategy, ...] = ("ccdcgan", "screened", "latent", "dcgan")
 RANKED_STRATEGIES: tuple[Strategy, ...] = ("ccdcgan", "screened", "latent")
@@ -92,22 +85,6 @@ class Proposals:
     screened: int = 0
     neighbours: dict[int, str] = field(default_factory=dict)
     not_learnt: int = 0
-
-
-def standard_setting(structure: Structure) -> Structure:
-    """Niggli cell with the origin where spglib puts it (symprec 0.1), so that like crystals have like graphs.
-
-    A structure in which no symmetry can be found comes back reduced, as it stands.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            standard = SpacegroupAnalyzer(structure, symprec=0.1).get_primitive_standard_structure()
-        except (ValueError, TypeError, AttributeError):
-            standard = structure
-        if standard.composition.reduced_formula != structure.composition.reduced_formula:
-            standard = structure
-        return standard.get_reduced_structure("niggli")
 
 
 def propose(
@@ -350,17 +327,6 @@ def train_constraint(
         energies = energies - np.array([hull_energy(example.relaxed) for example in examples])
     constraint.fit(np.array(graphs), energies, [structure_family(example.relaxed) for example in examples])
     return constraint
-
-
-def structure_family(structure: Structure) -> str:
-    """Label shared by copies of one prototype: anonymous formula and space group of the relaxed structure, elements not told apart."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            group = str(SpacegroupAnalyzer(structure, symprec=0.1).get_space_group_number())
-        except (ValueError, TypeError):
-            group = hashlib.sha256(structure.formula.encode()).hexdigest()[:8]
-    return f"{structure.composition.anonymized_formula}-{group}"
 
 
 def not_learnable(elements: Sequence[str], structure: Structure) -> str | None:

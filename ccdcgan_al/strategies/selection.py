@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from ccdcgan_al.structures.covalent import covalent_ratio
 from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.types import FloatArray
 
 if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher
 
-FloatArray = NDArray[np.floating]
 
 MIN_DISTANCE = 0.5  # Å, Long et al. 2021
 MIN_VOLUME = 0.1  # Å^3, the published rule (CDVAE, arXiv 2110.06197)

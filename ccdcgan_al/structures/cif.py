@@ -6,8 +6,8 @@ import warnings
 
 from pymatgen.core import Structure
 
-from ccdcgan_al.hull.hull import SYMPREC
 from ccdcgan_al.structures.matching import structure_matcher
+from ccdcgan_al.structures.symmetry import SYMPREC
 
 TOLERANCES = (SYMPREC, 0.01)  # Å, tried in this order
 DENSITY_CHANGE = 0.02  # share by which making a symmetry exact may change the volume an atom

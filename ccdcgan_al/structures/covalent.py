@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ccdcgan_al.types import FloatArray
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-FloatArray = NDArray[np.float64]
 
 REACH = 5.0  # Å; two atoms of Cs touch at 4.88 Å, and only Fr is larger
 BEYOND_TABLE = 1.7  # Å, of the elements after Cm (1.69 Å), where the table ends

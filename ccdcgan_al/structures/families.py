@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
 from pymatgen.core import Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from ccdcgan_al.structures.matching import structure_matcher
 
@@ -47,3 +50,30 @@ def merged_families(structures: Sequence[Structure], labels: Sequence[str], ener
             if first != second and near and matcher.fit(structures[one], structures[other]):
                 parent[second] = first
     return [root(label) for label in labels]
+
+
+def standard_setting(structure: Structure) -> Structure:
+    """Niggli cell with the origin where spglib puts it (symprec 0.1), so that like crystals have like graphs.
+
+    A structure in which no symmetry can be found comes back reduced, as it stands.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            standard = SpacegroupAnalyzer(structure, symprec=0.1).get_primitive_standard_structure()
+        except (ValueError, TypeError, AttributeError):
+            standard = structure
+        if standard.composition.reduced_formula != structure.composition.reduced_formula:
+            standard = structure
+        return standard.get_reduced_structure("niggli")
+
+
+def structure_family(structure: Structure) -> str:
+    """Label shared by copies of one prototype: anonymous formula and space group of the relaxed structure, elements not told apart."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            group = str(SpacegroupAnalyzer(structure, symprec=0.1).get_space_group_number())
+        except (ValueError, TypeError):
+            group = hashlib.sha256(structure.formula.encode()).hexdigest()[:8]
+    return f"{structure.composition.anonymized_formula}-{group}"

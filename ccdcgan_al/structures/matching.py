@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Structure
+
+from ccdcgan_al.types import FloatArray
 
 if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 LTOL, STOL, ANGLE_TOL = 0.2, 0.3, 5.0
 """StructureMatcher tolerances; MatterGen, Nature 639, 624 (2025); angle in degrees."""
 
-FloatArray = NDArray[np.float64]
 
 _SLACK = 1e-6  # by which the condition on lattices is wider than the matcher's, for what rounding does
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ccdcgan_al.benchmarks.outcome import Outcome
-from ccdcgan_al.strategies.propose import Strategy
+from ccdcgan_al.types import Strategy
 
 
 def measure_ablation(
@@ -85,8 +85,8 @@ def rejudge_ablation(data: Path, out: Path | None) -> Outcome:
 
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write the JSON and, beside it, the figures of energies and compositions."""
+    from ccdcgan_al.files import write_atomically
     from ccdcgan_al.reports.ablation import plot_compositions, plot_energies
-    from workflows.finished import write_atomically
 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, json.dumps(result) + "\n", 0o644)
@@ -96,7 +96,8 @@ def write_result(result: dict[str, Any], out: Path) -> None:
 
 def outcome_of(result: dict[str, Any]) -> Outcome:
     """Table by strategy; the ratio is how much lower `ccdcgan` ends than `dcgan` above the hull."""
-    from ccdcgan_al.reports.ablation import COLUMNS, METASTABLE, NEAR, summarise
+    from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL
+    from ccdcgan_al.reports.ablation import COLUMNS, summarise
 
     summary = summarise(result)
     learnt = " and ".join(str(size) for size in sorted({run["training"] for run in result["runs"]}))
@@ -121,7 +122,7 @@ def outcome_of(result: dict[str, Any]) -> Outcome:
             ),
             (
                 f"energies in meV/atom, {result['method']['calculator']}, hull of {len(result['data'])} relaxed structures; shares within "
-                f"{1000 * NEAR:.0f} and {1000 * METASTABLE:.0f} meV/atom are of all that were given to the relaxer"
+                f"{1000 * NEAR_HULL:.0f} and {1000 * METASTABLE:.0f} meV/atom are of all that were given to the relaxer"
             ),
         ],
         figures={"summary": summary},

@@ -136,10 +136,10 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
 
 def write_result(result: dict[str, Any], out: Path) -> None:
     """Write JSON, page and plots of a system in a folder, and the table of all systems that are there with this version's zero."""
+    from ccdcgan_al.files import write_atomically
     from ccdcgan_al.reports.discovery import plot_curve, plot_energies, plot_hull
     from ccdcgan_al.reports.discovery_page import overview, page
     from workflows.experiments.campaign_spec import systems
-    from workflows.finished import write_atomically
 
     out.mkdir(parents=True, exist_ok=True)
     name = result["chemical_system"]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from ccdcgan_al.chemsys import parse_chemical_system
+from ccdcgan_al.files import write_atomically
 from ccdcgan_al.hull.hull import NEAR_HULL
 from launchpad.cli.submit import open_store, told
 from launchpad.results.lookup import campaign_of, campaigns_of, discovery_counts, stored_hull
 from launchpad.results.queries import QUERIES
-from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable

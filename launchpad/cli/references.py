@@ -114,10 +114,10 @@ def fetch_seeds(
         from pymatgen.io.cif import CifWriter
 
         from ccdcgan_al.chemsys import parse_chemical_system
+        from ccdcgan_al.files import write_atomically
         from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES, reduced_primitive, within
         from ccdcgan_al.seeds.files import SAME_SITE
         from ccdcgan_al.seeds.materials_project import fetch_structures
-        from workflows.finished import write_atomically
 
         elements = parse_chemical_system(chemical_system)
         fetched = fetch_structures(elements)

@@ -22,7 +22,7 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
-from ccdcgan_al.strategies.propose import Strategy
+from ccdcgan_al.types import Strategy
 from launchpad.driver import InterruptedCampaignError, run_campaign
 from launchpad.service.mongod import redact
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccdcgan_al.files import write_atomically
 from ccdcgan_al.structures.cif import cif_text
 from ccdcgan_al.types import DFT
-from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

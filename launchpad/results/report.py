@@ -11,6 +11,7 @@ from typing import Any
 from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import CcdcganError
+from ccdcgan_al.files import write_atomically
 from ccdcgan_al.hull.confirmation import ELSEWHERE, confirming_hull, relaxed_elsewhere
 from ccdcgan_al.hull.hull import DEGENERATE, NEAR_HULL, ON_HULL, Hull, build_hull
 from ccdcgan_al.hull.novelty import claimed_phases
@@ -23,7 +24,6 @@ from launchpad.database.references import campaign_phases
 from launchpad.database.rejudge import judge_again
 from launchpad.database.store import CampaignStore
 from workflows.documents import package_versions
-from workflows.finished import write_atomically
 
 ROUND_KEYS = (
     "round",

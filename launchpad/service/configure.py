@@ -20,8 +20,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from ccdcgan_al.errors import MongoError
+from ccdcgan_al.files import write_atomically
 from launchpad.service.mongod import redact
-from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad

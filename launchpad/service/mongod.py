@@ -27,7 +27,7 @@ from urllib.parse import quote_plus, unquote, urlsplit, urlunsplit
 import psutil
 
 from ccdcgan_al.errors import MongoError, MongoUnreachableError
-from workflows.finished import write_atomically
+from ccdcgan_al.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

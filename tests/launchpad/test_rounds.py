@@ -13,8 +13,7 @@ from ccdcgan_al import loop as round_step
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MixedMethodsError
 from ccdcgan_al.hull.hull import build_hull
-from ccdcgan_al.strategies.propose import Strategy
-from ccdcgan_al.types import Method, Relaxed
+from ccdcgan_al.types import Method, Relaxed, Strategy
 from launchpad import rounds
 from launchpad.database.store import CampaignStore
 from launchpad.driver import check_version

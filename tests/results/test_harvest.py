@@ -14,12 +14,12 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from ccdcgan_al.campaign import Campaign
+from ccdcgan_al.files import write_json
 from ccdcgan_al.types import Candidate, Method, Relaxed
 from launchpad.cli.main import app
 from launchpad.database.store import CampaignStore
 from launchpad.results.harvest import MOST_BYTES, harvest
 from workflows.documents import failure_document, relaxation_document
-from workflows.finished import write_json
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 SEVENNET = Method("sevennet", "SevenNet 7net-0", "0.13.0")

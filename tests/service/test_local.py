@@ -18,10 +18,10 @@ import pytest
 from pydantic import SecretStr
 
 from ccdcgan_al.errors import MongoError
+from ccdcgan_al.files import write_atomically
 from ccdcgan_al.settings import Settings
 from launchpad.service import mongod as local
 from launchpad.service.mongod import ensure_mongo, find_mongod, mongo_status, redact, stop_local_mongo
-from workflows.finished import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,8 +23,10 @@ from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import HullConstraint
 from ccdcgan_al.models.gan import GraphGenerator
 from ccdcgan_al.strategies import propose as generate
-from ccdcgan_al.strategies.propose import Example, Proposals, Strategy, propose, standard_setting, structure_family
+from ccdcgan_al.strategies.propose import Example, Proposals, propose
 from ccdcgan_al.strategies.selection import select
+from ccdcgan_al.structures.families import standard_setting, structure_family
+from ccdcgan_al.types import Strategy
 
 BISE = ("Bi", "Se")
 

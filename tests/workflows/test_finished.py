@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al.files import write_atomically
 from ccdcgan_al.types import Method, Relaxed
 from workflows import finished
-from workflows.finished import write_atomically
 from workflows.jobs import RELAXATION_FILE, relax
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])

@@ -6,9 +6,9 @@ import pytest
 from jobflow import Job, run_locally
 from pymatgen.core import Lattice, Structure
 
+from ccdcgan_al.files import write_json
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import Failure, failure_document, read_relaxation, relaxation_document
-from workflows.finished import write_json
 from workflows.guards import RelaxationFailure
 from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
 from workflows.relax import RelaxMaker

@@ -23,6 +23,7 @@ from pymatgen.core import Structure
 
 from ccdcgan_al import __version__
 from ccdcgan_al.codec.crystal_codec import CrystalCodec
+from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.loop import DRAWS_PER_RELAXATION
 from ccdcgan_al.strategies.propose import (
@@ -31,7 +32,6 @@ from ccdcgan_al.strategies.propose import (
     Example,
     Networks,
     Proposals,
-    Strategy,
     draw_proposals,
     energy_shares,
     learnable_examples,
@@ -41,10 +41,9 @@ from ccdcgan_al.strategies.propose import (
 )
 from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.matching import SeenStructures
-from ccdcgan_al.types import Method, Phase
+from ccdcgan_al.types import Method, Phase, Strategy
 from workflows.documents import Failure, package_versions, read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache
-from workflows.finished import write_json
 from workflows.relax import RelaxMaker
 
 

@@ -1,4 +1,4 @@
-"""Campaign specs: what is chosen for a chemical system, one YAML file each in `workflows/experiments/campaigns/`. They relax nothing and know no energy.
+"""Campaign specs: the choices for a chemical system, one YAML file each in `campaigns/`. They relax nothing and know no energy.
 
 A spec names the phases of the system that are known. Relaxed with the campaign's own method they make, with the elements, the reference hull that
 `benchmark discovery` judges by. A known phase is a prototype of the AFLOW library (its label or Strukturbericht symbol) with the elements

@@ -22,6 +22,7 @@ from pymatgen.core import Structure
 import ccdcgan_al
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import HullError
+from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import ON_HULL, Hull, build_hull
 from ccdcgan_al.loop import (
     ask,
@@ -37,7 +38,6 @@ from ccdcgan_al.types import Candidate, Phase, Relaxed
 from workflows.documents import read_relaxation
 from workflows.experiments.campaign_spec import CampaignSpec
 from workflows.experiments.relaxed_cache import RelaxedCache
-from workflows.finished import write_json
 from workflows.methods import relaxer
 
 DiscoveryStrategy = Literal[

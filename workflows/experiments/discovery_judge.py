@@ -16,9 +16,10 @@ from pymatgen.core import Structure
 from ccdcgan_al import __version__
 from ccdcgan_al.errors import HullError
 from ccdcgan_al.hull.confirmation import confirming_hull
-from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull, space_group
+from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
 from ccdcgan_al.hull.validity import sanity
 from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL, SeenStructures, structure_matcher
+from ccdcgan_al.structures.symmetry import space_group
 from ccdcgan_al.types import Phase, Relaxed
 from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.discovery import Discovery, phase_of

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.finished import write_json
+from ccdcgan_al.files import write_json
 from workflows.jobs import relax_to_document
 from workflows.relax import POTENTIALS
 

@@ -15,8 +15,7 @@ from ccdcgan_al.benchmarks.relaxed_set import LICENCE, LabelledStructure, plain
 from ccdcgan_al.benchmarks.starting_pool import Start
 from ccdcgan_al.hull.element_references import energy_of_elements, references_of
 from ccdcgan_al.hull.validity import sanity
-from ccdcgan_al.strategies.propose import structure_family
-from ccdcgan_al.structures.families import merged_families
+from ccdcgan_al.structures.families import merged_families, structure_family
 from ccdcgan_al.structures.matching import SeenStructures
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation

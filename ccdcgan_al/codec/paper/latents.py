@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.codec.latents import DecodeFailure
 from ccdcgan_al.codec.paper.weights import PaperWeights, shipped
 from ccdcgan_al.codec.voxels import cube_positions, lattice_voxels, sites_voxels
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 MAX_MISFIT = 0.7  # rms, in standard deviations of the components, above which no set of sites explains a latent
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Lattice
 
 from ccdcgan_al.codec.least_squares import levenberg_marquardt
 from ccdcgan_al.codec.paper.sites import DEVIATIONS, MAX_ATANH
 from ccdcgan_al.codec.voxels import LATTICE_GRID, SIGMA
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 MAX_MISFIT = 1.0  # rms, in standard deviations of the components, above which a latent is that of no cell
 _STARTS = 3  # training cells from which the fit begins, at most

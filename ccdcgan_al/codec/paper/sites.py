@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ccdcgan_al.codec.graph import SITES_LATENT_SIZE
 from ccdcgan_al.codec.least_squares import levenberg_marquardt
 from ccdcgan_al.codec.voxels import CUBE, CUT, SIGMA, SITES_GRID
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 COARSE = 16  # points an edge after the low-pass convolution, 0.94 Å apart
 BLUR = 0.9  # Å, width of an atom's Gaussian after it: the grid's spacing, so that nothing is lost between the points

@@ -10,7 +10,6 @@ import time
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE, SITES_LATENT_SIZE
@@ -19,8 +18,7 @@ from ccdcgan_al.codec.paper.sites import SitesComponents, coarse_images
 from ccdcgan_al.codec.paper.weights import PaperWeights
 from ccdcgan_al.codec.structure_factors import MAX_SITES
 from ccdcgan_al.codec.voxels import cube_positions
-
-FloatArray = NDArray[np.floating]
+from ccdcgan_al.types import FloatArray
 
 LENGTHS = (1.8, 10.5)  # Å, of training cells: the published limit of 10 Å and a margin
 VOLUME_PER_ATOM = (7.0, 60.0)  # Å^3: from hydrides and carbides to the heaviest alkali metals
