@@ -1,27 +1,39 @@
-"""A round as a campaign and a benchmark both run it: what starts, what is asked for next, what is counted. No database, no queue, no relaxation.
+"""The loop in ask/tell form: what starts, what a round relaxes, what is learnt from it, and what is counted.
 
-`launchpad.rounds` runs it through MongoDB and FireWorks, `workflows.experiments.discovery` in one process.
+No database, no queue, no relaxation. `launchpad.rounds` runs the loop through MongoDB and FireWorks,
+`workflows.experiments.discovery` in one process, and a notebook with any function that relaxes a structure. The names
+follow the ask/tell convention of Trieste, Ax and BoTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
+from ccdcgan_al.errors import HullError
+from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull, build_hull
 from ccdcgan_al.hull.novelty import new_phases
 from ccdcgan_al.hull.validity import distort
 from ccdcgan_al.seeds.choose import choose_seeds
-from ccdcgan_al.seeds.starting import check_chosen, check_system, further_structures, own_seeds, withheld
+from ccdcgan_al.seeds.starting import (
+    check_chosen,
+    check_system,
+    further_structures,
+    lacking,
+    own_seeds,
+    what_helps,
+    why_lacking,
+    withheld,
+)
 from ccdcgan_al.strategies.propose import LEARNING_STRATEGIES, Example, Proposals, propose
 from ccdcgan_al.strategies.selection import Selection, select
 from ccdcgan_al.structures.matching import SeenStructures
-from ccdcgan_al.types import Candidate, Phase
+from ccdcgan_al.types import Candidate, FailedRelaxation, Phase, Relaxed
 
 DRAWS_PER_RELAXATION = 4  # random crystals are drawn one by one (0.1 s each), and most of them are valid and novel
 
@@ -74,23 +86,232 @@ def became_withheld(campaign: Campaign, phases: Sequence[Phase]) -> list[str]:
     return [phase.structure_id for phase in phases if phase.origin == "seed" and hidden.holds(phase.structure)]
 
 
-def ask(
-    campaign: Campaign,
-    round_number: int,
-    starts: Mapping[str, Structure],
-    hull: Hull,
-    folder: Path | None = None,
-) -> tuple[Proposals, Selection]:
-    """Learn from everything relaxed, propose, and select.
+@dataclass(frozen=True)
+class Round:
+    """What a round relaxes. Iterating over it gives the candidates.
+
+    Attributes
+    ----------
+    number : int
+        0 for the starting structures.
+    candidates : tuple of Candidate
+        Structures to relax, in order of rank.
+    left_out : tuple of Candidate
+        Novel structures that were not selected; they have no structure_id.
+    counts : dict
+        Counts of the generation, from drawn graphs to novel structures.
+    models : dict of str to bytes
+        Weights of the networks that were trained for the round.
+    """
+
+    number: int
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[Candidate, ...] = ()
+    counts: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, bytes] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+
+class Loop:
+    """A campaign in ask/tell form, without a database.
 
     Parameters
     ----------
-    campaign : its choices
-    round_number : of the round that is about to begin
-    starts : structure_id -> unrelaxed structure, of everything submitted so far
-    hull : of everything relaxed so far, and of references that nobody relaxed here, where there are some
-    folder : of the GAN's checkpoint and log; None: neither is kept
+    campaign : Campaign
+        Its choices.
+    folder : Path, optional
+        Where the GAN keeps its checkpoint and log. Without it, neither is written.
+
+    Examples
+    --------
+    >>> loop = Loop(Campaign("Bi-Se"))  # doctest: +SKIP
+    >>> for _ in range(3):
+    ...     loop.tell([relax(candidate) for candidate in loop.ask()])
+    >>> loop.hull.unique_entries(0.05)
     """
+
+    def __init__(self, campaign: Campaign, folder: Path | None = None) -> None:
+        self.campaign = campaign
+        self.folder = folder
+        self.round_number = 0
+        self._starts: dict[str, Structure] = {}
+        self._phases: list[Phase] = []
+        self._failures: list[tuple[Structure, str]] = []
+        self._stable: dict[int, int] = {}
+        self._hull: Hull | None = None
+        self._asked: Round | None = None
+        self._tried_further = False
+
+    @classmethod
+    def resume(
+        cls,
+        campaign: Campaign,
+        round_number: int,
+        starts: Mapping[str, Structure],
+        hull: Hull,
+        folder: Path | None = None,
+    ) -> Loop:
+        """Return a loop whose earlier rounds were kept elsewhere; its next round is `round_number`.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            Its choices.
+        round_number : int
+            The next round, at least 1.
+        starts : mapping of str to Structure
+            Unrelaxed structure of everything submitted so far, by structure_id.
+        hull : Hull
+            Hull of everything relaxed so far, stored references included.
+        folder : Path, optional
+            As for `Loop`.
+        """
+        if round_number < 1:
+            raise ValueError(f"a loop resumes at round 1 or later, got {round_number}")
+        loop = cls(campaign, folder)
+        loop.round_number, loop._starts, loop._hull = round_number, dict(starts), hull
+        loop._phases = list(hull.phases)
+        return loop
+
+    def ask(self) -> Round:
+        """Return the next round. Until it is told, the same round is returned again.
+
+        Round 0 holds the starting structures. Where no structure of an element could be relaxed, the next round is
+        numbered 0 again and holds further prototypes of that element.
+
+        Raises
+        ------
+        StartingStructuresError
+            An element of the system has nothing to start from.
+        HullError
+            No structure of an element could be relaxed, and there is none left to try.
+        """
+        if self._asked is None:
+            if self.round_number:
+                self._asked = self._propose()
+            elif self._starts:
+                self._asked = self._further()
+            else:
+                self._asked = Round(0, tuple(starting_candidates(self.campaign)))
+        return self._asked
+
+    def tell(self, results: Sequence[Relaxed | FailedRelaxation] | Mapping[str, Relaxed | FailedRelaxation]) -> None:
+        """Record the results of the round that was asked for.
+
+        Parameters
+        ----------
+        results : sequence or mapping of Relaxed or FailedRelaxation
+            One result a candidate: in the order of the round, or by structure_id.
+
+        Raises
+        ------
+        ValueError
+            No round was asked for, the results are not one a candidate, or a result holds other atoms than its
+            candidate. Nothing is recorded then.
+        """
+        asked = self._asked
+        if asked is None:
+            raise ValueError("no round was asked for: call ask() before tell()")
+        given = self._by_name(asked, results)
+        phases = [
+            Phase(item.structure_id, result.structure, result.energy_per_atom, result.method, item.origin, asked.number)
+            for item in asked
+            if isinstance(result := given[item.structure_id], Relaxed)
+        ]
+        hidden = set(became_withheld(self.campaign, phases)) if asked.number == 0 else set()
+        self._phases += [phase for phase in phases if phase.structure_id not in hidden]
+        self._starts |= {item.structure_id: item.structure for item in asked}
+        self._failures += [
+            (item.structure, result.reason)
+            for item in asked
+            if isinstance(result := given[item.structure_id], FailedRelaxation)
+        ]
+        self._asked, self._hull = None, None
+        if not self._lacking():
+            self._stable[asked.number] = self._stable_of(asked.number)
+            self.round_number = asked.number + 1
+
+    @property
+    def hull(self) -> Hull:
+        """Hull of everything that was relaxed so far.
+
+        Raises
+        ------
+        HullError
+            An element of the system lacks a relaxed structure, or energies of two methods were given.
+        """
+        if self._hull is None:
+            self._hull = build_hull(self._phases, self.campaign.elements)
+        return self._hull
+
+    @property
+    def ending(self) -> str | None:
+        """Why the campaign ends after the rounds that were told; None where another round follows."""
+        submitted = [
+            sum(name.startswith(_prefix(self.campaign, number)) for name in self._starts)
+            for number in range(self.round_number)
+        ]
+        stable = [
+            self._stable[number]
+            if number in self._stable
+            else self._stable_of(number)  # of a resumed loop: by today's hull
+            for number in range(self.round_number)
+        ]
+        return self.campaign.ending(submitted, stable) if submitted else None
+
+    def _stable_of(self, number: int) -> int:
+        """Return how many new phases a round put on the hull as it is now."""
+        seeds = [start for name, start in self._starts.items() if name.startswith(_prefix(self.campaign, 0))]
+        return hull_counts(self.hull, number, seeds)["stable"]
+
+    def _lacking(self) -> list[str]:
+        return lacking(self.campaign.elements, (phase.structure for phase in self._phases))
+
+    def _further(self) -> Round:
+        missing = self._lacking()
+        further = further_candidates(self.campaign, missing, list(self._starts.values()))
+        if not further or self._tried_further:
+            raise HullError(f"{why_lacking(missing, self._failures)}; {what_helps(missing)}")
+        self._tried_further = True
+        return Round(0, tuple(further))
+
+    def _propose(self) -> Round:
+        return _propose_round(self.campaign, self.round_number, self._starts, self.hull, self.folder)
+
+    @staticmethod
+    def _by_name(
+        asked: Round, results: Sequence[Relaxed | FailedRelaxation] | Mapping[str, Relaxed | FailedRelaxation]
+    ) -> dict[str, Relaxed | FailedRelaxation]:
+        """Return the results by structure_id, checked against what was asked for."""
+        names = [item.structure_id for item in asked]
+        if isinstance(results, Mapping):
+            given = dict(results)
+        elif len(results) == len(names):
+            given = dict(zip(names, results, strict=True))
+        else:
+            raise ValueError(f"round {asked.number} has {len(names)} candidates, got {len(results)} results")
+        if given.keys() != set(names):
+            differ = sorted(given.keys() ^ set(names))
+            raise ValueError(f"one result a candidate of round {asked.number} is wanted; these differ: {differ[:5]}")
+        for item in asked:
+            result = given[item.structure_id]
+            if isinstance(result, Relaxed) and result.structure.composition != item.structure.composition:
+                raise ValueError(
+                    f"the result of {item.structure_id} holds {result.structure.formula}, "
+                    f"its candidate {item.structure.formula}"
+                )
+        return given
+
+
+def _propose_round(
+    campaign: Campaign, round_number: int, starts: Mapping[str, Structure], hull: Hull, folder: Path | None
+) -> Round:
+    """Learn from everything relaxed, propose, and select."""
     energy = {entry.structure_id: entry.formation_energy_per_atom for entry in hull.entries}
     examples = [
         Example(
@@ -124,10 +345,16 @@ def ask(
         hull.formation_energy_at,
         restacked={index for index, operation in proposals.neighbours.items() if operation.startswith("slip")},
     )
-    return proposals, selection
+    return Round(
+        round_number,
+        tuple(_chosen(campaign, round_number, proposals, selection)),
+        tuple(_left_out(campaign, round_number, proposals, selection)),
+        generation_counts(proposals, selection),
+        proposals.models,
+    )
 
 
-def candidates(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
+def _chosen(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
     """Return the selected structures as candidates of a round."""
     ranked = proposals.predict is not None
     return [
@@ -144,7 +371,7 @@ def candidates(campaign: Campaign, round_number: int, proposals: Proposals, sele
     ]
 
 
-def not_chosen(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
+def _left_out(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
     """Return the structures that were new and not selected, without names."""
     ranked = proposals.predict is not None
     figures = zip(selection.others, selection.other_energies, selection.other_uncertainties, strict=True)
@@ -223,4 +450,9 @@ def distorted_candidates(
 
 def structure_id(campaign: Campaign, round_number: int, rank: int) -> str:
     """Name of a structure in its campaign, the same for the same seed."""
-    return f"{campaign.chemical_system}-r{round_number}-{rank:04d}"
+    return f"{_prefix(campaign, round_number)}{rank:04d}"
+
+
+def _prefix(campaign: Campaign, round_number: int) -> str:
+    """Return how the names of a round's structures begin."""
+    return f"{campaign.chemical_system}-r{round_number}-"

@@ -110,6 +110,28 @@ class Relaxed:
 
 
 @dataclass(frozen=True)
+class FailedRelaxation:
+    """A relaxation that gave no usable energy.
+
+    Attributes
+    ----------
+    structure_id : id in the campaign
+    reason : short word, e.g. ``unphysical``
+    message : what came and what was wanted
+    method : name of the method, empty where it is not known
+    structure : the last structure, None where there is none
+    energy_per_atom : its energy (eV/atom), for information only
+    """
+
+    structure_id: str
+    reason: str
+    message: str
+    method: str = ""
+    structure: Structure | None = None
+    energy_per_atom: float | None = None
+
+
+@dataclass(frozen=True)
 class Phase:
     """One relaxed structure as a point for the hull.
 

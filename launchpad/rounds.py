@@ -21,18 +21,8 @@ from ccdcgan_al.errors import CcdcganError, HullError
 from ccdcgan_al.hull.changes import hull_changes
 from ccdcgan_al.hull.confirmation import confirming_hull, phases_to_confirm
 from ccdcgan_al.hull.hull import Hull, build_hull
-from ccdcgan_al.loop import (
-    ask,
-    candidates,
-    distorted_candidates,
-    generation_counts,
-    hull_counts,
-    not_chosen,
-    starting_candidates,
-)
+from ccdcgan_al.loop import Loop, Round, distorted_candidates, hull_counts, starting_candidates
 from ccdcgan_al.settings import Settings
-from ccdcgan_al.strategies.propose import Proposals
-from ccdcgan_al.strategies.selection import Selection
 from ccdcgan_al.types import Candidate
 from launchpad.batches import BATCH_SIZE, put, split, withdraw
 from launchpad.database.hull_records import confirmed_figures, figures, hull_documents, unstable_phases
@@ -203,19 +193,17 @@ def _put_elements(store: CampaignStore, campaign: Campaign) -> bool:
 def _next_round(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> bool:
     """Learn, propose, and open a round; False where nothing new was proposed. What was opened before stands."""
     if not store.is_open(campaign.campaign_id, round_number):
-        proposals, selection = _ask(store, campaign, round_number, hull)
-        chosen = candidates(campaign, round_number, proposals, selection)
-        if not chosen:
+        asked = _ask(store, campaign, round_number, hull)
+        if not asked.candidates:
             reason = f"round {round_number}: no novel valid structure was generated"
             store.set_state(campaign.campaign_id, "stopped", reason)
             return False
         models = {
             name: store.models.save(campaign.campaign_id, round_number, name, blob, {"code_version": __version__})
-            for name, blob in proposals.models.items()
+            for name, blob in asked.models.items()
         }
-        counts = generation_counts(proposals, selection)
-        left = not_chosen(campaign, round_number, proposals, selection)
-        _open_round(campaign, store, round_number, chosen, {**counts, "models": models}, left)
+        counts = {**asked.counts, "models": models}
+        _open_round(campaign, store, round_number, list(asked), counts, asked.left_out)
     _put_round(campaign, store, round_number)
     return True
 
@@ -312,11 +300,11 @@ def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
     return hull
 
 
-def _ask(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> tuple[Proposals, Selection]:
+def _ask(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> Round:
     """Learn from everything relaxed, propose, and select."""
     documents = store.documents(campaign.campaign_id, up_to_round=round_number - 1)
     starts = {document["structure_id"]: Structure.from_dict(document["start"]) for document in documents}
-    return ask(campaign, round_number, starts, hull, Settings().training_folder)
+    return Loop.resume(campaign, round_number, starts, hull, Settings().training_folder).ask()
 
 
 def _put_distortion(store: CampaignStore, campaign: Campaign, hull: Hull) -> None:

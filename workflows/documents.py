@@ -15,40 +15,18 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.errors import HullError
-from ccdcgan_al.types import Method, Relaxed
+from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 _PACKAGES = ("ccdcgan-al", "atomate2", "ase", "pymatgen", "torch", "sevenn", "chgnet", "custodian")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A relaxation that gave no usable energy.
-
-    Attributes
-    ----------
-    structure_id : id in the campaign
-    reason : one of `workflows.guards.Reason`
-    message : what came and what was wanted
-    method : name of the method
-    structure : the last structure, None where there is none
-    energy_per_atom : its energy (eV/atom), for information only
-    """
-
-    structure_id: str
-    reason: str
-    message: str
-    method: str
-    structure: Structure | None = None
-    energy_per_atom: float | None = None
 
 
 def relaxation_document(
@@ -162,7 +140,7 @@ def _inconsistent(document: dict[str, Any], came: Method, wanted: Method) -> dic
     return {**document, **known, "state": "failed", "reason": "inconsistent", "message": message}
 
 
-def read_relaxation(document: dict[str, Any]) -> Relaxed | Failure:
+def read_relaxation(document: dict[str, Any]) -> Relaxed | FailedRelaxation:
     """Return what a document holds, as stored or as jobflow hands it over (the structure already decoded).
 
     Raises
@@ -173,7 +151,7 @@ def read_relaxation(document: dict[str, Any]) -> Relaxed | Failure:
     structure = _structure(document.get("structure"))
     method = document.get("method") or {}
     if document.get("state") == "failed":
-        return Failure(
+        return FailedRelaxation(
             document["structure_id"],
             document["reason"],
             document["message"],

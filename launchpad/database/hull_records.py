@@ -11,7 +11,8 @@ from ccdcgan_al.hull.confirmation import ELSEWHERE, relaxed_elsewhere
 from ccdcgan_al.hull.hull import METASTABLE, ON_HULL
 from ccdcgan_al.hull.novelty import new_phases
 from ccdcgan_al.hull.validity import does_not_return
-from workflows.documents import Failure, read_relaxation
+from ccdcgan_al.types import FailedRelaxation
+from workflows.documents import read_relaxation
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -164,11 +165,11 @@ def unstable_phases(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None
     reasons: dict[str, str | None] = {}
     for document in distorted:
         first, again = read_relaxation(document["relaxation"]), read_relaxation(document["distortion"])
-        if isinstance(again, Failure):
+        if isinstance(again, FailedRelaxation):
             if again.reason in OF_THE_MACHINE:
                 continue
             reasons[document["structure_id"]] = f"slightly distorted it does not relax: {again.reason}"
-        elif not isinstance(first, Failure):
+        elif not isinstance(first, FailedRelaxation):
             reasons[document["structure_id"]] = does_not_return(
                 first.structure, first.energy_per_atom, again.structure, again.energy_per_atom
             )

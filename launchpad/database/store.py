@@ -15,7 +15,7 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.structures.fingerprint import fingerprints
-from ccdcgan_al.types import Candidate, Method, Phase
+from ccdcgan_al.types import Candidate, FailedRelaxation, Method, Phase
 from launchpad.database.attempts import appended
 from launchpad.database.generated import insert_new
 from launchpad.database.migrations import prepare
@@ -23,7 +23,7 @@ from launchpad.database.model_store import ModelStore
 from launchpad.service.configure import database_name
 from launchpad.service.connection import PATIENCE_SECONDS
 from launchpad.service.mongod import DURABLE, redact
-from workflows.documents import Failure, read_relaxation
+from workflows.documents import read_relaxation
 
 TIMEOUT_SECONDS = 30.0
 ASKED_TO_STOP = ("stopped", "asked to stop")
@@ -242,7 +242,7 @@ class CampaignStore:
             if field not in document:
                 continue
             relaxed = read_relaxation(document[field])
-            if not isinstance(relaxed, Failure):
+            if not isinstance(relaxed, FailedRelaxation):
                 found.append(
                     Phase(
                         document["structure_id"],

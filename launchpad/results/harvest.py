@@ -19,9 +19,9 @@ from typing import Any, Literal
 from pymatgen.core import Structure
 
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.types import Method
+from ccdcgan_al.types import FailedRelaxation, Method
 from launchpad.database.store import CampaignStore
-from workflows.documents import Failure, read_relaxation
+from workflows.documents import read_relaxation
 from workflows.jobs import RELAXATION_FILE
 
 MOST_BYTES = 4_000_000  # a document of 20 sites has 20 kB, one of a VASP run some hundred
@@ -123,7 +123,7 @@ def _relaxation(path: Path) -> dict[str, Any]:
         raise _RefusedError(f"no relaxation document: {type(error).__name__}: {str(error)[:120]}") from None
     if not isinstance(structure_id, str) or not isinstance(document.get("method"), dict):
         raise _RefusedError("no relaxation document: structure_id or method is missing")
-    if not isinstance(result, Failure) and not all(
+    if not isinstance(result, FailedRelaxation) and not all(
         math.isfinite(number) for number in (result.energy_per_atom, *result.structure.cart_coords.ravel())
     ):
         raise _RefusedError("its energy or structure is not finite")

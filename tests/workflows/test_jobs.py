@@ -7,8 +7,8 @@ from jobflow import Job, run_locally
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.files import write_json
-from ccdcgan_al.types import Method, Relaxed
-from workflows.documents import Failure, failure_document, read_relaxation, relaxation_document
+from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
+from workflows.documents import failure_document, read_relaxation, relaxation_document
 from workflows.guards import RelaxationFailure
 from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
 from workflows.relax import RelaxMaker
@@ -50,7 +50,7 @@ def test_relaxation_document_round_trip(relaxed: Relaxed) -> None:
 def test_failure_document_round_trip(bise: Structure) -> None:
     document = failure_document("r1-004", "unphysical", "fell", SEVENNET, bise, energy_per_atom=-4e12)
     stored = json.loads(json.dumps(document, allow_nan=False))
-    assert read_relaxation(stored) == Failure("r1-004", "unphysical", "fell", "sevennet", bise, -4e12)
+    assert read_relaxation(stored) == FailedRelaxation("r1-004", "unphysical", "fell", "sevennet", bise, -4e12)
     assert stored.keys() == relaxation_document("x", Relaxed(bise, -3.0, SEVENNET, 1, 0.0, converged=True)).keys()
 
 
@@ -92,7 +92,7 @@ def test_every_failure_is_a_document(bise: Structure, outcome: Exception, reason
 def test_a_failed_relaxation_keeps_its_last_structure_for_information(bise: Structure) -> None:
     OUTCOMES["s"] = RelaxationFailure("not_converged", "300 steps", bise, -3.7)
     failure = read_relaxation(relax_to_document(bise, "s", ScriptedMaker()))
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FailedRelaxation)
     assert (failure.structure, failure.energy_per_atom) == (bise, -3.7)
 
 

@@ -41,8 +41,8 @@ from ccdcgan_al.strategies.propose import (
 )
 from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.matching import SeenStructures
-from ccdcgan_al.types import Method, Phase, Strategy
-from workflows.documents import Failure, package_versions, read_relaxation
+from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
+from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.relax import RelaxMaker
 
@@ -110,7 +110,7 @@ def write_data(cache: RelaxedCache, elements: Sequence[str], file: Path) -> int:
     methods: dict[str, dict[str, Any]] = {}
     for document in cache.documents():
         result = read_relaxation(document)
-        if isinstance(result, Failure) or document["maker"].get("method") != "sevennet":
+        if isinstance(result, FailedRelaxation) or document["maker"].get("method") != "sevennet":
             continue
         if set(result.structure.composition.get_el_amt_dict()) <= set(elements):
             name = f"{result.structure.composition.reduced_formula}-{len(items):04d}"
@@ -282,7 +282,7 @@ class Ablation:
         document = self.cache.relax(structure, self.maker)
         result = read_relaxation(document)
         answer = {"formula": structure.composition.reduced_formula, "n_sites": len(structure)}
-        if isinstance(result, Failure):
+        if isinstance(result, FailedRelaxation):
             return {**answer, "state": "failed", "reason": result.reason}
         phase = Phase("candidate", result.structure, result.energy_per_atom, result.method, "generated", 1)
         above = self.data.hull.energy_above(phase)

@@ -24,14 +24,7 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import HullError
 from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import ON_HULL, Hull, build_hull
-from ccdcgan_al.loop import (
-    ask,
-    became_withheld,
-    candidates,
-    further_candidates,
-    generation_counts,
-    starting_candidates,
-)
+from ccdcgan_al.loop import Loop, became_withheld, further_candidates, starting_candidates
 from ccdcgan_al.seeds import choose as seeds
 from ccdcgan_al.seeds.starting import FURTHER, lacking, why_lacking
 from ccdcgan_al.types import Candidate, Phase, Relaxed
@@ -214,10 +207,9 @@ class Discovery:
         if number == 0:
             chosen = starting_candidates(campaign)
         else:
-            proposals, selection = ask(campaign, number, starts, build_hull(phases, campaign.elements))
-            chosen = candidates(campaign, number, proposals, selection)
-            counts = generation_counts(proposals, selection)
-            models = {name: hashlib.sha256(blob).hexdigest() for name, blob in proposals.models.items()}
+            asked = Loop.resume(campaign, number, starts, build_hull(phases, campaign.elements)).ask()
+            chosen, counts = list(asked), asked.counts
+            models = {name: hashlib.sha256(blob).hexdigest() for name, blob in asked.models.items()}
         return {
             "round": number,
             "counts": counts,
