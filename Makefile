@@ -1,8 +1,9 @@
 # make demo   set up .venv, then discover Bi-Se phases (21 minutes on two cores of a slow machine, set-up included)
 # make test   set up .venv with the test tools, then run the whole test suite
 # make lint   ruff and mypy          make setup   .venv alone          make clean   remove .venv and caches
+# make docs   set up .venv with the site's tools, then build the site into site/; a warning is an error
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint docs setup clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -23,6 +24,9 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/.docs
+	$(BIN)/mkdocs build --strict
+
 setup: .venv/.runtime
 
 .venv/bin/python:
@@ -40,6 +44,11 @@ setup: .venv/.runtime
 	$(PIP) install -q -r requirements-test.lock
 	touch $@
 
+# the runtime's versions stay as the lock file has them
+.venv/.docs: pyproject.toml .venv/.runtime
+	$(PIP) install -q --no-build-isolation -c requirements.lock -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
