@@ -146,6 +146,7 @@ class Loop:
         self._hull: Hull | None = None
         self._asked: Round | None = None
         self._tried_further = False
+        self._withheld: set[str] = set()
 
     @classmethod
     def resume(
@@ -213,6 +214,8 @@ class Loop:
         ValueError
             No round was asked for, the results are not one a candidate, or a result holds other atoms than its
             candidate. Nothing is recorded then.
+        MixedMethodsError
+            The energies are of another method than those before. Nothing is recorded then.
         """
         asked = self._asked
         if asked is None:
@@ -224,15 +227,20 @@ class Loop:
             if isinstance(result := given[item.structure_id], Relaxed)
         ]
         hidden = set(became_withheld(self.campaign, phases)) if asked.number == 0 else set()
-        self._phases += [phase for phase in phases if phase.structure_id not in hidden]
+        known = [*self._phases, *(phase for phase in phases if phase.structure_id not in hidden)]
+        complete = not lacking(self.campaign.elements, (phase.structure for phase in known))
+        hull = (
+            build_hull(known, self.campaign.elements) if complete else None
+        )  # it may refuse: nothing is recorded then
+        self._asked, self._phases, self._hull = None, known, hull
+        self._withheld |= hidden
         self._starts |= {item.structure_id: item.structure for item in asked}
         self._failures += [
             (item.structure, result.reason)
             for item in asked
             if isinstance(result := given[item.structure_id], FailedRelaxation)
         ]
-        self._asked, self._hull = None, None
-        if not self._lacking():
+        if complete:
             self._stable[asked.number] = self._stable_of(asked.number)
             self.round_number = asked.number + 1
 
@@ -243,7 +251,7 @@ class Loop:
         Raises
         ------
         HullError
-            An element of the system lacks a relaxed structure, or energies of two methods were given.
+            An element of the system lacks a relaxed structure.
         """
         if self._hull is None:
             self._hull = build_hull(self._phases, self.campaign.elements)
@@ -266,16 +274,18 @@ class Loop:
 
     def _stable_of(self, number: int) -> int:
         """Return how many new phases a round put on the hull as it is now."""
-        seeds = [start for name, start in self._starts.items() if name.startswith(_prefix(self.campaign, 0))]
+        seeds = [
+            start
+            for name, start in self._starts.items()
+            if name.startswith(_prefix(self.campaign, 0)) and name not in self._withheld
+        ]
         return hull_counts(self.hull, number, seeds)["stable"]
 
-    def _lacking(self) -> list[str]:
-        return lacking(self.campaign.elements, (phase.structure for phase in self._phases))
-
     def _further(self) -> Round:
-        missing = self._lacking()
-        further = further_candidates(self.campaign, missing, list(self._starts.values()))
-        if not further or self._tried_further:
+        missing = lacking(self.campaign.elements, (phase.structure for phase in self._phases))
+        tried = list(self._starts.values())
+        further = [] if self._tried_further else further_candidates(self.campaign, missing, tried)
+        if not further:
             raise HullError(f"{why_lacking(missing, self._failures)}; {what_helps(missing)}")
         self._tried_further = True
         return Round(0, tuple(further))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import ccdcgan_al
 from ccdcgan_al import Campaign, Candidate, FailedRelaxation, Loop, Method, Relaxed
 from ccdcgan_al import loop as loop_module
-from ccdcgan_al.errors import HullError
+from ccdcgan_al.errors import HullError, MixedMethodsError
+from ccdcgan_al.structures.matching import structure_matcher
 from tests.faults.conftest import few_seeds
 
 FORMULA = Method("formula", "energy of a formula", "0", functional="made up")
@@ -76,6 +78,8 @@ def test_what_is_told_is_checked_and_nothing_is_recorded() -> None:
         )
     with pytest.raises(ValueError, match="the result of Bi-Se-r0-0000 holds"):
         loop.tell([results[1], *results[1:]])
+    with pytest.raises(MixedMethodsError, match="energies of one method, got 2"):
+        loop.tell([*results[:-1], replace(results[-1], method=replace(FORMULA, version="1"))])
     assert loop.ask() is asked
     with pytest.raises(HullError):
         _ = loop.hull
@@ -95,6 +99,15 @@ def test_an_element_without_a_relaxed_structure_is_tried_again_once() -> None:
     loop.tell([without_bismuth(candidate) for candidate in further])
     with pytest.raises(HullError, match=r"no structure of Bi was relaxed, of 4 tried \(unphysical: 4\)"):
         loop.ask()
+
+
+def test_a_withheld_structure_that_a_seed_became_is_no_phase_and_no_known_one() -> None:
+    rocksalt = next(seed.structure for seed in few_seeds() if seed.label == "rock salt")
+    hidden = replace(CAMPAIGN, withheld=(rocksalt.to_json(),))
+    loop = Loop(hidden)
+    loop.tell([relax(candidate) for candidate in loop.ask()])
+    assert not [phase for phase in loop.hull.phases if structure_matcher().fit(phase.structure, rocksalt)]
+    assert len(loop._withheld) == 1
 
 
 def test_one_further_structure_is_enough() -> None:

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 MIN_DISTANCE = 0.5  # Å, Long et al. 2021
 MIN_VOLUME = 0.1  # Å^3, the published rule (CDVAE, arXiv 2110.06197)
-MIN_COVALENT_RATIO = (
-    0.7  # `strict`: shortest distance over the sum of covalent radii (`ccdcgan_al.structures.covalent`)
-)
+MIN_COVALENT_RATIO = 0.7  # `strict`: shortest distance over the sum of covalent radii (`structures.covalent`)
 
 
 def is_valid(structure: Structure) -> bool:

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from ccdcgan_al.structures.matching import structure_matcher
+from ccdcgan_al.structures.symmetry import SYMPREC
 
 COPY = 0.02  # eV/atom by which relaxed copies of one structure may differ; four times what a relaxation scatters
 
@@ -60,7 +61,7 @@ def standard_setting(structure: Structure) -> Structure:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            standard = SpacegroupAnalyzer(structure, symprec=0.1).get_primitive_standard_structure()
+            standard = SpacegroupAnalyzer(structure, symprec=SYMPREC).get_primitive_standard_structure()
         except (ValueError, TypeError, AttributeError):
             standard = structure
         if standard.composition.reduced_formula != structure.composition.reduced_formula:
@@ -73,7 +74,7 @@ def structure_family(structure: Structure) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            group = str(SpacegroupAnalyzer(structure, symprec=0.1).get_space_group_number())
+            group = str(SpacegroupAnalyzer(structure, symprec=SYMPREC).get_space_group_number())
         except (ValueError, TypeError):
             group = hashlib.sha256(structure.formula.encode()).hexdigest()[:8]
     return f"{structure.composition.anonymized_formula}-{group}"

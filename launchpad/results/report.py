@@ -108,7 +108,7 @@ class CampaignReport:
             return None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as one JSON object; the README names its keys."""
+        """Return the report as one JSON object; docs/reference/report-json.md names its keys."""
         return {
             "chemical_system": self.campaign.chemical_system,
             "campaign_id": self.campaign.campaign_id,
