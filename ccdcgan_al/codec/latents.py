@@ -25,8 +25,10 @@ class DecodeFailure:
 
     Attributes
     ----------
-    reason : one of ``no_sites``, ``too_many_sites``, ``no_lattice``, ``inconsistent_sites``
-    message : the figures behind it
+    reason : str
+        One of ``no_sites``, ``too_many_sites``, ``no_lattice``, ``inconsistent_sites``.
+    message : str
+        The figures behind it.
     """
 
     reason: str

@@ -29,15 +29,21 @@ def levenberg_marquardt(
 
     Parameters
     ----------
-    evaluate : see `Evaluate`
-    start : (p,), for which `evaluate` gives a model
-    steps : at most
-    least_gain : a step that lowers the sum of squares by less than this share of it and this much ends the descent
-    longest : change of a parameter in one step, at most; None: any
+    evaluate : Evaluate
+        See `Evaluate`.
+    start : ndarray of float, shape (p,)
+        For which `evaluate` gives a model.
+    steps : int
+        At most.
+    least_gain : tuple of (float, float), default (1e-10, 1e-14)
+        A step that lowers the sum of squares by less than this share of it and this much ends the descent.
+    longest : float, optional
+        Change of a parameter in one step, at most; None: any.
 
     Raises
     ------
-    ValueError : `start` makes no model
+    ValueError
+        `start` makes no model.
     """
     first = evaluate(start)
     if first is None:

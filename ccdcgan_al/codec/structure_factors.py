@@ -44,11 +44,13 @@ def structure_factors(fractional: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    fractional : (n, 3) fractional coordinates
+    fractional : ndarray of float, shape (n, 3)
+        Fractional coordinates.
 
     Returns
     -------
-    (178,) float64: the real parts, then the imaginary parts, of F(h) for the 89 vectors `H`
+    ndarray of float, shape (178,)
+        float64: the real parts, then the imaginary parts, of F(h) for the 89 vectors `H`.
     """
     phases = 2 * np.pi * np.asarray(fractional, dtype=float).reshape(-1, 3) @ H.T
     return np.concatenate([np.cos(phases).sum(axis=0), np.sin(phases).sum(axis=0)])
@@ -59,11 +61,13 @@ def sites_latent(fractional: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    fractional : (n, 3) fractional coordinates, 0 <= n <= 20
+    fractional : ndarray of float, shape (n, 3)
+        Fractional coordinates, 0 <= n <= 20.
 
     Returns
     -------
-    (200,) float64 in [-1, 1]
+    ndarray of float, shape (200,)
+        float64 in [-1, 1].
     """
     n = len(fractional)
     latent = np.zeros(LATENT_SIZE)
@@ -78,11 +82,14 @@ def sites_from_latent(latent: FloatArray) -> tuple[FloatArray, float]:
 
     Parameters
     ----------
-    latent : (200,) as `sites_latent` makes it, possibly with noise
+    latent : ndarray of float, shape (200,)
+        As `sites_latent` makes it, possibly with noise.
 
     Returns
     -------
-    fractional coordinates (n, 3) in [0, 1), and the root mean square misfit of F(h) / n (0 for a latent of real sites)
+    tuple of (ndarray of float, float)
+        Fractional coordinates (n, 3) in [0, 1), and the root mean square misfit of F(h) / n (0 for a latent of real
+        sites).
     """
     count = int((latent[N_FACTORS : N_FACTORS + MAX_SITES] > 0).sum())
     if count == 0:
