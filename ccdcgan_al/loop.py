@@ -32,7 +32,7 @@ from ccdcgan_al.seeds.starting import (
 )
 from ccdcgan_al.strategies.propose import LEARNING_STRATEGIES, Example, Proposals, propose
 from ccdcgan_al.strategies.selection import Selection, select
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import Candidate, FailedRelaxation, Phase, Relaxed
 
 DRAWS_PER_RELAXATION = 4  # random crystals are drawn one by one (0.1 s each), and most of them are valid and novel
@@ -82,8 +82,8 @@ def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Seque
 
 def became_withheld(campaign: Campaign, phases: Sequence[Phase]) -> list[str]:
     """Ids of the seeds that relaxed into a withheld structure: they teach nothing, so that finding it later is a discovery."""
-    hidden = SeenStructures(withheld(campaign))  # reduced once, and a large cell takes long
-    return [phase.structure_id for phase in phases if phase.origin == "seed" and hidden.holds(phase.structure)]
+    hidden = StructureIndex(withheld(campaign))  # reduced once, and a large cell takes long
+    return [phase.structure_id for phase in phases if phase.origin == "seed" and phase.structure in hidden]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.codec.lattice_latent import MAX_LENGTH
+from ccdcgan_al.codec.lattice_latent import MAX_CODEC_LENGTH
 from ccdcgan_al.codec.structure_factors import MAX_SITES
-from ccdcgan_al.seeds.choose import within
+from ccdcgan_al.seeds.choose import fits_limits
 from ccdcgan_al.structures.covalent import covalent_radii
 
 MOST_EXCHANGED = 3  # pairs of unlike atoms, or atoms of one kind, that a neighbour differs by
@@ -43,7 +43,7 @@ class Neighbour:
 def neighbours(
     structures: Sequence[Structure],
     elements: Sequence[str],
-    shares: NDArray[np.floating],
+    sample_weights: NDArray[np.floating],
     count: int,
     seed: int,
 ) -> list[Neighbour]:
@@ -53,13 +53,13 @@ def neighbours(
     ----------
     structures : parents, ordered, of one or more elements
     elements : symbols of the chemical system
-    shares : probability of each parent, (n,)
+    sample_weights : probability of each parent, (n,)
     count : how many to draw; where an operation is not possible for a parent, one less is returned
     seed : random seed
     """
     generator = np.random.default_rng(seed)
     found = []
-    for parent in generator.choice(len(structures), size=count, p=shares):
+    for parent in generator.choice(len(structures), size=count, p=sample_weights):
         cell = _doubled(structures[parent], generator)
         operation = str(generator.choice(("exchange", "replace", "slip")))
         structure = _OPERATIONS[operation](cell, elements, generator)
@@ -74,7 +74,7 @@ def _doubled(structure: Structure, generator: np.random.Generator) -> Structure:
     cells = [
         structure.make_supercell(scaling, in_place=False) for scaling in scalings if 2 * len(structure) <= MAX_SITES
     ]
-    cells = [cell for cell in cells if within(cell, MAX_SITES, MAX_LENGTH)]
+    cells = [cell for cell in cells if fits_limits(cell, MAX_SITES, MAX_CODEC_LENGTH)]
     if not cells or generator.random() < 0.5:  # noqa: PLR2004 - as often
         return structure.copy()
     return cells[int(generator.integers(len(cells)))]

@@ -8,7 +8,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.errors import TooFewExamplesError
-from ccdcgan_al.seeds.choose import MAX_LENGTH, within
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, fits_limits
 
 STRAIN = 0.08  # standard deviation of each component of the symmetric strain
 DISPLACEMENT = (
@@ -32,10 +32,10 @@ def perturbed_structures(structures: Sequence[Structure], count: int, seed: int)
     TooFewExamplesError
         No structure of two or more elements within the size limits.
     """
-    known = [s for s in structures if len(s.composition) > 1 and within(s, MAX_PERTURBED_SITES, MAX_LENGTH)]
+    known = [s for s in structures if len(s.composition) > 1 and fits_limits(s, MAX_PERTURBED_SITES, MAX_SEED_LENGTH)]
     if not known:
         raise TooFewExamplesError(
-            f"none of {len(structures)} structures is a compound within {MAX_PERTURBED_SITES} sites and {MAX_LENGTH:g} Å: "
+            f"none of {len(structures)} structures is a compound within {MAX_PERTURBED_SITES} sites and {MAX_SEED_LENGTH:g} Å: "
             "nothing to perturb"
         )
     generator = np.random.default_rng(seed)

@@ -138,11 +138,11 @@ def propose(
     learnable = learnable_examples(codec, examples)
     constraint = train_constraint(codec, learnable, seed, hull_energy) if strategy in RANKED_STRATEGIES else None
     guide = constraint if strategy == "ccdcgan" else None
-    shares = energy_shares(learnable, hull_energy) if strategy == "ccdcgan" and hull_energy else None
-    graphs, gan = train_gan(codec, learnable, seed, guide, shares, gan_settings, folder)
+    sample_weights = boltzmann_weights(learnable, hull_energy) if strategy == "ccdcgan" and hull_energy else None
+    graphs, gan = train_gan(codec, learnable, seed, guide, sample_weights, gan_settings, folder)
     proposals = draw_proposals(strategy, Networks(codec, graphs, gan, constraint, hull_energy), count, seed)
     proposals = replace(proposals, not_learnt=len(examples) - len(learnable))
-    return proposals if shares is None else with_neighbours(proposals, codec, learnable, shares, seed)
+    return proposals if sample_weights is None else with_neighbours(proposals, codec, learnable, sample_weights, seed)
 
 
 @dataclass(frozen=True)
@@ -185,14 +185,14 @@ def train_gan(
     examples: Sequence[Example],
     seed: int,
     constraint: LearnedConstraint | None = None,
-    shares: NDArray[np.floating] | None = None,
+    sample_weights: NDArray[np.floating] | None = None,
     settings: GanSettings | None = None,
     folder: Path | None = None,
 ) -> tuple[NDArray[np.float32], GraphGenerator]:
     """Train a GAN on the relaxed structures; returns their graphs and the GAN.
 
-    Weights start the same for a seed, with a constraint or without one. `shares` are the examples' probabilities in a batch, `settings` those of
-    `GanSettings.for_graphs` where none are given.
+    Weights start the same for a seed, with a constraint or without one. `sample_weights` are the probabilities of
+    the examples in a batch. Without `settings`, those of `GanSettings.for_graphs` are used.
     """
     from ccdcgan_al.models import runtime
     from ccdcgan_al.models.gan import GanSettings, GraphGenerator
@@ -200,11 +200,11 @@ def train_gan(
     runtime.start(seed)
     gan = GraphGenerator(codec.side, settings or GanSettings.for_graphs(len(examples)))
     graphs = codec.encode([standard_setting(example.relaxed) for example in examples])
-    gan.fit(graphs, seed, constraint, shares=shares, folder=folder)
+    gan.fit(graphs, seed, constraint, shares=sample_weights, folder=folder)
     return graphs, gan
 
 
-def energy_shares(examples: Sequence[Example], hull_energy: HullEnergy) -> NDArray[np.floating]:
+def boltzmann_weights(examples: Sequence[Example], hull_energy: HullEnergy) -> NDArray[np.floating]:
     """Return the probability of each example to be drawn into a batch, (n,): proportional to exp(-energy above hull / temperature), 0 for an element.
 
     The temperature is `TEMPERATURE`, or as much higher as it takes that a share `LEAST_LEARNT` of the compounds counts, ``(sum w)^2 / sum w^2``.
@@ -217,10 +217,10 @@ def energy_shares(examples: Sequence[Example], hull_energy: HullEnergy) -> NDArr
     above -= above[compound].min()
     temperature = TEMPERATURE
     while True:
-        shares = np.where(compound, np.exp(-np.maximum(above, 0) / temperature), 0.0)
-        shares /= shares.sum()
-        if 1 / np.square(shares).sum() >= LEAST_LEARNT * compound.sum():
-            return shares
+        sample_weights = np.where(compound, np.exp(-np.maximum(above, 0) / temperature), 0.0)
+        sample_weights /= sample_weights.sum()
+        if 1 / np.square(sample_weights).sum() >= LEAST_LEARNT * compound.sum():
+            return sample_weights
         temperature *= 1.1
 
 
@@ -281,13 +281,17 @@ def draw_proposals(strategy: Strategy, networks: Networks, count: int, seed: int
 
 
 def with_neighbours(
-    proposals: Proposals, codec: CrystalCodec, examples: Sequence[Example], shares: NDArray[np.floating], seed: int
+    proposals: Proposals,
+    codec: CrystalCodec,
+    examples: Sequence[Example],
+    sample_weights: NDArray[np.floating],
+    seed: int,
 ) -> Proposals:
-    """Return proposals that also hold neighbours of the examples, drawn by their `shares`, `NEIGHBOURS` for each graph that was decoded."""
+    """Return proposals that also hold neighbours of the examples, drawn by their `sample_weights`, `NEIGHBOURS` for each graph that was decoded."""
     made = neighbours(
         [standard_setting(example.relaxed) for example in examples],
         codec.elements,
-        shares,
+        sample_weights,
         round(NEIGHBOURS * proposals.generated),
         seed,
     )

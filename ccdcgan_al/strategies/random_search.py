@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES, scale_to_predicted_volume
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES, scale_to_predicted_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,5 +88,5 @@ def _draw(elements: Sequence[str], max_sites: int, generator: np.random.Generato
     least, most = _VOLUME_CHANGE
     scaled.scale_lattice(float(np.clip(scaled.volume, least * drawn.volume, most * drawn.volume)))
     primitive = scaled.get_primitive_structure().get_reduced_structure("niggli")
-    too_large = len(primitive) > max_sites or max(primitive.lattice.abc) > MAX_LENGTH
+    too_large = len(primitive) > max_sites or max(primitive.lattice.abc) > MAX_SEED_LENGTH
     return None if too_large or not math.isfinite(primitive.volume) else primitive

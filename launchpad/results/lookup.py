@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.hull.hull import ON_HULL
-from launchpad.database.hull_records import unstable_phases
+from launchpad.database.hull_records import distortion_outcomes
 from launchpad.results.queries import QUERIES, structure_filter
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def hull_rows(
         copied = str(known.get(name, {}).get("duplicate_of"))
         phase = copied if copied in entries else name
         lowest[phase] = min(entry["energy_above_hull"], lowest.get(phase, entry["energy_above_hull"]))
-    rows, unstable = [], unstable_phases(store.distorted(campaign_id))
+    rows, unstable = [], distortion_outcomes(store.distorted(campaign_id))
     for name, above in lowest.items():
         if above <= within + ON_HULL:
             document = known.get(name, {})
@@ -195,7 +195,7 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
         "models": drew,
         "learnt_from": len(learnt),
         "copies": [copy["structure_id"] for copy in QUERIES["copies"].run(store.database, **asked)],
-        "problem": unstable_phases([document] if "distortion" in document else []).get(structure_id),
+        "problem": distortion_outcomes([document] if "distortion" in document else []).get(structure_id),
         "attempts": attempts,
     }
 

@@ -235,15 +235,15 @@ def test_shares_by_hand() -> None:
     """Two compounds 0 and 50 meV/atom above the hull, and an element, which is not learnt."""
     bise = [rocksalt(), examples()[1].relaxed]
     learnt = [Example(s, s, e) for s, e in zip([*bise, bismuth()], (-0.1, -0.05, 0.0), strict=True)]
-    shares = generate.energy_shares(learnt, hull_energy)
+    shares = generate.boltzmann_weights(learnt, hull_energy)
     assert shares == pytest.approx(np.array([1, np.exp(-1), 0]) / (1 + np.exp(-1)))
-    assert generate.energy_shares(learnt[2:], hull_energy).tolist() == [1]
+    assert generate.boltzmann_weights(learnt[2:], hull_energy).tolist() == [1]
 
 
 def test_shares_leave_enough_to_learn_from() -> None:
     """One of twenty lies half an electronvolt below the others: at 50 meV it would be learnt alone."""
     learnt = [Example(rocksalt(), rocksalt(), e) for e in (-0.2, *np.linspace(0.3, 0.5, 19))]
-    shares = generate.energy_shares(learnt, hull_energy)
+    shares = generate.boltzmann_weights(learnt, hull_energy)
     assert 5 <= 1 / np.square(shares).sum() < 7
     assert shares.argmax() == 0
     assert (np.diff(shares[1:]) < 0).all()

@@ -32,15 +32,15 @@ from ccdcgan_al.strategies.propose import (
     Example,
     Networks,
     Proposals,
+    boltzmann_weights,
     draw_proposals,
-    energy_shares,
     learnable_examples,
     propose,
     train_constraint,
     train_gan,
 )
 from ccdcgan_al.strategies.selection import select
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
 from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache
@@ -202,7 +202,7 @@ class Ablation:
                 self.data.hull.formation_energy_at,
             )
         predicted = proposals.predict(proposals.structures)[0] if proposals.predict else np.zeros(0)
-        known, candidates = SeenStructures(self.data.seen), []
+        known, candidates = StructureIndex(self.data.seen), []
         for rank, index in enumerate(selection.chosen):
             candidate = self._relax(proposals.structures[index], known)
             candidates.append({**candidate, "predicted": _number(selection.energies[rank])})
@@ -255,9 +255,9 @@ class Ablation:
     def _gan(self, seed: int, *, guided: bool) -> tuple[Any, Any, float]:
         """Training graphs and GAN of a seed, trained as for `ccdcgan` or plain, and the seconds that it took."""
         guide = self._constraint(seed)[0] if guided else None
-        shares = energy_shares(self._learnable, self.data.hull.formation_energy_at) if guided else None
+        sample_weights = boltzmann_weights(self._learnable, self.data.hull.formation_energy_at) if guided else None
         return self._remembered(
-            ("gan", seed, guided), lambda: train_gan(self._codec, self._learnable, seed, guide, shares)
+            ("gan", seed, guided), lambda: train_gan(self._codec, self._learnable, seed, guide, sample_weights)
         )
 
     @functools.cached_property
@@ -277,7 +277,7 @@ class Ablation:
             self._memory[key] = (*trained, seconds["train"])
         return self._memory[key]
 
-    def _relax(self, structure: Structure, known: SeenStructures) -> dict[str, Any]:
+    def _relax(self, structure: Structure, known: StructureIndex) -> dict[str, Any]:
         """Relax a candidate and place it against the hull; a new one is known from then on."""
         document = self.cache.relax(structure, self.maker)
         result = read_relaxation(document)
@@ -286,7 +286,7 @@ class Ablation:
             return {**answer, "state": "failed", "reason": result.reason}
         phase = Phase("candidate", result.structure, result.energy_per_atom, result.method, "generated", 1)
         above = self.data.hull.energy_above(phase)
-        new = not known.holds(result.structure)
+        new = result.structure not in known
         known.add(result.structure)
         fraction = result.structure.composition.get_atomic_fraction(self.data.elements[-1])
         return {

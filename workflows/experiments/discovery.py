@@ -25,7 +25,15 @@ from ccdcgan_al.errors import HullError
 from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import ON_HULL, Hull, build_hull
 from ccdcgan_al.loop import Loop, became_withheld, further_candidates, starting_candidates
-from ccdcgan_al.seeds import choose as seeds
+from ccdcgan_al.seeds.choose import (
+    MAX_SEED_LENGTH,
+    MAX_SITES,
+    REFERENCES_PER_ELEMENT,
+    Seed,
+    element_structures,
+    fits_limits,
+    reduced_primitive,
+)
 from ccdcgan_al.seeds.starting import FURTHER, lacking, why_lacking
 from ccdcgan_al.types import Candidate, Phase, Relaxed
 from workflows.documents import read_relaxation
@@ -133,18 +141,18 @@ class Discovery:
         in_limits = tuple(name for name, cells in withheld.items() if any(_in_limits(cell) for cell in cells))
         return Reference(hull, withheld, failed, in_limits)
 
-    def _elements(self) -> Iterator[seeds.Seed]:
+    def _elements(self) -> Iterator[Seed]:
         for element in self.spec.elements:
-            yield from seeds.element_structures(element)[: seeds.REFERENCES_PER_ELEMENT]
+            yield from element_structures(element)[:REFERENCES_PER_ELEMENT]
 
     def _lacking(self, relaxed: dict[str, Relaxed]) -> list[str]:
         """Return the elements of which nothing was relaxed."""
         return lacking(self.spec.elements, (item.structure for item in relaxed.values()))
 
-    def _further(self, element: str) -> list[seeds.Seed]:
+    def _further(self, element: str) -> list[Seed]:
         """Return the prototypes of an element that are tried where those of `_elements` fail."""
-        first = seeds.REFERENCES_PER_ELEMENT
-        return seeds.element_structures(element)[first : first + FURTHER]
+        first = REFERENCES_PER_ELEMENT
+        return element_structures(element)[first : first + FURTHER]
 
     def _relaxed(self, structures: dict[str, Structure]) -> tuple[dict[str, Relaxed], dict[str, str]]:
         """Relax by name; returns what was relaxed, and the reasons of the rest."""
@@ -298,4 +306,4 @@ def phase_of(item: dict[str, Any], number: int, relaxed: Relaxed) -> Phase:
 
 
 def _in_limits(structure: Structure) -> bool:
-    return seeds.within(seeds.reduced_primitive(structure), seeds.MAX_SITES, seeds.MAX_LENGTH)
+    return fits_limits(reduced_primitive(structure), MAX_SITES, MAX_SEED_LENGTH)

@@ -17,8 +17,8 @@ from ccdcgan_al import __version__
 from ccdcgan_al.errors import HullError
 from ccdcgan_al.hull.confirmation import confirming_hull
 from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
-from ccdcgan_al.hull.validity import sanity
-from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL, SeenStructures, structure_matcher
+from ccdcgan_al.hull.validity import find_problem
+from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL, StructureIndex, structure_matcher
 from ccdcgan_al.structures.symmetry import space_group
 from ccdcgan_al.types import Phase, Relaxed
 from workflows.documents import package_versions, read_relaxation
@@ -119,7 +119,7 @@ class Judge:
     def run(self, document: dict[str, Any]) -> tuple[dict[str, Any], list[Phase]]:
         """Place what a run relaxed, in the order it was relaxed; returns what is new and near the reference hull too."""
         reference = self.discovery.reference
-        known = SeenStructures(
+        known = StructureIndex(
             phase.structure for phase in reference.hull.phases if phase.structure_id not in reference.withheld
         )
         rows, near = [], []
@@ -153,11 +153,11 @@ class Judge:
             "candidates": rows,
         }, near
 
-    def _place(self, phase: Phase, known: SeenStructures) -> dict[str, Any]:
+    def _place(self, phase: Phase, known: StructureIndex) -> dict[str, Any]:
         """Where a relaxed structure lies, which withheld phase it is, and whether it is new: generated, and no copy of what is known."""
         reference, structure = self.discovery.reference, phase.structure
         above = reference.hull.energy_above(phase)
-        wrong = sanity(structure, self.discovery.spec.elements)
+        wrong = find_problem(structure, self.discovery.spec.elements)
         found = self._withheld(structure)
         generated = phase.origin == "generated"
         return {
@@ -172,7 +172,7 @@ class Judge:
             "correction_driven": self._correction_driven(phase),
             "unphysical": wrong,
             "withheld": found,
-            "new": generated and wrong is None and not known.holds(structure),
+            "new": generated and wrong is None and structure not in known,
         }
 
     def _withheld(self, structure: Structure) -> str | None:
@@ -206,12 +206,12 @@ class Judge:
 
     def _near_hull(self, near: dict[str, Phase], hulls: dict[str, Hull | None]) -> list[dict[str, Any]]:
         """Return the new phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
-        groups = SeenStructures()
+        groups = StructureIndex()
         above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}
         rows = []
         for name in sorted(near, key=lambda name: (above[name], name)):
             structure = near[name].structure
-            if groups.holds(structure):
+            if structure in groups:
                 continue
             groups.add(structure)
             checked = {method: self._checked(method, hull, near[name]) for method, hull in hulls.items()}
