@@ -353,7 +353,7 @@ def _propose_round(
         wanted,
         proposals.predict,
         hull.formation_energy_at,
-        restacked={index for index, operation in proposals.neighbours.items() if operation.startswith("slip")},
+        restacked={index for index, mutation in proposals.mutants.items() if mutation.operation == "slip"},
     )
     return Round(
         round_number,
@@ -366,43 +366,45 @@ def _propose_round(
 
 def _chosen(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
     """Return the selected structures as candidates of a round."""
-    ranked = proposals.predict is not None
+    figures = zip(selection.chosen, selection.energies, selection.uncertainties, strict=True)
     return [
-        Candidate(
-            structure_id(campaign, round_number, rank),
-            proposals.structures[index],
-            "generated",
-            round_number,
-            _source(campaign, proposals, index),
-            selection.energies[rank] if ranked else None,
-            selection.uncertainties[rank] if ranked else None,
-        )
-        for rank, index in enumerate(selection.chosen)
+        _proposed(campaign, round_number, proposals, index, energy, uncertainty, rank)
+        for rank, (index, energy, uncertainty) in enumerate(figures)
     ]
 
 
 def _left_out(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
     """Return the structures that were new and not selected, without names."""
-    ranked = proposals.predict is not None
     figures = zip(selection.others, selection.other_energies, selection.other_uncertainties, strict=True)
     return [
-        Candidate(
-            "",
-            proposals.structures[index],
-            "generated",
-            round_number,
-            _source(campaign, proposals, index),
-            energy if ranked else None,
-            uncertainty if ranked else None,
-        )
+        _proposed(campaign, round_number, proposals, index, energy, uncertainty)
         for index, energy, uncertainty in figures
     ]
 
 
-def _source(campaign: Campaign, proposals: Proposals, index: int) -> str:
-    """Return what a proposed structure descends from: the strategy, and the operation and parent that made it a neighbour."""
-    operation = proposals.neighbours.get(index)
-    return campaign.strategy if operation is None else f"{campaign.strategy}, {operation}"
+def _proposed(
+    campaign: Campaign,
+    round_number: int,
+    proposals: Proposals,
+    index: int,
+    energy: float,
+    uncertainty: float,
+    rank: int | None = None,
+) -> Candidate:
+    """Return a proposed structure as a candidate, with what it descends from; without a rank it gets no name."""
+    ranked = proposals.predict is not None
+    mutation = proposals.mutants.get(index)
+    return Candidate(
+        "" if rank is None else structure_id(campaign, round_number, rank),
+        proposals.structures[index],
+        "generated",
+        round_number,
+        predicted_energy=energy if ranked else None,
+        uncertainty=uncertainty if ranked else None,
+        strategy=campaign.strategy,
+        operation=None if mutation is None else mutation.operation,
+        parents=() if mutation is None else mutation.parents,
+    )
 
 
 def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, Any]:
@@ -412,7 +414,7 @@ def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, A
         "generated": proposals.generated,
         "screened": proposals.screened,
         "decoded": len(proposals.structures),
-        "neighbours": len(proposals.neighbours),
+        "mutants": len(proposals.mutants),
         "decode_failures": proposals.failures,
         "valid": selection.valid,
         "strict": selection.strict,
@@ -454,7 +456,16 @@ def distorted_candidates(
     for entry in new_phases(hull, known, within=NEAR_HULL):
         seed = campaign.round_seed(round_number, f"distortion/{entry.structure_id}")
         structure = distort(structures[entry.structure_id], seed)
-        found.append(Candidate(entry.structure_id, structure, "generated", entry.round_number, "distortion"))
+        found.append(
+            Candidate(
+                entry.structure_id,
+                structure,
+                "generated",
+                entry.round_number,
+                operation="distortion",
+                parents=(entry.structure_id,),
+            )
+        )
     return found
 
 

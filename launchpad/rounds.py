@@ -56,7 +56,7 @@ def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | No
     if not store.is_open(campaign.campaign_id, 0):
         chosen = choose(campaign, store) if chosen is None else chosen
         seeds = len(chosen)
-        counts = {"generated": seeds, "neighbours": 0, "decoded": seeds, "valid": seeds, "unique": seeds}
+        counts = {"generated": seeds, "mutants": 0, "decoded": seeds, "valid": seeds, "unique": seeds}
         _open_round(campaign, store, 0, chosen, {**counts, "novel": seeds, "models": {}})
     _put_round(campaign, store, 0)
 
@@ -332,7 +332,7 @@ def _put_confirmation(store: CampaignStore, campaign: Campaign, hull: Hull) -> N
         store.set_state(campaign.campaign_id, "completed", _ending(store, campaign, last))
         return
     candidates = [
-        Candidate(phase.structure_id, phase.structure, phase.origin, phase.round_number, "confirmation")
+        Candidate(phase.structure_id, phase.structure, phase.origin, phase.round_number)
         for phase in phases_to_confirm(hull, MOST_CONFIRMED)
     ]
     _put(

@@ -15,10 +15,10 @@ from pymatgen.core import Structure
 from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
 from ccdcgan_al.errors import StructureInputError, TooFewExamplesError
 from ccdcgan_al.models.diversity import Diversity, distinct, measure_diversity
-from ccdcgan_al.strategies.mutations import neighbours
+from ccdcgan_al.strategies.mutations import mutants
 from ccdcgan_al.strategies.symmetrise import symmetrised
 from ccdcgan_al.structures.families import standard_setting, structure_family
-from ccdcgan_al.types import Strategy
+from ccdcgan_al.types import Operation, Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ SCREENED_STRATEGIES: tuple[Strategy, ...] = ("ccdcgan", "screened")
 SCREENED = (
     5  # graphs drawn and screened for each that is decoded; a graph costs 0.1 ms to draw and screen, 15 ms to decode
 )
-NEIGHBOURS = 0.5  # of low-lying structures, for each graph that is decoded
+MUTANTS = 0.5  # of low-lying structures, for each graph that is decoded
 TEMPERATURE = 0.05  # eV/atom: a structure is drawn into a batch with exp(-energy above hull / TEMPERATURE)
 LEAST_LEARNT = 0.25  # share of the compounds that must count: the temperature rises until so many do
 HullEnergy = Callable[[Structure], float]
@@ -47,7 +47,7 @@ class Example:
     ----------
     start, relaxed : the structure before and after relaxation
     formation_energy : of the relaxed structure (eV/atom)
-    structure_id : its name, for the descent of its neighbours
+    structure_id : its name, for the descent of its mutants
     """
 
     start: Structure
@@ -57,20 +57,34 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Mutation:
+    """What a proposed structure was made from.
+
+    Attributes
+    ----------
+    operation : what was done
+    parents : structure_ids of the structures that it was done to
+    """
+
+    operation: Operation
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Proposals:
     """What a strategy offers in one round.
 
     Attributes
     ----------
     structures : unrelaxed structures, in the order generated
-    generated : how many graphs were decoded, or draws or neighbours were made
+    generated : how many graphs were decoded, or draws or mutants were made
     failures : reason -> how many did not decode, or lie outside the codec's limits
     predict : structures -> formation energies and standard deviations (eV/atom); None where the strategy does not rank
     held_out_mae : error of the constraint on held-out structures (eV/atom), and of how many
     models : name -> bytes of the networks trained for it
     diversity : of the drawn graphs, which shows mode collapse; None where no GAN drew
     screened : graphs drawn and screened by the constraint for those decoded; 0 where none were
-    neighbours : index into `structures` -> the operation that made it a neighbour, and of which structure
+    mutants : index into `structures` -> what was done to which parents to make it
     not_learnt : examples that lie outside the codec's limits, so that nothing was learnt from them; 0 where nothing is learnt
     """
 
@@ -83,7 +97,7 @@ class Proposals:
     models: dict[str, bytes] = field(default_factory=dict)
     diversity: Diversity | None = None
     screened: int = 0
-    neighbours: dict[int, str] = field(default_factory=dict)
+    mutants: dict[int, Mutation] = field(default_factory=dict)
     not_learnt: int = 0
 
 
@@ -101,7 +115,7 @@ def propose(
     """Propose structures.
 
     With `hull_energy` the constraint learns the energy above the hull, `ccdcgan` and `screened` screen `SCREENED` graphs for each that they decode,
-    and `ccdcgan` learns most from what lies low above the hull and proposes neighbours of it, too. Without it and with
+    and `ccdcgan` learns most from what lies low above the hull and proposes mutants of it, too. Without it and with
     ``gan_settings=GanSettings.published()`` all is as published: the constraint learns the formation energy, the GAN from all alike.
 
     Parameters
@@ -142,7 +156,7 @@ def propose(
     graphs, gan = train_gan(codec, learnable, seed, guide, sample_weights, gan_settings, folder)
     proposals = draw_proposals(strategy, Networks(codec, graphs, gan, constraint, hull_energy), count, seed)
     proposals = replace(proposals, not_learnt=len(examples) - len(learnable))
-    return proposals if sample_weights is None else with_neighbours(proposals, codec, learnable, sample_weights, seed)
+    return proposals if sample_weights is None else with_mutants(proposals, codec, learnable, sample_weights, seed)
 
 
 @dataclass(frozen=True)
@@ -280,32 +294,32 @@ def draw_proposals(strategy: Strategy, networks: Networks, count: int, seed: int
     )
 
 
-def with_neighbours(
+def with_mutants(
     proposals: Proposals,
     codec: CrystalCodec,
     examples: Sequence[Example],
     sample_weights: NDArray[np.floating],
     seed: int,
 ) -> Proposals:
-    """Return proposals that also hold neighbours of the examples, drawn by their `sample_weights`, `NEIGHBOURS` for each graph that was decoded."""
-    made = neighbours(
+    """Return proposals that also hold mutants of the examples, drawn by their `sample_weights`, `MUTANTS` for each graph that was decoded."""
+    made = mutants(
         [standard_setting(example.relaxed) for example in examples],
         codec.elements,
         sample_weights,
-        round(NEIGHBOURS * proposals.generated),
+        round(MUTANTS * proposals.generated),
         seed,
     )
-    fitting = [neighbour for neighbour in made if _fits(codec, neighbour.structure)]
+    fitting = [mutant for mutant in made if _fits(codec, mutant.structure)]
     first = len(proposals.structures)
     failures = Counter(proposals.failures) + Counter(outside_codec=len(made) - len(fitting))
     return replace(
         proposals,
         generated=proposals.generated + len(made),
         failures=dict(sorted(failures.items())),
-        structures=[*proposals.structures, *(neighbour.structure for neighbour in fitting)],
-        neighbours={
-            first + k: f"{neighbour.operation} in {examples[neighbour.parent].structure_id}".strip()
-            for k, neighbour in enumerate(fitting)
+        structures=[*proposals.structures, *(mutant.structure for mutant in fitting)],
+        mutants={
+            first + k: Mutation(mutant.operation, tuple(filter(None, [examples[mutant.parent].structure_id])))
+            for k, mutant in enumerate(fitting)
         },
     )
 

@@ -29,7 +29,7 @@ ROUND_KEYS = (
     "round",
     "not_learnt",
     "generated",
-    "neighbours",
+    "mutants",
     "decoded",
     "valid",
     "strict",

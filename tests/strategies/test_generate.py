@@ -73,9 +73,9 @@ def examples() -> list[Example]:
 
 
 def check_counts(proposals: Proposals, count: int) -> None:
-    """Every graph, and every neighbour, is a structure or a named failure."""
-    assert count <= proposals.generated <= round((1 + generate.NEIGHBOURS) * count)
-    assert proposals.generated > count or not proposals.neighbours
+    """Every graph, and every mutant, is a structure or a named failure."""
+    assert count <= proposals.generated <= round((1 + generate.MUTANTS) * count)
+    assert proposals.generated > count or not proposals.mutants
     assert len(proposals.structures) + sum(proposals.failures.values()) == proposals.generated
 
 
@@ -216,13 +216,13 @@ def test_with_a_hull_the_lowest_that_differ_are_decoded(strategy: Strategy, stub
     assert proposals.screened == (25 if screens else 0)
     (shares,) = stubs.shares
     assert (shares is not None) == (strategy == "ccdcgan")
-    assert bool(proposals.neighbours) == (strategy == "ccdcgan")
+    assert bool(proposals.mutants) == (strategy == "ccdcgan")
     codec = CrystalCodec.load("fast", BISE)
     if screens:
         graphs = codec.encode([standard_setting(example.relaxed) for example in examples()])
         lowest = np.argsort([*StubConstraint().predict(graphs)[0], 0], kind="stable")[:5]
         expected = [examples()[i].relaxed for i in lowest if i < len(graphs)]
-        drawn_ones = [s for k, s in enumerate(proposals.structures) if k not in proposals.neighbours]
+        drawn_ones = [s for k, s in enumerate(proposals.structures) if k not in proposals.mutants]
         for drawn, wanted in zip(drawn_ones, expected, strict=True):
             assert StructureMatcher().fit(drawn, wanted)
     if proposals.predict is not None:
@@ -298,8 +298,8 @@ def test_own_structures_beyond_the_codec_break_nothing(strategy: Strategy) -> No
     known = [*examples(), Example(large, large, -0.5, "large")]
     proposals = propose(strategy, BISE, known, 11, seed=1, hull_energy=hull_energy)
     assert proposals.not_learnt == (0 if strategy == "perturbation" else 1)
-    assert bool(proposals.neighbours) == (strategy == "ccdcgan")
-    assert not any("large" in operation for operation in proposals.neighbours.values())
+    assert bool(proposals.mutants) == (strategy == "ccdcgan")
+    assert not any("large" in mutation.parents for mutation in proposals.mutants.values())
     assert all(len(structure) <= 20 for structure in proposals.structures)
     chosen = select(proposals.structures, [example.relaxed for example in known], 3, proposals.predict, hull_energy)
     assert chosen.valid >= len(chosen.chosen)
