@@ -118,13 +118,10 @@ def rise(runs: Sequence[dict[str, Any]], threshold: float) -> float | None:
 
 
 def by_origin(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return relaxations and unique new phases of what was drawn, and of each operation by which neighbours were made, over some runs."""
+    """Return relaxations and unique new phases of what was drawn, and of each operation by which mutants were made, over some runs."""
     found: dict[str, dict[str, int]] = {}
     for row in (row for run in runs for row in proposed(run)):
-        _, comma, operation = row["source"].partition(", ")
-        counts = found.setdefault(
-            operation.split()[0] if comma else "drawn", {"relaxations": 0, "0": 0, "0.05": 0, "0.1": 0}
-        )
+        counts = found.setdefault(row["operation"] or "drawn", {"relaxations": 0, "0": 0, "0.05": 0, "0.1": 0})
         counts["relaxations"] += 1
         for limit in THRESHOLDS:
             counts[key_of(limit)] += is_new(row, limit)

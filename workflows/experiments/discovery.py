@@ -293,6 +293,8 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "start": candidate.structure.as_dict(),
         "origin": candidate.origin,
         "source": candidate.source,
+        "operation": candidate.operation,
+        "parents": list(candidate.parents),
         "predicted_energy": candidate.predicted_energy,
         "uncertainty": candidate.uncertainty,
     }

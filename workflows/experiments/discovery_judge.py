@@ -18,6 +18,7 @@ from ccdcgan_al.errors import HullError
 from ccdcgan_al.hull.confirmation import confirming_hull
 from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
 from ccdcgan_al.hull.validity import find_problem
+from ccdcgan_al.strategies.labels import with_descent
 from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL, StructureIndex, structure_matcher
 from ccdcgan_al.structures.symmetry import space_group
 from ccdcgan_al.types import Phase, Relaxed
@@ -25,6 +26,7 @@ from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.discovery import Discovery, phase_of
 from workflows.methods import relaxer
 
+ROW = ("structure_id", "source", "operation", "parents", "predicted_energy", "uncertainty")  # what a run's file says
 KEEPS_WITHIN = 0.025  # eV/atom above the hull of the potential that checks: what keeps its place, and is claimed
 CHECKS = ("sevennet-l3i5", "chgnet")  # the first decides; CHGNet without the MP2020 corrections that it contains
 
@@ -128,7 +130,7 @@ class Judge:
                 stored = self.discovery.cache.find(Structure.from_dict(item["start"]), self.discovery.relax)
                 if stored is None:
                     continue
-                row = {name: item[name] for name in ("structure_id", "source", "predicted_energy", "uncertainty")}
+                row = {name: with_descent(item, generated=stage["round"] > 0)[name] for name in ROW}
                 row |= {"round": stage["round"], "seconds": _number(stored["seconds"] or 0.0, 1)}
                 result = read_relaxation(stored)
                 if not isinstance(result, Relaxed):
