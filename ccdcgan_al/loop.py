@@ -30,7 +30,9 @@ from ccdcgan_al.seeds.starting import (
     why_lacking,
     withheld,
 )
-from ccdcgan_al.strategies.propose import LEARNING_STRATEGIES, Example, Proposals, propose
+from ccdcgan_al.strategies.proposals import Example, Proposals
+from ccdcgan_al.strategies.propose import propose
+from ccdcgan_al.strategies.registry import strategy_entry
 from ccdcgan_al.strategies.selection import Selection, select
 from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import Candidate, FailedRelaxation, Phase, Relaxed
@@ -329,13 +331,13 @@ def _propose_round(
             phase.structure,
             energy[phase.structure_id],
             phase.structure_id,
+            phase.origin,
         )
         for phase in hull.phases
-        if campaign.strategy != "perturbation" or phase.origin == "seed"
     ]
     wanted = campaign.round_size(len(starts))
     seed = campaign.round_seed(round_number, "generate")
-    learns = campaign.strategy in LEARNING_STRATEGIES
+    learns = strategy_entry(campaign.strategy).learns
     count = campaign.generated_per_round if learns else DRAWS_PER_RELAXATION * wanted
     proposals = propose(
         campaign.strategy,

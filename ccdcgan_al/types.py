@@ -25,13 +25,8 @@ Origin = Literal["reference", "seed", "generated"]
 FloatArray = NDArray[np.floating]
 """Array of real numbers; its shape is stated where it is used."""
 
-Strategy = Literal["ccdcgan", "screened", "latent", "dcgan", "perturbation", "substitution", "random"]
-"""ccdcgan: the constraint back-propagated into the generator, which learns most from what lies low above the hull; what it draws, and neighbours of
-what lies low, are screened and ranked by it.
-screened: a plain DCGAN, screened and ranked by the constraint. latent: a plain DCGAN, ranked, its z moved downhill through generator, constraint and
-discriminator before decoding. dcgan: a plain DCGAN, no constraint. perturbation: distorted seeds. substitution: prototypes that were not seeds.
-random: random symmetric crystals (pyxtal)."""
-
+Strategy = str
+"""Name of a strategy, by which structures are proposed: a key of `ccdcgan_al.strategies.registry.STRATEGIES`."""
 
 Operation = Literal["swap", "transmute", "slip", "distortion"]
 """What was done to a parent. swap: unlike atoms changed places. transmute: atoms became those of another element. slip: layers were

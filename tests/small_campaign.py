@@ -20,7 +20,8 @@ from pymatgen.core import Structure
 
 from ccdcgan_al import loop
 from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.strategies.propose import Proposals, propose
+from ccdcgan_al.strategies.proposals import Proposals
+from ccdcgan_al.strategies.propose import propose
 from ccdcgan_al.types import Method, Relaxed
 from launchpad import rounds
 from launchpad.database.store import CampaignStore

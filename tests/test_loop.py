@@ -15,7 +15,8 @@ from ccdcgan_al import Campaign, Candidate, FailedRelaxation, Loop, Method, Rela
 from ccdcgan_al import loop as loop_module
 from ccdcgan_al.errors import HullError, MixedMethodsError
 from ccdcgan_al.loop import distorted_candidates
-from ccdcgan_al.strategies.propose import Mutation, propose
+from ccdcgan_al.strategies.proposals import Mutation
+from ccdcgan_al.strategies.propose import propose
 from ccdcgan_al.structures.matching import structure_matcher
 from tests.faults.conftest import few_seeds
 

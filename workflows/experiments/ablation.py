@@ -26,19 +26,17 @@ from ccdcgan_al.codec.crystal_codec import CrystalCodec
 from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.loop import DRAWS_PER_RELAXATION
-from ccdcgan_al.strategies.propose import (
-    LEARNING_STRATEGIES,
-    RANKED_STRATEGIES,
-    Example,
+from ccdcgan_al.strategies.learning import (
+    GanStrategy,
     Networks,
-    Proposals,
     boltzmann_weights,
-    draw_proposals,
     learnable_examples,
-    propose,
     train_constraint,
     train_gan,
 )
+from ccdcgan_al.strategies.proposals import Example, Proposals
+from ccdcgan_al.strategies.propose import propose
+from ccdcgan_al.strategies.registry import strategy_entry
 from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
@@ -227,18 +225,19 @@ class Ablation:
 
     def _propose(self, strategy: Strategy, seed: int, seconds: dict[str, float]) -> Proposals:
         """Proposals of a strategy; the networks come from this process's memory where it trained them before."""
-        if strategy not in LEARNING_STRATEGIES:
+        drawer = strategy_entry(strategy).load()
+        if not isinstance(drawer, GanStrategy):
             with _timed(seconds, "draw"):
                 return propose(
                     strategy, self.data.elements, self.data.examples, DRAWS_PER_RELAXATION * self.relaxations, seed
                 )
         constraint = None
-        if strategy in RANKED_STRATEGIES:
+        if drawer.ranks:
             constraint, seconds["constraint"] = self._constraint(seed)
-        graphs, gan, seconds["gan"] = self._gan(seed, guided=strategy == "ccdcgan")
+        graphs, gan, seconds["gan"] = self._gan(seed, guided=drawer.guides)
         with _timed(seconds, "draw"):
             networks = Networks(self._codec, graphs, gan, constraint, self.data.hull.formation_energy_at)
-            return draw_proposals(strategy, networks, self.draws, seed)
+            return drawer.draw(networks, self.draws, seed)
 
     @functools.cached_property
     def _codec(self) -> CrystalCodec:

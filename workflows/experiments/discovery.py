@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pymatgen.core import Structure
 
@@ -25,6 +25,7 @@ from ccdcgan_al.errors import HullError
 from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import ON_HULL, Hull, build_hull
 from ccdcgan_al.loop import Loop, became_withheld, further_candidates, starting_candidates
+from ccdcgan_al.reports.discovery import ONE_SHOT
 from ccdcgan_al.seeds.choose import (
     MAX_SEED_LENGTH,
     MAX_SITES,
@@ -35,16 +36,11 @@ from ccdcgan_al.seeds.choose import (
     reduced_primitive,
 )
 from ccdcgan_al.seeds.starting import FURTHER, lacking, why_lacking
-from ccdcgan_al.types import Candidate, Phase, Relaxed
+from ccdcgan_al.types import Candidate, Phase, Relaxed, Strategy
 from workflows.documents import read_relaxation
 from workflows.experiments.campaign_spec import CampaignSpec
 from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.methods import relaxer
-
-DiscoveryStrategy = Literal[
-    "random", "substitution", "perturbation", "one-shot", "dcgan", "screened", "ccdcgan", "latent"
-]
-"""The strategies of a campaign, and one-shot: `ccdcgan` trained once, on the seeds, with the whole budget in one round."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +84,15 @@ class Discovery:
     withhold_hull: bool
     maker: Any = None
 
-    def campaign(self, strategy: DiscoveryStrategy, seed: int) -> Campaign:
+    def campaign(self, strategy: Strategy, seed: int) -> Campaign:
         """Return the campaign that a strategy and seed are; with the same seed, the same starting structures."""
         share = self.budget - self.seed_count
         rounds = -(-share // self.per_round)
-        once = strategy == "one-shot"
+        once = strategy == ONE_SHOT
         return Campaign(
             chemical_system="-".join(self.spec.elements),
             method=self.spec.method,
-            strategy="ccdcgan" if strategy == "one-shot" else strategy,
+            strategy="ccdcgan" if once else strategy,
             seed=seed,
             rounds=1 if once else rounds,
             per_round=share if once else self.per_round,
@@ -171,7 +167,7 @@ class Discovery:
 
     # runs
 
-    def run(self, strategy: DiscoveryStrategy, seed: int) -> None:
+    def run(self, strategy: Strategy, seed: int) -> None:
         """Run a strategy and seed to the end of its budget, from wherever it was left.
 
         Raises
