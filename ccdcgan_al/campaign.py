@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.seeds.choose import references_per_element
+from ccdcgan_al.strategies.registry import strategy_entry
 from ccdcgan_al.types import DEFAULT_METHOD, DFT, Strategy
 
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
@@ -49,8 +50,7 @@ class Campaign:
 
     def __post_init__(self) -> None:
         parse_chemical_system(self.chemical_system)
-        if self.strategy not in get_args(Strategy):
-            raise ValueError(f"unknown strategy {self.strategy!r}: wanted one of {', '.join(get_args(Strategy))}")
+        strategy_entry(self.strategy)  # refuses an unknown name
         for name in ("rounds", "per_round", "seed_count", "generated_per_round"):
             least = 0 if name == "rounds" else 1
             if getattr(self, name) < least:

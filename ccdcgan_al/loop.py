@@ -30,9 +30,11 @@ from ccdcgan_al.seeds.starting import (
     why_lacking,
     withheld,
 )
-from ccdcgan_al.strategies.propose import LEARNING_STRATEGIES, Example, Proposals, propose
+from ccdcgan_al.strategies.proposals import Example, Proposals
+from ccdcgan_al.strategies.propose import propose
+from ccdcgan_al.strategies.registry import strategy_entry
 from ccdcgan_al.strategies.selection import Selection, select
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import Candidate, FailedRelaxation, Phase, Relaxed
 
 DRAWS_PER_RELAXATION = 4  # random crystals are drawn one by one (0.1 s each), and most of them are valid and novel
@@ -82,8 +84,8 @@ def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Seque
 
 def became_withheld(campaign: Campaign, phases: Sequence[Phase]) -> list[str]:
     """Ids of the seeds that relaxed into a withheld structure: they teach nothing, so that finding it later is a discovery."""
-    hidden = SeenStructures(withheld(campaign))  # reduced once, and a large cell takes long
-    return [phase.structure_id for phase in phases if phase.origin == "seed" and hidden.holds(phase.structure)]
+    hidden = StructureIndex(withheld(campaign))  # reduced once, and a large cell takes long
+    return [phase.structure_id for phase in phases if phase.origin == "seed" and phase.structure in hidden]
 
 
 @dataclass(frozen=True)
@@ -329,13 +331,13 @@ def _propose_round(
             phase.structure,
             energy[phase.structure_id],
             phase.structure_id,
+            phase.origin,
         )
         for phase in hull.phases
-        if campaign.strategy != "perturbation" or phase.origin == "seed"
     ]
     wanted = campaign.round_size(len(starts))
     seed = campaign.round_seed(round_number, "generate")
-    learns = campaign.strategy in LEARNING_STRATEGIES
+    learns = strategy_entry(campaign.strategy).learns
     count = campaign.generated_per_round if learns else DRAWS_PER_RELAXATION * wanted
     proposals = propose(
         campaign.strategy,
@@ -353,7 +355,7 @@ def _propose_round(
         wanted,
         proposals.predict,
         hull.formation_energy_at,
-        restacked={index for index, operation in proposals.neighbours.items() if operation.startswith("slip")},
+        restacked={index for index, mutation in proposals.mutants.items() if mutation.operation == "slip"},
     )
     return Round(
         round_number,
@@ -366,43 +368,45 @@ def _propose_round(
 
 def _chosen(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
     """Return the selected structures as candidates of a round."""
-    ranked = proposals.predict is not None
+    figures = zip(selection.chosen, selection.energies, selection.uncertainties, strict=True)
     return [
-        Candidate(
-            structure_id(campaign, round_number, rank),
-            proposals.structures[index],
-            "generated",
-            round_number,
-            _source(campaign, proposals, index),
-            selection.energies[rank] if ranked else None,
-            selection.uncertainties[rank] if ranked else None,
-        )
-        for rank, index in enumerate(selection.chosen)
+        _proposed(campaign, round_number, proposals, index, energy, uncertainty, rank)
+        for rank, (index, energy, uncertainty) in enumerate(figures)
     ]
 
 
 def _left_out(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
     """Return the structures that were new and not selected, without names."""
-    ranked = proposals.predict is not None
     figures = zip(selection.others, selection.other_energies, selection.other_uncertainties, strict=True)
     return [
-        Candidate(
-            "",
-            proposals.structures[index],
-            "generated",
-            round_number,
-            _source(campaign, proposals, index),
-            energy if ranked else None,
-            uncertainty if ranked else None,
-        )
+        _proposed(campaign, round_number, proposals, index, energy, uncertainty)
         for index, energy, uncertainty in figures
     ]
 
 
-def _source(campaign: Campaign, proposals: Proposals, index: int) -> str:
-    """Return what a proposed structure descends from: the strategy, and the operation and parent that made it a neighbour."""
-    operation = proposals.neighbours.get(index)
-    return campaign.strategy if operation is None else f"{campaign.strategy}, {operation}"
+def _proposed(
+    campaign: Campaign,
+    round_number: int,
+    proposals: Proposals,
+    index: int,
+    energy: float,
+    uncertainty: float,
+    rank: int | None = None,
+) -> Candidate:
+    """Return a proposed structure as a candidate, with what it descends from; without a rank it gets no name."""
+    ranked = proposals.predict is not None
+    mutation = proposals.mutants.get(index)
+    return Candidate(
+        "" if rank is None else structure_id(campaign, round_number, rank),
+        proposals.structures[index],
+        "generated",
+        round_number,
+        predicted_energy=energy if ranked else None,
+        uncertainty=uncertainty if ranked else None,
+        strategy=campaign.strategy,
+        operation=None if mutation is None else mutation.operation,
+        parents=() if mutation is None else mutation.parents,
+    )
 
 
 def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, Any]:
@@ -412,7 +416,7 @@ def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, A
         "generated": proposals.generated,
         "screened": proposals.screened,
         "decoded": len(proposals.structures),
-        "neighbours": len(proposals.neighbours),
+        "mutants": len(proposals.mutants),
         "decode_failures": proposals.failures,
         "valid": selection.valid,
         "strict": selection.strict,
@@ -454,7 +458,16 @@ def distorted_candidates(
     for entry in new_phases(hull, known, within=NEAR_HULL):
         seed = campaign.round_seed(round_number, f"distortion/{entry.structure_id}")
         structure = distort(structures[entry.structure_id], seed)
-        found.append(Candidate(entry.structure_id, structure, "generated", entry.round_number, "distortion"))
+        found.append(
+            Candidate(
+                entry.structure_id,
+                structure,
+                "generated",
+                entry.round_number,
+                operation="distortion",
+                parents=(entry.structure_id,),
+            )
+        )
     return found
 
 

@@ -25,12 +25,12 @@ Origin = Literal["reference", "seed", "generated"]
 FloatArray = NDArray[np.floating]
 """Array of real numbers; its shape is stated where it is used."""
 
-Strategy = Literal["ccdcgan", "screened", "latent", "dcgan", "perturbation", "substitution", "random"]
-"""ccdcgan: the constraint back-propagated into the generator, which learns most from what lies low above the hull; what it draws, and neighbours of
-what lies low, are screened and ranked by it.
-screened: a plain DCGAN, screened and ranked by the constraint. latent: a plain DCGAN, ranked, its z moved downhill through generator, constraint and
-discriminator before decoding. dcgan: a plain DCGAN, no constraint. perturbation: distorted seeds. substitution: prototypes that were not seeds.
-random: random symmetric crystals (pyxtal)."""
+Strategy = str
+"""Name of a strategy, by which structures are proposed: a key of `ccdcgan_al.strategies.registry.STRATEGIES`."""
+
+Operation = Literal["swap", "transmute", "slip", "distortion"]
+"""What was done to a parent. swap: unlike atoms changed places. transmute: atoms became those of another element. slip: layers were
+moved against each other. distortion: the parent was distorted a little, to see whether it relaxes back."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,24 @@ class Candidate:
     structure : the unrelaxed structure
     origin : reference, seed or generated
     round_number : 0 for seeds
-    source : prototype label, file name, or strategy
+    source : label of a seed: its prototype, or the file that it came from; empty for what a strategy proposed
     predicted_energy : formation energy predicted by the constraint (eV/atom), None where no constraint was asked
     uncertainty : its standard deviation over the ensemble (eV/atom)
+    strategy : what proposed it, None for seeds
+    operation : what was done to its parents, None where it has none
+    parents : structure_ids of the structures that it was made from
     """
 
     structure_id: str
     structure: Structure
     origin: Origin
     round_number: int
-    source: str
+    source: str = ""
     predicted_energy: float | None = None
     uncertainty: float | None = None
+    strategy: Strategy | None = None
+    operation: Operation | None = None
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def main() -> None:
                 print(
                     f"  {entry['formula']} ({entry['space_group']}): {1000 * entry['energy_above_hull']:.0f} meV/atom "
                     f"above the hull, formation energy {entry['formation_energy_per_atom']:.3f} eV/atom, "
-                    f"predicted {'-' if predicted is None else f'{predicted:.3f}'}; from {entry['source']}"
+                    f"predicted {'-' if predicted is None else f'{predicted:.3f}'}; from {entry['strategy']}"
                 )
 
 

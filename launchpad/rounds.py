@@ -25,7 +25,7 @@ from ccdcgan_al.loop import Loop, Round, distorted_candidates, hull_counts, star
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import Candidate
 from launchpad.batches import BATCH_SIZE, put, split, withdraw
-from launchpad.database.hull_records import confirmed_figures, figures, hull_documents, unstable_phases
+from launchpad.database.hull_records import confirmed_figures, distortion_outcomes, figures, hull_documents
 from launchpad.database.references import campaign_phases, stored_elements
 from launchpad.database.rejudge import judge_again
 from launchpad.database.store import ASKED_TO_STOP, CampaignStore
@@ -56,7 +56,7 @@ def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | No
     if not store.is_open(campaign.campaign_id, 0):
         chosen = choose(campaign, store) if chosen is None else chosen
         seeds = len(chosen)
-        counts = {"generated": seeds, "neighbours": 0, "decoded": seeds, "valid": seeds, "unique": seeds}
+        counts = {"generated": seeds, "mutants": 0, "decoded": seeds, "valid": seeds, "unique": seeds}
         _open_round(campaign, store, 0, chosen, {**counts, "novel": seeds, "models": {}})
     _put_round(campaign, store, 0)
 
@@ -117,7 +117,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
     returned = [document or lost(name, campaign.method) for name, document in relaxations.items()]
     store.record(campaign_id, of_one_method(returned, store.recorded_method(campaign_id)), as_field="distortion")
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
-    unstable, known = unstable_phases(store.distorted(campaign_id)), store.starting_structures(campaign_id)
+    unstable, known = distortion_outcomes(store.distorted(campaign_id)), store.starting_structures(campaign_id)
     store.save_figures(campaign_id, figures(hull, round_number, unstable, known))
     if store.state(campaign_id) != ASKED_TO_STOP:
         _put_confirmation(store, campaign, hull)
@@ -290,7 +290,7 @@ def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
     store.close_round(campaign.campaign_id, round_number, counts)  # also where no hull can be built
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
     unstable, known = (
-        unstable_phases(store.distorted(campaign.campaign_id)),
+        distortion_outcomes(store.distorted(campaign.campaign_id)),
         store.starting_structures(campaign.campaign_id),
     )
     counts |= hull_counts(hull, round_number, known)
@@ -332,7 +332,7 @@ def _put_confirmation(store: CampaignStore, campaign: Campaign, hull: Hull) -> N
         store.set_state(campaign.campaign_id, "completed", _ending(store, campaign, last))
         return
     candidates = [
-        Candidate(phase.structure_id, phase.structure, phase.origin, phase.round_number, "confirmation")
+        Candidate(phase.structure_id, phase.structure, phase.origin, phase.round_number)
         for phase in phases_to_confirm(hull, MOST_CONFIRMED)
     ]
     _put(

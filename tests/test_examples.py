@@ -65,7 +65,10 @@ def recorded_campaign(fresh_mongo_uri: str) -> str:
     cell = Structure(Lattice.cubic(3.5), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     names = ("Bi-Se-r1-0000", "Bi-Se-r1-0001")
     store.add_campaign(campaign)
-    candidates = [Candidate(name, cell, "generated", 1, "ccdcgan", -0.25, 0.1) for name in names]
+    candidates = [
+        Candidate(name, cell, "generated", 1, predicted_energy=-0.25, uncertainty=0.1, strategy="ccdcgan")
+        for name in names
+    ]
     store.submit(campaign.campaign_id, candidates, {"strategy": "ccdcgan"})
     relaxed = Relaxed(cell, -4.0, method, n_steps=1, max_force=0.01, converged=True)
     store.record(campaign.campaign_id, [relaxation_document(names[0], relaxed)])

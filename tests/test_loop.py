@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,9 @@ import ccdcgan_al
 from ccdcgan_al import Campaign, Candidate, FailedRelaxation, Loop, Method, Relaxed
 from ccdcgan_al import loop as loop_module
 from ccdcgan_al.errors import HullError, MixedMethodsError
+from ccdcgan_al.loop import distorted_candidates
+from ccdcgan_al.strategies.proposals import Mutation
+from ccdcgan_al.strategies.propose import propose
 from ccdcgan_al.structures.matching import structure_matcher
 from tests.faults.conftest import few_seeds
 
@@ -108,6 +112,27 @@ def test_a_withheld_structure_that_a_seed_became_is_no_phase_and_no_known_one() 
     loop.tell([relax(candidate) for candidate in loop.ask()])
     assert not [phase for phase in loop.hull.phases if structure_matcher().fit(phase.structure, rocksalt)]
     assert len(loop._withheld) == 1
+
+
+def test_candidates_say_what_they_descend_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the random crystals are called mutants. They come first, but slips take two places of four while others wait."""
+    made = {k: Mutation("slip", (f"Bi-Se-r0-000{k}",)) for k in range(8)}
+    monkeypatch.setattr(loop_module, "propose", lambda *_, **__: replace(propose(*_, **__), mutants=made))
+    loop = Loop(replace(CAMPAIGN, per_round=4))
+    seeds = loop.ask()
+    assert {(item.strategy, item.operation, item.parents) for item in seeds} == {(None, None, ())}
+    assert "rock salt" in {item.source for item in seeds}
+    loop.tell([relax(candidate) for candidate in seeds])
+    asked = loop.ask()
+    assert {(item.strategy, item.source) for item in [*asked, *asked.left_out]} == {("random", "")}
+    assert Counter(item.operation for item in asked) == {"slip": 2, None: 2}
+    assert {item.parents for item in asked if item.operation is None} == {()}
+    assert all(len(item.parents) == 1 for item in asked if item.operation)
+    assert asked.counts["mutants"] == 8
+    loop.tell([relax(candidate) for candidate in asked])
+    distorted = distorted_candidates(CAMPAIGN, 1, loop.hull)
+    assert distorted
+    assert {(item.operation, item.parents == (item.structure_id,)) for item in distorted} == {("distortion", True)}
 
 
 def test_one_further_structure_is_enough() -> None:

@@ -11,7 +11,7 @@ from ccdcgan_al.benchmarks.hard_cases import SYMBOLS, with_symbols
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.structures import prototypes
 from ccdcgan_al.codec.crystal_codec import CODECS, CrystalCodec
-from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES
 
 GOAL = 8.0  # times that `fast` is to be faster than `paper`
 ELEMENTS = SYMBOLS[:2]
@@ -82,7 +82,7 @@ def measure_codec_speed(
         goal=f"fast >= {GOAL:g} times paper",
         met=None if ratio is None else ratio >= GOAL,
         notes=[
-            f"{len(structures)} binary AFLOW prototypes of at most {MAX_SITES} sites and {MAX_LENGTH:g} Å, repeated in order",
+            f"{len(structures)} binary AFLOW prototypes of at most {MAX_SITES} sites and {MAX_SEED_LENGTH:g} Å, repeated in order",
             *(
                 f"{name}: one costs {times:g} times as much among {max(counts)} as among {min(counts)} (CPU time; 1 is linear growth)"
                 for name, times in growth.items()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.seeds.choose import MAX_LENGTH
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH
 
 # a codec sees points, not elements: every structure is given these, in the order of its own sorted symbols
 SYMBOLS = ("Bi", "Se", "O", "Li", "Co")
@@ -74,7 +74,7 @@ def oblique(structure: Structure, rng: np.random.Generator) -> Structure | None:
 def elongated(structure: Structure, rng: np.random.Generator) -> Structure | None:
     """Return it strained to a cell at least 2.5 times as long as wide, at the same volume."""
     for _ in range(_TRIES):
-        long = rng.uniform(8, MAX_LENGTH)
+        long = rng.uniform(8, MAX_SEED_LENGTH)
         width = np.sqrt(structure.volume / long)
         if long < 2.5 * width:
             continue
@@ -91,7 +91,7 @@ def _strained(structure: Structure, lattice: Lattice) -> Structure | None:
     if not strained.is_valid(MIN_DISTANCE):
         return None
     lengths = strained.get_reduced_structure("niggli").lattice.abc
-    return strained if min(lengths) >= MIN_LENGTH and max(lengths) <= MAX_LENGTH else None
+    return strained if min(lengths) >= MIN_LENGTH and max(lengths) <= MAX_SEED_LENGTH else None
 
 
 MAKERS: dict[str, Maker] = {

@@ -18,7 +18,7 @@ from ccdcgan_al.benchmarks.hard_cases import MAKERS, SYMBOLS, Maker, with_symbol
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.structures import prototypes, read_table
 from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
-from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES
 
 GOAL_BINARIES, GOAL_MORE = 0.99, 0.95  # published: 0.96 for one system, 0.87 for many (Long et al. 2021 and 2022)
 HARD_CASES = 100  # of each kind
@@ -97,7 +97,7 @@ def measure_reconstruction(
         goal=f">= {GOAL_BINARIES} of binaries and >= {GOAL_MORE} of 3 to 5 elements, in every set",
         met=all(row["ratio"] >= row["goal"] for row in rows if row["goal"] is not None),
         notes=[
-            f"held out: {origin} of at most {MAX_SITES} sites and {MAX_LENGTH:g} Å a cell vector; all failures count",
+            f"held out: {origin} of at most {MAX_SITES} sites and {MAX_SEED_LENGTH:g} Å a cell vector; all failures count",
             *warning,
             "relabelled: sites take other elements at random. skewed: the same crystal in a sheared cell",
             "on faces: with sites on the cell's faces. oblique, elongated: strained cells",

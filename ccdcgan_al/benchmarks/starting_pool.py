@@ -1,6 +1,6 @@
 """A large, varied pool of starting structures of a binary system, for data sets and benchmarks. It relaxes nothing and knows no energy.
 
-A campaign starts from `seeds.choose_seeds`; this pool is wider: all AFLOW prototypes and the distinct prototypes among a table's binaries (the
+A campaign starts from `seeds.choose.choose_seeds`; this pool is wider: all AFLOW prototypes and the distinct prototypes among a table's binaries (the
 Materials Project's, say), both ways round; prototypes among its ternaries with two of their elements made one; the elements' own structures;
 and random symmetric crystals.
 """
@@ -21,11 +21,20 @@ from pymatgen.core import Composition, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.seeds import choose as seeds
+from ccdcgan_al.seeds.choose import (
+    MAX_SEED_LENGTH,
+    MAX_SITES,
+    Seed,
+    element_structures,
+    fits_limits,
+    prototype_structures,
+    reduced_primitive,
+    substitute,
+    without_duplicates,
+)
 from ccdcgan_al.strategies.random_search import random_structures
 
 Kind = Literal["element", "aflow", "binary", "ternary", "random", "campaign"]
-MAX_SITES, MAX_LENGTH = seeds.MAX_SITES, seeds.MAX_LENGTH
 _SIZE_BIAS = 30  # sites by which a structure moves back through the whole pool: small, cheap ones come somewhat earlier
 
 
@@ -91,9 +100,9 @@ def starting_pool(
     starts = [
         Start(item.structure, "element", item.label)
         for element in elements
-        for item in seeds.element_structures(element, MAX_SITES, MAX_LENGTH)[:per_element]
+        for item in element_structures(element, MAX_SITES, MAX_SEED_LENGTH)[:per_element]
     ]
-    known = seeds.prototype_structures(elements)
+    known = prototype_structures(elements)
     kinds: dict[str, Kind] = {item.label: "aflow" for item in known}
     if table is not None:
         binaries = _substituted(table_prototypes(table, 2), list(permutations(elements)))
@@ -102,7 +111,7 @@ def starting_pool(
         ternaries = _substituted(islice(table_prototypes(table, 3), ternary_count), merged, generator)
         kinds |= {item.label: "ternary" for item in ternaries}
         known += binaries + ternaries
-    starts += [Start(item.structure, kinds[item.label], item.label) for item in seeds.without_duplicates(known)]
+    starts += [Start(item.structure, kinds[item.label], item.label) for item in without_duplicates(known)]
     drawn = random_structures(elements, random_count, seed)
     starts += [Start(structure, "random", f"random {seed}-{i:04d}") for i, structure in enumerate(drawn)]
     keys = generator.random(len(starts)) + [len(start.structure) / _SIZE_BIAS for start in starts]
@@ -129,9 +138,9 @@ def table_prototypes(table: Path, n_elements: int) -> Iterator[tuple[Structure, 
                 structure = Structure.from_str(row["cif"], fmt="cif")
             if not structure.is_ordered or len(structure) > MAX_SITES:
                 continue
-            primitive = seeds.reduced_primitive(structure)
+            primitive = reduced_primitive(structure)
             label = _prototype(primitive)
-            if max(primitive.lattice.abc) <= MAX_LENGTH and label not in seen:
+            if max(primitive.lattice.abc) <= MAX_SEED_LENGTH and label not in seen:
                 seen.add(label)
                 yield primitive, row["material_id"]
 
@@ -152,16 +161,16 @@ def _substituted(
     prototypes: Iterable[tuple[Structure, str]],
     orders: Sequence[Sequence[str]],
     generator: np.random.Generator | None = None,
-) -> list[seeds.Seed]:
+) -> list[Seed]:
     """Return the prototypes with their elements replaced in each order (with a generator: in one that is drawn), at predicted volumes."""
     found = []
     for prototype, label in prototypes:
         chosen = orders if generator is None else [orders[int(generator.integers(len(orders)))]]
         for order in chosen:
-            item = seeds.substitute(prototype, label, order, "seed")
+            item = substitute(prototype, label, order, "seed")
             if item is None:
                 continue
-            primitive = seeds.reduced_primitive(item.structure)  # two elements made one may leave a smaller cell
-            if seeds.within(primitive, MAX_SITES, MAX_LENGTH):
+            primitive = reduced_primitive(item.structure)  # two elements made one may leave a smaller cell
+            if fits_limits(primitive, MAX_SITES, MAX_SEED_LENGTH):
                 found.append(replace(item, structure=primitive))
     return found

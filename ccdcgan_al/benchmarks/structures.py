@@ -11,7 +11,7 @@ from pathlib import Path
 from pymatgen.core import Structure
 
 from ccdcgan_al.errors import StructureInputError
-from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES
 
 HELD_OUT_OF = 6  # one in six identifiers is held out
 _LARGEST_CELL = 4 * MAX_SITES  # sites of a conventional cell: no centring has more than four primitive ones
@@ -56,7 +56,7 @@ def read_table(path: Path, *, held_out: bool) -> Iterator[tuple[str, Structure]]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             structure = Structure.from_str(cif, fmt="cif")
-        if len(structure) <= MAX_SITES and max(structure.lattice.abc) <= MAX_LENGTH:
+        if len(structure) <= MAX_SITES and max(structure.lattice.abc) <= MAX_SEED_LENGTH:
             yield material_id, structure
 
 
@@ -76,6 +76,6 @@ def prototypes() -> tuple[tuple[str, Structure], ...]:
         structure = entry["snl"].structure
         if structure.is_ordered and len(structure.composition) > 1 and len(structure) <= _LARGEST_CELL:
             primitive = structure.get_primitive_structure().get_reduced_structure("niggli")
-            if len(primitive) <= MAX_SITES and max(primitive.lattice.abc) <= MAX_LENGTH:
+            if len(primitive) <= MAX_SITES and max(primitive.lattice.abc) <= MAX_SEED_LENGTH:
                 found.append((f"{entry['tags']['aflow']} {number}", primitive))
     return tuple(found)

@@ -13,7 +13,8 @@ from pymatgen.core import Structure
 from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.codec.crystal_codec import CrystalCodec
 from ccdcgan_al.seeds.choose import prototype_structures
-from ccdcgan_al.strategies.propose import Example, learnable_examples, train_constraint, train_gan
+from ccdcgan_al.strategies.learning import learnable_examples, train_constraint, train_gan
+from ccdcgan_al.strategies.proposals import Example
 
 ELEMENTS = ("Bi", "Se")
 MAX_DISK = 1.0  # GB; the published scripts need 100

@@ -19,7 +19,7 @@ from pymatgen.core import Element, Lattice, Structure
 
 from ccdcgan_al.codec.graph import graph_side, pack, unpack
 from ccdcgan_al.codec.latents import DecodeFailure, FastLatents, Latents
-from ccdcgan_al.codec.lattice_latent import MAX_LENGTH, MIN_LENGTH
+from ccdcgan_al.codec.lattice_latent import MAX_CODEC_LENGTH, MIN_LENGTH
 from ccdcgan_al.codec.paper.latents import PaperLatents
 from ccdcgan_al.codec.structure_factors import MAX_SITES
 from ccdcgan_al.errors import StructureInputError
@@ -116,15 +116,17 @@ class CrystalCodec:
             raise StructureInputError(
                 f"{structure.formula} has {len(structure)} sites: the limit is {MAX_SITES}; try its primitive cell"
             )
-        if structure.volume > MAX_LENGTH**3:  # no cell within the limits is larger, and reducing a vast one may not end
+        if (
+            structure.volume > MAX_CODEC_LENGTH**3
+        ):  # no cell within the limits is larger, and reducing a vast one may not end
             raise StructureInputError(
-                f"{structure.formula} has a cell of {structure.volume:.3g} Å^3: the limit is {MAX_LENGTH**3:.0f} Å^3"
+                f"{structure.formula} has a cell of {structure.volume:.3g} Å^3: the limit is {MAX_CODEC_LENGTH**3:.0f} Å^3"
             )
         reduced = _niggli(structure)
-        if min(reduced.lattice.abc) < MIN_LENGTH or max(reduced.lattice.abc) > MAX_LENGTH:
+        if min(reduced.lattice.abc) < MIN_LENGTH or max(reduced.lattice.abc) > MAX_CODEC_LENGTH:
             lengths = ", ".join(f"{length:.2f}" for length in reduced.lattice.abc)
             raise StructureInputError(
-                f"{structure.formula} has a reduced cell of {lengths} Å: lengths must lie in {MIN_LENGTH} to {MAX_LENGTH} Å"
+                f"{structure.formula} has a reduced cell of {lengths} Å: lengths must lie in {MIN_LENGTH} to {MAX_CODEC_LENGTH} Å"
             )
         self._latents.check(reduced)
         return reduced

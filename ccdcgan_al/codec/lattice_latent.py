@@ -10,11 +10,14 @@ from pymatgen.core import Lattice
 from ccdcgan_al.codec.graph import LATTICE_LATENT_SIZE
 from ccdcgan_al.types import FloatArray
 
-MIN_LENGTH, MAX_LENGTH = 1.6, 11.0  # Å; maps to -1 and 1. The published limit of 10 Å lies inside, with room for noise
+MIN_LENGTH, MAX_CODEC_LENGTH = (
+    1.6,
+    11.0,
+)  # Å; maps to -1 and 1. The published limit of 10 Å lies inside, with room for noise
 MAX_COSINE = 0.6  # reduced cells have cosines within +-0.5; maps to -1 and 1
 LATENT_COPIES = LATTICE_LATENT_SIZE // 6
-_CENTRE = math.log(MIN_LENGTH * MAX_LENGTH) / 2
-_HALF = math.log(MAX_LENGTH / MIN_LENGTH) / 2
+_CENTRE = math.log(MIN_LENGTH * MAX_CODEC_LENGTH) / 2
+_HALF = math.log(MAX_CODEC_LENGTH / MIN_LENGTH) / 2
 
 
 def lattice_latent(lattice: Lattice) -> FloatArray:

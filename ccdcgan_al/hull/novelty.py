@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ccdcgan_al.hull.hull import ON_HULL
-from ccdcgan_al.hull.validity import sanity
+from ccdcgan_al.hull.validity import find_problem
 from ccdcgan_al.structures.matching import structure_matcher
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def claimed_phases(
         on a hull through the corrections only, none that the method's own elements put farther away than `within`. A phase on the
         hull with the method's own elements alone keeps the place that the hull's references give it: above the hull. Lowest
         energy above hull first. The reason is that of
-        `ccdcgan_al.hull.validity.sanity`, or of `unstable`.
+        `ccdcgan_al.hull.validity.find_problem`, or of `unstable`.
     """
     matcher = structure_matcher()
     same: dict[str, list[Structure]] = defaultdict(list)
@@ -55,7 +55,7 @@ def claimed_phases(
         if any(hull.phases[number].origin != "generated" for number in group):
             continue
         if not any(matcher.fit(other, structure) for other in same[entry.formula]):
-            found.append((entry, sanity(structure, hull.elements) or (unstable or {}).get(entry.structure_id)))
+            found.append((entry, find_problem(structure, hull.elements) or (unstable or {}).get(entry.structure_id)))
     return sorted(found, key=lambda claim: (claim[0].energy_above_hull, claim[0].structure_id))
 
 

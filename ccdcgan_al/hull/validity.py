@@ -24,7 +24,7 @@ STRAIN = 0.01  # largest component of a distortion's strain
 RETURNED = 0.005  # eV/atom: relaxations that stop at 0.05 eV/Å scatter by this much (`hull.DEGENERATE`)
 
 
-def sanity(structure: Structure, elements: Sequence[str]) -> str | None:
+def find_problem(structure: Structure, elements: Sequence[str]) -> str | None:
     """Tell why a relaxed structure is not a crystal of the system, None where it is one.
 
     Parameters

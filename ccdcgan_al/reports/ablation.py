@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL
+from ccdcgan_al.strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ORDER = ("random", "dcgan", "screened", "ccdcgan", "latent")
 COLUMNS = {
     "decoded": "decoded",
     "valid": "valid",
@@ -66,7 +66,7 @@ def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]
 
 
 def rows_of(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs by strategy, in the order of `ORDER`, and by the number of structures learnt from, where the result has several."""
+    """Return the runs by strategy, in the order of the registry, and by the number of structures learnt from, where the result has several."""
     several = len({run["training"] for run in result["runs"]}) > 1
     rows: dict[str, list[dict[str, Any]]] = {}
     for run in sorted(result["runs"], key=lambda run: (*_place(run["strategy"]), run["training"], run["seed"])):
@@ -100,7 +100,8 @@ def _cell(name: str, mean: float, spread: float) -> str:
 
 
 def _place(strategy: str) -> tuple[int, str]:
-    return (ORDER.index(strategy) if strategy in ORDER else len(ORDER), strategy)
+    order = list(STRATEGIES)
+    return (order.index(strategy) if strategy in order else len(order), strategy)
 
 
 def plot_energies(result: dict[str, Any]) -> Figure:

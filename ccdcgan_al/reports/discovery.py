@@ -10,14 +10,15 @@ import numpy as np
 from ccdcgan_al.hull.hull import ON_HULL
 from ccdcgan_al.reports.ablation import mean_and_spread
 from ccdcgan_al.reports.plots import TRIANGLE
+from ccdcgan_al.strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ORDER = ("random", "substitution", "perturbation", "one-shot", "dcgan", "screened", "ccdcgan", "latent")
 THRESHOLDS = (0.0, 0.05, 0.1)  # eV/atom above the reference hull
 NEAR = THRESHOLDS[1]
 DILUTE = 0.75  # fraction of one element above which a phase is nearly that element, and the hull nearly zero
+ONE_SHOT = "one-shot"  # `ccdcgan` trained once, on the seeds
 OURS = "ccdcgan"  # whose acceleration is told
 COLUMNS = {
     "proposed": "proposed",
@@ -118,13 +119,10 @@ def rise(runs: Sequence[dict[str, Any]], threshold: float) -> float | None:
 
 
 def by_origin(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return relaxations and unique new phases of what was drawn, and of each operation by which neighbours were made, over some runs."""
+    """Return relaxations and unique new phases of what was drawn, and of each operation by which mutants were made, over some runs."""
     found: dict[str, dict[str, int]] = {}
     for row in (row for run in runs for row in proposed(run)):
-        _, comma, operation = row["source"].partition(", ")
-        counts = found.setdefault(
-            operation.split()[0] if comma else "drawn", {"relaxations": 0, "0": 0, "0.05": 0, "0.1": 0}
-        )
+        counts = found.setdefault(row["operation"] or "drawn", {"relaxations": 0, "0": 0, "0.05": 0, "0.1": 0})
         counts["relaxations"] += 1
         for limit in THRESHOLDS:
             counts[key_of(limit)] += is_new(row, limit)
@@ -141,8 +139,11 @@ def lowest_by_composition(run: dict[str, Any]) -> dict[str, float]:
 
 
 def strategies_of(result: dict[str, Any]) -> list[str]:
-    """Strategies that have a run, in the order of `ORDER`."""
-    return [name for name in ORDER if any(run["strategy"] == name for run in result["runs"])]
+    """Strategies that have a run, in the order of the registry; `one-shot` comes before those that learn in every round."""
+    there = {run["strategy"] for run in result["runs"]}
+    plain = [name for name, entry in STRATEGIES.items() if not entry.learns]
+    order = [*plain, ONE_SHOT, *(name for name in STRATEGIES if name not in plain)]
+    return [*(name for name in order if name in there), *sorted(there - set(order))]
 
 
 def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:

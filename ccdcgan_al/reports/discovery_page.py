@@ -47,7 +47,7 @@ def page(result: dict[str, Any]) -> str:
         "\n".join(plots),
         "## Goals\n\n" + _goals(result),
         "## By round\n\n" + _rounds(result),
-        "## What was drawn, and what was made from a neighbour\n\n" + _origins(result),
+        "## What was drawn, and what is a mutant\n\n" + _origins(result),
         "## Withheld phases\n\n" + _withheld(result),
         "## Claims\n\n" + _claims(result),
         "## Reference hull\n\n" + _reference(result),
@@ -265,7 +265,7 @@ def _origins(result: dict[str, Any]) -> str:
     lines = [
         (
             "Of the relaxations of each strategy whose pool holds both: crystal graphs that the GAN drew, and low-lying structures with atoms "
-            "exchanged, atoms replaced, or layers slipped. Unique new phases within 0 / 50 / 100 meV/atom, seeds added up."
+            "swapped, atoms transmuted, or layers slipped. Unique new phases within 0 / 50 / 100 meV/atom, seeds added up."
         ),
         "",
         "| strategy | origin | relaxations | new, <= 0 / 50 / 100 |",
@@ -276,7 +276,7 @@ def _origins(result: dict[str, Any]) -> str:
         for origin, counts in origins.items() if len(origins) > 1 else ():
             new = " / ".join(str(counts[key]) for key in ("0", "0.05", "0.1"))
             lines.append(f"| `{name}` | {origin} | {counts['relaxations']} | {new} |")
-    return "\n".join(lines) if len(lines) > 4 else "No strategy of these runs made neighbours."  # noqa: PLR2004
+    return "\n".join(lines) if len(lines) > 4 else "No strategy of these runs made mutants."  # noqa: PLR2004
 
 
 def _withheld(result: dict[str, Any]) -> str:

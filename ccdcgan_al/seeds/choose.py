@@ -26,7 +26,7 @@ from ccdcgan_al.seeds.prototypes import (
     without_copies,
 )
 from ccdcgan_al.structures.electronegativity import most_electronegative
-from ccdcgan_al.structures.matching import SeenStructures, group_structures
+from ccdcgan_al.structures.matching import StructureIndex, group_structures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from ccdcgan_al.types import Origin
 
 __all__ = [
-    "MAX_LENGTH",
     "MAX_REFERENCE_LENGTH",
     "MAX_REFERENCE_SITES",
+    "MAX_SEED_LENGTH",
     "MAX_SITES",
     "REFERENCES_PER_ELEMENT",
     "Seed",
     "choose_seeds",
     "element_structures",
+    "fits_limits",
     "is_charge_balanced",
     "prototype_structures",
     "reduced_primitive",
@@ -49,11 +50,10 @@ __all__ = [
     "scale_to_predicted_volume",
     "substitute",
     "unlike",
-    "within",
     "without_duplicates",
 ]
 
-MAX_SITES, MAX_LENGTH = 20, 10.0  # the published selection, npj Comput. Mater. 7, 66 (2021); length in Å
+MAX_SITES, MAX_SEED_LENGTH = 20, 10.0  # the published selection, npj Comput. Mater. 7, 66 (2021); length in Å
 MAX_REFERENCE_SITES = (
     32  # an element's ground state may be larger, it sets the hull's zero: alpha-S has 32, alpha-Mn 29
 )
@@ -166,7 +166,7 @@ def _seed(item: Substitution, origin: Origin) -> Seed:
     return Seed(item.structure(), item.label, item.formula, origin, item.distance)
 
 
-def within(structure: Structure, max_sites: int, max_length: float) -> bool:
+def fits_limits(structure: Structure, max_sites: int, max_length: float) -> bool:
     """Tell whether a cell holds at most so many sites and no lattice vector is longer (Å)."""
     return len(structure) <= max_sites and max(structure.lattice.abc) <= max_length
 
@@ -177,7 +177,7 @@ def without_duplicates(seeds: Sequence[Seed]) -> list[Seed]:
 
 
 def prototype_structures(
-    elements: Sequence[str], max_sites: int = MAX_SITES, max_length: float = MAX_LENGTH
+    elements: Sequence[str], max_sites: int = MAX_SITES, max_length: float = MAX_SEED_LENGTH
 ) -> list[Seed]:
     """Return all prototypes of two or more of the elements, every way round, at predicted volumes.
 
@@ -338,7 +338,7 @@ def choose_seeds(
     generator = random.Random(seed)
     by_formula: dict[str, list[Substitution]] = defaultdict(list)
     given = [*withheld, *(item.structure for item in chosen)]
-    for item in _unlike(_prototypes(tuple(sorted(elements)), MAX_SITES, MAX_LENGTH, say), given):
+    for item in _unlike(_prototypes(tuple(sorted(elements)), MAX_SITES, MAX_SEED_LENGTH, say), given):
         by_formula[item.formula].append(item)
     for group in by_formula.values():
         others = group[1:]
@@ -363,14 +363,14 @@ def choose_seeds(
 
 def unlike(seeds: Iterable[Seed], others: Iterable[Structure]) -> list[Seed]:
     """Return the seeds that match none of the other structures."""
-    hidden = SeenStructures(others)  # each reduced once, and a large cell takes long
-    return [seed for seed in seeds if not hidden.holds(seed.structure)]
+    hidden = StructureIndex(others)  # each reduced once, and a large cell takes long
+    return [seed for seed in seeds if seed.structure not in hidden]
 
 
 def _unlike(items: Iterable[Substitution], others: Sequence[Structure]) -> list[Substitution]:
     """Return the substitutions that match none of the other structures; a structure is made only where one has the same formula."""
-    hidden, formulas = SeenStructures(others), {_formula(structure) for structure in others}
-    return [item for item in items if not (item.formula in formulas and hidden.holds(item.structure()))]
+    hidden, formulas = StructureIndex(others), {_formula(structure) for structure in others}
+    return [item for item in items if not (item.formula in formulas and item.structure() in hidden)]
 
 
 def _formula(structure: Structure) -> str:

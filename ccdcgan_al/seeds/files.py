@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.seeds.checks import ReadCrystal, check_crystal
-from ccdcgan_al.seeds.choose import MAX_OWN_SITES, Seed, reduced_primitive, within
+from ccdcgan_al.seeds.choose import MAX_OWN_SITES, Seed, fits_limits, reduced_primitive
 from ccdcgan_al.seeds.parsing import WANTED, decode, kind_of, read_crystals
 from ccdcgan_al.seeds.time_limit import time_limit
 from ccdcgan_al.structures.matching import ReducedCell
@@ -200,7 +200,7 @@ def _reduced(
             f"holds {'-'.join(symbols)}; wanted elements of {'-'.join(elements)} only; leave it out, or name its elements in the system"
         )
     most_sites, longest = max_sites or len(primitive), max_length or max(primitive.lattice.abc)
-    if not within(primitive, most_sites, longest):
+    if not fits_limits(primitive, most_sites, longest):
         raise StructureInputError(
             f"primitive cell of {len(primitive)} sites, longest vector {max(primitive.lattice.abc):.2f} Å; "
             f"at most {most_sites} sites and {longest:g} Å are relaxed; choose a smaller cell"

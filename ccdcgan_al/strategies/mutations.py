@@ -1,70 +1,71 @@
-"""Neighbours of known crystals: atoms exchanged or replaced, layers slipped, in the cell or in twice the cell. It ranks and relaxes nothing.
+"""Mutants of known crystals: atoms swapped or transmuted, layers slipped, in the cell or in twice the cell. It ranks and relaxes nothing.
 
-A generator draws mostly what it has learnt, and what it draws mostly relaxes into what is known. A neighbour differs from its parent by construction.
+A generator draws mostly what it has learnt, and what it draws mostly relaxes into what is known. A mutant differs from its parent by construction.
 The operations are those of evolutionary structure prediction (permutation, transmutation: Oganov and Glass, J. Chem. Phys. 124, 244704 (2006)) and
 the stacking of layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.codec.lattice_latent import MAX_LENGTH
+from ccdcgan_al.codec.lattice_latent import MAX_CODEC_LENGTH
 from ccdcgan_al.codec.structure_factors import MAX_SITES
-from ccdcgan_al.seeds.choose import within
+from ccdcgan_al.seeds.choose import fits_limits
 from ccdcgan_al.structures.covalent import covalent_radii
+from ccdcgan_al.types import Operation
 
-MOST_EXCHANGED = 3  # pairs of unlike atoms, or atoms of one kind, that a neighbour differs by
+MOST_CHANGED = 3  # pairs of unlike atoms, or atoms of one kind, that a mutant differs by
 SLIPS = (0.0, 1 / 3, 1 / 2, 2 / 3)  # of the two lattice vectors in the layer
 LEAST_GAP = 1.5  # Å along an axis that no atom lies in, from which on there are layers to slip
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Mutant:
     """A structure, and what was done to which parent.
 
     Attributes
     ----------
     structure : unrelaxed
     parent : its number among those given
-    operation : ``exchange``, ``replace`` or ``slip``
+    operation : ``swap``, ``transmute`` or ``slip``
     """
 
     structure: Structure
     parent: int
-    operation: str
+    operation: Operation
 
 
-def neighbours(
+def mutants(
     structures: Sequence[Structure],
     elements: Sequence[str],
-    shares: NDArray[np.floating],
+    sample_weights: NDArray[np.floating],
     count: int,
     seed: int,
-) -> list[Neighbour]:
-    """Return neighbours of structures.
+) -> list[Mutant]:
+    """Return mutants of structures.
 
     Parameters
     ----------
     structures : parents, ordered, of one or more elements
     elements : symbols of the chemical system
-    shares : probability of each parent, (n,)
+    sample_weights : probability of each parent, (n,)
     count : how many to draw; where an operation is not possible for a parent, one less is returned
     seed : random seed
     """
     generator = np.random.default_rng(seed)
     found = []
-    for parent in generator.choice(len(structures), size=count, p=shares):
+    for parent in generator.choice(len(structures), size=count, p=sample_weights):
         cell = _doubled(structures[parent], generator)
-        operation = str(generator.choice(("exchange", "replace", "slip")))
+        operation = _MUTATIONS[int(generator.choice(len(_MUTATIONS)))]
         structure = _OPERATIONS[operation](cell, elements, generator)
         if structure is not None:
-            found.append(Neighbour(structure, int(parent), operation))
+            found.append(Mutant(structure, int(parent), operation))
     return found
 
 
@@ -74,20 +75,20 @@ def _doubled(structure: Structure, generator: np.random.Generator) -> Structure:
     cells = [
         structure.make_supercell(scaling, in_place=False) for scaling in scalings if 2 * len(structure) <= MAX_SITES
     ]
-    cells = [cell for cell in cells if within(cell, MAX_SITES, MAX_LENGTH)]
+    cells = [cell for cell in cells if fits_limits(cell, MAX_SITES, MAX_CODEC_LENGTH)]
     if not cells or generator.random() < 0.5:  # noqa: PLR2004 - as often
         return structure.copy()
     return cells[int(generator.integers(len(cells)))]
 
 
-def _exchange(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
-    """Exchange pairs of unlike atoms."""
+def _swap(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
+    """Swap pairs of unlike atoms."""
     del elements
     symbols = [site.specie.symbol for site in structure]
     kinds = sorted(set(symbols))
     if len(kinds) == 1:
         return None
-    for _ in range(int(generator.integers(1, MOST_EXCHANGED + 1))):
+    for _ in range(int(generator.integers(1, MOST_CHANGED + 1))):
         one, other = generator.choice(kinds, size=2, replace=False)
         i = generator.choice([k for k, symbol in enumerate(symbols) if symbol == one])
         j = generator.choice([k for k, symbol in enumerate(symbols) if symbol == other])
@@ -95,13 +96,13 @@ def _exchange(structure: Structure, elements: Sequence[str], generator: np.rando
     return Structure(structure.lattice, symbols, structure.frac_coords)
 
 
-def _replace(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
+def _transmute(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
     """Make atoms of one element into another one's, the volume following their covalent radii; None where it leaves one element."""
     symbols = [site.specie.symbol for site in structure]
     one = str(generator.choice(sorted(set(symbols))))
     other = str(generator.choice([symbol for symbol in elements if symbol != one]))
     sites = [k for k, symbol in enumerate(symbols) if symbol == one]
-    for k in generator.permutation(sites)[: int(generator.integers(1, MOST_EXCHANGED + 1))]:
+    for k in generator.permutation(sites)[: int(generator.integers(1, MOST_CHANGED + 1))]:
         symbols[k] = other
     if len(set(symbols)) == 1:
         return None
@@ -141,4 +142,9 @@ def _widest_gap(structure: Structure, axis: int) -> tuple[float, float]:
     return float(gaps[widest] * spacing), float(heights[widest] + gaps[widest] / 2)
 
 
-_OPERATIONS = {"exchange": _exchange, "replace": _replace, "slip": _slip}
+_OPERATIONS: dict[Operation, Callable[[Structure, Sequence[str], np.random.Generator], Structure | None]] = {
+    "swap": _swap,
+    "transmute": _transmute,
+    "slip": _slip,
+}
+_MUTATIONS = tuple(_OPERATIONS)

@@ -8,7 +8,8 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.errors import TooFewExamplesError
-from ccdcgan_al.seeds.choose import MAX_LENGTH, within
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, fits_limits
+from ccdcgan_al.strategies.proposals import Proposals, Request
 
 STRAIN = 0.08  # standard deviation of each component of the symmetric strain
 DISPLACEMENT = (
@@ -16,6 +17,18 @@ DISPLACEMENT = (
     1.2,
 )  # Å; every atom of a copy is moved by the same distance, drawn between these, in a direction of its own
 MAX_PERTURBED_SITES = 20
+
+
+def propose(request: Request) -> Proposals:
+    """Propose distorted copies of relaxed seeds.
+
+    Raises
+    ------
+    TooFewExamplesError
+        No relaxed seed is a compound within the size limits.
+    """
+    seeds = [example.relaxed for example in request.examples if example.origin == "seed"]
+    return Proposals(perturbed_structures(seeds, request.count, request.seed), generated=request.count)
 
 
 def perturbed_structures(structures: Sequence[Structure], count: int, seed: int) -> list[Structure]:
@@ -32,10 +45,10 @@ def perturbed_structures(structures: Sequence[Structure], count: int, seed: int)
     TooFewExamplesError
         No structure of two or more elements within the size limits.
     """
-    known = [s for s in structures if len(s.composition) > 1 and within(s, MAX_PERTURBED_SITES, MAX_LENGTH)]
+    known = [s for s in structures if len(s.composition) > 1 and fits_limits(s, MAX_PERTURBED_SITES, MAX_SEED_LENGTH)]
     if not known:
         raise TooFewExamplesError(
-            f"none of {len(structures)} structures is a compound within {MAX_PERTURBED_SITES} sites and {MAX_LENGTH:g} Å: "
+            f"none of {len(structures)} structures is a compound within {MAX_PERTURBED_SITES} sites and {MAX_SEED_LENGTH:g} Å: "
             "nothing to perturb"
         )
     generator = np.random.default_rng(seed)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ccdcgan_al.seeds.choose import MAX_LENGTH, MAX_SITES, scale_to_predicted_volume
+from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES, scale_to_predicted_volume
+from ccdcgan_al.strategies.proposals import Proposals, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 TRIES_PER_STRUCTURE = 50
 _VOLUME_CHANGE = (0.5, 1.5)  # limits of the predictor's change to pyxtal's volume; those of its authors
 _PLACEMENTS = 3  # attempts pyxtal makes to place the atoms of one draw
+
+
+def propose(request: Request) -> Proposals:
+    """Propose random symmetric crystals."""
+    structures = random_structures(request.elements, request.count, request.seed)
+    missing = request.count - len(structures)
+    return Proposals(structures, generated=request.count, failures={"not_drawn": missing})
 
 
 def random_structures(
@@ -88,5 +96,5 @@ def _draw(elements: Sequence[str], max_sites: int, generator: np.random.Generato
     least, most = _VOLUME_CHANGE
     scaled.scale_lattice(float(np.clip(scaled.volume, least * drawn.volume, most * drawn.volume)))
     primitive = scaled.get_primitive_structure().get_reduced_structure("niggli")
-    too_large = len(primitive) > max_sites or max(primitive.lattice.abc) > MAX_LENGTH
+    too_large = len(primitive) > max_sites or max(primitive.lattice.abc) > MAX_SEED_LENGTH
     return None if too_large or not math.isfinite(primitive.volume) else primitive

@@ -11,7 +11,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from ccdcgan_al.structures.covalent import covalent_ratio
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import FloatArray
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def select(
     predict: Callable[[list[Structure]], tuple[FloatArray, FloatArray]] | None,
     hull_energy: Callable[[Structure], float],
     *,
-    caution: float = 1.0,
+    kappa: float = 1.0,
     depth: float = 0.2,
     min_elements: int = 2,
     restacked: Collection[int] = (),
@@ -90,7 +90,7 @@ def select(
     count : how many to choose at most
     predict : structures -> formation energies and standard deviations (eV/atom); None keeps the order generated
     hull_energy : structure -> formation energy of the hull at its composition (eV/atom)
-    caution : standard deviations added to the predicted energy above hull before ranking (upper confidence bound)
+    kappa : standard deviations added to the predicted energy above hull before ranking (upper confidence bound)
     depth : share of the hull's depth at its composition that is taken off a structure's energy above hull before ranking. Beside the elements the
         hull is shallow and all lies near it, also what is worth little
     min_elements : structures of fewer elements are not chosen
@@ -105,16 +105,16 @@ def select(
     seen = list(seen)
     valid = [i for i, structure in enumerate(structures) if is_valid(structure)]
     strict = [i for i in valid if covalent_ratio(structures[i]) >= MIN_COVALENT_RATIO]
-    known, fresh = SeenStructures(seen), SeenStructures()
+    known, fresh = StructureIndex(seen), StructureIndex()
     unique: list[int] = []
     novel: list[int] = []
     for i in strict:
         structure = structures[i]
-        if len(structure.composition) < min_elements or fresh.holds(structure):
+        if len(structure.composition) < min_elements or structure in fresh:
             continue
         fresh.add(structure)
         unique.append(i)
-        if not known.holds(structure):
+        if structure not in known:
             novel.append(i)
     if predict is None or not novel:
         energies, spreads = np.full(len(novel), np.nan), np.full(len(novel), np.nan)
@@ -122,12 +122,12 @@ def select(
     else:
         energies, spreads = predict([structures[i] for i in novel])
         hull = np.array([hull_energy(structures[i]) for i in novel])
-        rank = energies - hull + caution * spreads + depth * hull
+        rank = energies - hull + kappa * spreads + depth * hull
         order = [int(k) for k in np.argsort(rank, kind="stable")]
-    resembling = SeenStructures(seen if predict is not None else (), loose_matcher())
+    resembling = StructureIndex(seen if predict is not None else (), loose_matcher())
 
     def is_fresh(k: int) -> bool:
-        fresh = predict is None or not resembling.holds(structures[novel[k]])
+        fresh = predict is None or structures[novel[k]] not in resembling
         if fresh:
             resembling.add(structures[novel[k]])
         return fresh

@@ -92,7 +92,7 @@ class ReducedCell:
         return bool(matcher.fit(self.structure, other.structure, skip_structure_reduction=True))
 
 
-class SeenStructures:
+class StructureIndex:
     """Structures, to ask whether a new one was seen before.
 
     Parameters
@@ -113,7 +113,7 @@ class SeenStructures:
         """Remember a structure."""
         self._unreduced[structure.composition.reduced_formula].append(structure)
 
-    def holds(self, structure: Structure) -> bool:
+    def __contains__(self, structure: Structure) -> bool:
         """Whether a structure that matches this one was seen."""
         formula = structure.composition.reduced_formula
         self.reduce(formula)
@@ -123,7 +123,7 @@ class SeenStructures:
         return any(cell.fits(self._cells[cell.key][number], self._matcher) for number in self._near(cell))
 
     def reduce(self, formula: str) -> None:
-        """Reduce what was seen of a reduced formula, which `holds` does when it is first asked for it."""
+        """Reduce what was seen of a reduced formula, which `in` does when it is first asked for it."""
         for known in self._unreduced.pop(formula, []):
             self._remember(ReducedCell(known))
 

@@ -22,7 +22,7 @@ from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.benchmarks.relaxed_set import read_set
 from ccdcgan_al.hull.changes import hull_changes
 from ccdcgan_al.hull.hull import METASTABLE, ON_HULL, build_hull
-from ccdcgan_al.structures.matching import SeenStructures, structure_matcher
+from ccdcgan_al.structures.matching import StructureIndex, structure_matcher
 from ccdcgan_al.types import Method, Phase
 from launchpad.benchmarks.place import Place, place
 from launchpad.database.generated import CHUNK, insert_new
@@ -99,7 +99,10 @@ def _generated(count: int, seed: int) -> Iterator[dict[str, Any]]:
             "n_sites": len(structure),
             "origin": "generated",
             "round": 1,
-            "source": "ccdcgan",
+            "source": "",
+            "strategy": "ccdcgan",
+            "operation": None,
+            "parents": [],
             "start": structure.as_dict(),
             "predicted_energy": float(generator.normal(-1, 0.5)),
             "uncertainty": 0.05,
@@ -198,11 +201,11 @@ def _duplicates(kept: int, new: int) -> Row:
         cell = asked[number]
         asked[number] = Structure(cell.lattice, cell.species, generator.random((len(cell), 3)))
     with timed() as indexing:
-        seen = SeenStructures(known)
+        seen = StructureIndex(known)
         for formula in {structure.composition.reduced_formula for structure in asked}:
             seen.reduce(formula)
     with timed() as timing:
-        answers = [seen.holds(structure) for structure in asked]
+        answers = [structure in seen for structure in asked]
     matcher = structure_matcher()
     with timed() as single:
         for i, k in zip(generator.integers(0, new, PAIRS_TIMED), generator.integers(0, kept, PAIRS_TIMED), strict=True):
@@ -210,12 +213,12 @@ def _duplicates(kept: int, new: int) -> Row:
     sample = [int(k) for k in generator.integers(0, new, 5)]
     wanted = [any(matcher.fit(asked[k], other) for other in known) for k in sample]
     same = wanted == [answers[k] for k in sample]
-    half = SeenStructures(known[: kept // 2])
+    half = StructureIndex(known[: kept // 2])
     for formula in {structure.composition.reduced_formula for structure in asked}:
         half.reduce(formula)
     with timed() as half_timing:
         for structure in asked:
-            half.holds(structure)
+            _ = structure in half
     pairwise = single.seconds / PAIRS_TIMED * kept * new
     ratio, whole = pairwise / timing.seconds, pairwise / (timing.seconds + indexing.seconds)
     return Row(

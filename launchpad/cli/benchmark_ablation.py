@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ccdcgan_al.benchmarks.outcome import Outcome
-from ccdcgan_al.types import Strategy
+from ccdcgan_al.strategies.registry import check_strategies
 
 
 def measure_ablation(
@@ -38,9 +38,7 @@ def measure_ablation(
     ValueError : an unknown strategy
     OSError : no such data file
     """
-    unknown = [name for name in strategies if name not in get_args(Strategy)]
-    if unknown:
-        raise ValueError(f"unknown strategy {', '.join(unknown)}: wanted some of {', '.join(get_args(Strategy))}")
+    check_strategies(strategies)
     from workflows.experiments.ablation import Ablation, read_data
     from workflows.experiments.relaxed_cache import RelaxedCache
 

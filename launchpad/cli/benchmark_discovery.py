@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.benchmarks.outcome import Outcome
 
@@ -39,14 +39,13 @@ class Experiment:
         ------
         ValueError : an unknown system or strategy, or a budget that leaves nothing after the seeds
         """
+        from ccdcgan_al.reports.discovery import ONE_SHOT
+        from ccdcgan_al.strategies.registry import check_strategies
         from workflows.experiments.campaign_spec import read_spec
-        from workflows.experiments.discovery import Discovery, DiscoveryStrategy
+        from workflows.experiments.discovery import Discovery
         from workflows.experiments.relaxed_cache import RelaxedCache
 
-        known = get_args(DiscoveryStrategy)
-        unknown = [name for name in self.strategies if name not in known]
-        if unknown:
-            raise ValueError(f"unknown strategy {', '.join(unknown)}: wanted some of {', '.join(known)}")
+        check_strategies(self.strategies, also=[ONE_SHOT])
         spec = read_spec(self.system)
         chosen = {
             "budget": self.budget,

@@ -115,7 +115,7 @@ def fetch_seeds(
 
         from ccdcgan_al.chemsys import parse_chemical_system
         from ccdcgan_al.files import write_atomically
-        from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES, reduced_primitive, within
+        from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES, fits_limits, reduced_primitive
         from ccdcgan_al.seeds.files import SAME_SITE
         from ccdcgan_al.seeds.materials_project import fetch_structures
 
@@ -125,7 +125,9 @@ def fetch_seeds(
         folder.mkdir(parents=True, exist_ok=True)
         ordered = [(name, structure) for name, structure in fetched.structures if structure.is_ordered]
         small = [(name, reduced_primitive(structure, SAME_SITE)) for name, structure in ordered]
-        small = [(name, structure) for name, structure in small if within(structure, MAX_OWN_SITES, MAX_OWN_LENGTH)]
+        small = [
+            (name, structure) for name, structure in small if fits_limits(structure, MAX_OWN_SITES, MAX_OWN_LENGTH)
+        ]
         for name, structure in small:
             write_atomically(folder / f"{name}.cif", str(CifWriter(structure)), mode=0o644)
         left = len(fetched.structures) - len(small)

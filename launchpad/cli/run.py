@@ -22,7 +22,6 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
-from ccdcgan_al.types import Strategy
 from launchpad.driver import InterruptedCampaignError, run_campaign
 from launchpad.service.mongod import redact
 
@@ -66,12 +65,10 @@ class Choices:
         elements = parse_chemical_system(self.chemical_system)
         check_method(self.method, runs_here=runs_here)
         own, withheld = self._structures(elements)
-        strategy: Any = self.strategy
-        checked: Strategy = strategy  # Campaign refuses what is not one
         return Campaign(
             chemical_system="-".join(elements),
             method=self.method,
-            strategy=checked,
+            strategy=self.strategy,
             seed=self.seed,
             rounds=self.rounds,
             per_round=self.per_round,
@@ -92,7 +89,7 @@ class Choices:
         """
         from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES
         from ccdcgan_al.seeds.files import StructuresRead, read_structures
-        from ccdcgan_al.strategies.propose import not_learnable
+        from ccdcgan_al.strategies.learning import not_learnable
 
         own = StructuresRead(())
         if self.seeds is not None:

@@ -112,6 +112,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     from ccdcgan_al.hull.element_references import ElementReferences
+    from launchpad.results.lookup import descent
 
     methods = sorted({str(document["method"]) for document in found if document.get("method")})
     zeros = sorted(
@@ -140,7 +141,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             document.get("space_group") or "-",
             state,
             document["origin"],
-            escape(document["source"]),  # may hold the name of a user's file
+            escape(descent(document)),  # may hold the name of a user's file
             *("-" if value is None else f"{1000 * value:.1f}" for value in figures),
         )
     return table
@@ -148,11 +149,13 @@ def _table(found: list[dict[str, Any]]) -> Table:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """Return a structure's lineage as lines of text."""
+    from launchpad.results.lookup import descent
+
     lines = [
         f"{found['structure_id']}: {found['formula']}, {found['n_sites']} sites before relaxation, {found['state']}"
         + (f" ({found['reason']}: {found.get('message')})" if found.get("reason") else ""),
         f"  campaign    {found['campaign_id']}, round {found['round']}",
-        f"  origin      {found['origin']}: {found['source']}",
+        f"  origin      {found['origin']}: {descent(found)}",
     ]
     if found.get("predicted_energy") is not None:
         error = f" ± {1000 * found['uncertainty']:.0f}" if found.get("uncertainty") is not None else ""

@@ -153,7 +153,7 @@ def confirmed_figures(hull: Hull, confirming: Hull) -> dict[str, dict[str, Any]]
     }
 
 
-def unstable_phases(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:
+def distortion_outcomes(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:
     """Return, for phases relaxed again from a small distortion, why they did not come back, None for those that did.
 
     Of a phase whose relaxation failed for the machine's reasons (`OF_THE_MACHINE`) nothing is known, and it is left out.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al import __version__
 from ccdcgan_al.errors import MongoError
+from ccdcgan_al.strategies.labels import descent_of
 from ccdcgan_al.structures.fingerprint import fingerprints_of_documents
 from launchpad.database.attempts import attempt_id
 from launchpad.database.indexes import ensure_indexes
@@ -124,9 +126,28 @@ def m0002_element_references(database: Database[dict[str, Any]]) -> None:
     database["structures"].update_many(judged, {"$set": {"element_references": "own", "element_driven": False}})
 
 
+def m0003_parents(database: Database[dict[str, Any]]) -> None:
+    """Strategy, operation and parents of a structure, in fields of their own; `source` is the label of a seed alone. Mutants were neighbours."""
+    from pymongo import UpdateOne
+
+    structures, without = database["structures"], {"parents": {"$exists": False}}
+    seed = {"strategy": None, "operation": None, "parents": []}
+    structures.update_many({**without, "origin": {"$ne": "generated"}}, {"$set": seed})
+    found = structures.find(without, {"source": 1, "provenance.strategy": 1}).batch_size(_AT_A_TIME)
+    while part := list(islice(found, _AT_A_TIME)):
+        writes = []
+        for document in part:
+            descent = descent_of(document["source"])
+            descent["strategy"] = descent["strategy"] or document.get("provenance", {}).get("strategy")
+            writes.append(UpdateOne({"_id": document["_id"], **without}, {"$set": descent}))
+        structures.bulk_write(writes, ordered=False)
+    database["rounds"].update_many({"neighbours": {"$exists": True}}, {"$rename": {"neighbours": "mutants"}})
+
+
 MIGRATIONS: dict[int, Callable[[Database[dict[str, Any]]], None]] = {
     1: m0001_one_schema,
     2: m0002_element_references,
+    3: m0003_parents,
 }
 VERSION = max(MIGRATIONS)
 

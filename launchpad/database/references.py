@@ -15,7 +15,7 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import HullError, MixedMethodsError, StructureInputError
 from ccdcgan_al.seeds.materials_project import subsystems
 from ccdcgan_al.seeds.starting import withheld
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import DFT, Method, Phase
 from launchpad.database.reference_checks import (
     FAMILIES,
@@ -236,9 +236,9 @@ def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) 
     own = store.phases(campaign.campaign_id, up_to_round)
     if campaign.method != DFT or not own:
         return own
-    hidden = SeenStructures(withheld(campaign))
+    hidden = StructureIndex(withheld(campaign))
     references = reference_phases(store, campaign.elements, own[0].method)
-    shown = [phase for phase in references if not hidden.holds(phase.structure)]
+    shown = [phase for phase in references if phase.structure not in hidden]
     return [*own, *(_named_apart(phase, campaign) for phase in shown)]
 
 

@@ -17,7 +17,7 @@ from ccdcgan_al.hull.confirmation import confirming_hull
 from ccdcgan_al.hull.element_references import energy_of_elements, references_of
 from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.loop import hull_counts
-from launchpad.database.hull_records import confirmed_figures, figures, hull_documents, unstable_phases
+from launchpad.database.hull_records import confirmed_figures, distortion_outcomes, figures, hull_documents
 from launchpad.database.references import campaign_phases
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def judge_again(store: CampaignStore, campaign_id: str) -> bool:
     newest = max(store.hull_changes(campaign_id))
     last = build_hull(campaign_phases(store, campaign, newest), campaign.elements)
     _move_predictions(store, campaign_id, last)
-    unstable = unstable_phases(store.distorted(campaign_id))
+    unstable = distortion_outcomes(store.distorted(campaign_id))
     store.save_figures(campaign_id, figures(last, newest, unstable, known))
     _confirmations(store, campaign, last, newest)
     for number in rounds:  # the hulls last: what is left of them says that there is something to do

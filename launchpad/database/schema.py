@@ -83,9 +83,16 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "round": _ROUND,
         "source": Field(
             "string",
-            "prototype label, file name, or strategy (with operation and parent of a neighbour): what it descends from",
+            "label of a seed: its prototype, or the name of its file; empty where a strategy proposed it",
             required=True,
         ),
+        "strategy": Field("string|null", "what proposed it; null for seeds", required=True),
+        "operation": Field(
+            "string|null",
+            "what was done to its parents: `swap`, `transmute` or `slip`; null where it has none",
+            required=True,
+        ),
+        "parents": Field("array", "structure_ids of the structures that it was made from", required=True),
         "start": Field("object", "the unrelaxed structure (pymatgen dict)", required=True),
         "predicted_energy": Field(_ENERGY, "formation energy that the constraint predicted (eV/atom)"),
         "uncertainty": Field(_ENERGY, "standard deviation of that prediction (eV/atom)"),
@@ -154,9 +161,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
             "int|long|null", "relaxed structures that the codec cannot hold, so that nothing was learnt from them"
         ),
         "screened": Field("int|long|null", "crystal graphs drawn and screened by the constraint; 0 where none were"),
-        "generated": Field("int|long|null", "crystal graphs decoded, crystals drawn, and neighbours made"),
-        "neighbours": Field(
-            "int|long|null", "of these, known structures with atoms exchanged or replaced, or layers slipped"
+        "generated": Field("int|long|null", "crystal graphs decoded, crystals drawn, and mutants made"),
+        "mutants": Field(
+            "int|long|null", "of these, known structures with atoms swapped or transmuted, or layers slipped"
         ),
         "decoded": Field("int|long|null", "of those generated, structures within the codec's limits"),
         "decode_failures": Field("object|null", "why others were not: reason -> number"),

@@ -224,6 +224,9 @@ class CampaignStore:
                 document["source"],
                 document["predicted_energy"],
                 document["uncertainty"],
+                document["strategy"],
+                document["operation"],
+                tuple(document["parents"]),
             )
             for document in self.documents(campaign_id, round=round_number)
         ]
@@ -387,6 +390,9 @@ def _documents(candidates: Sequence[Candidate], chemical_system: str) -> list[di
             "origin": candidate.origin,
             "round": candidate.round_number,
             "source": candidate.source,
+            "strategy": candidate.strategy,
+            "operation": candidate.operation,
+            "parents": list(candidate.parents),
             "start": candidate.structure.as_dict(),
             "predicted_energy": candidate.predicted_energy,
             "uncertainty": candidate.uncertainty,

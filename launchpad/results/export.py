@@ -20,7 +20,7 @@ FIGURES = (
     "formation_energy_per_atom", "energy_above_hull", "corrected_formation_energy_per_atom",
     "corrected_energy_above_hull", "correction_driven", "element_references", "own_elements_formation_energy_per_atom",
     "own_elements_energy_above_hull", "element_driven", "is_new_phase", "space_group", "origin", "round", "source",
-    "campaign_id",
+    "strategy", "operation", "parents", "campaign_id",
 )  # fmt: skip
 PREFIX = "_ccdcgan_al_"
 """Of the fields that OPTIMADE does not define."""
@@ -189,7 +189,8 @@ def _ase(documents: Sequence[dict[str, Any]], out: Path) -> list[Path]:
         for document in documents:
             atoms = AseAtomsAdaptor.get_atoms(structure_of(document), msonable=False)
             atoms.calc = SinglePointCalculator(atoms, energy=document["relaxation"]["energy_per_atom"] * len(atoms))
-            known = {name: value for name, value in figures_of(document).items() if value is not None}
+            figures = {**figures_of(document), "parents": " ".join(document["parents"])}  # ASE takes no lists
+            known = {name: value for name, value in figures.items() if value is not None and value != ""}
             known |= {"structure_id": document["structure_id"], "method": document["relaxation"]["method"]["name"]}
             database.write(atoms, key_value_pairs=known)
     part.replace(out)

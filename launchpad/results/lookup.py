@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.hull.hull import ON_HULL
-from launchpad.database.hull_records import unstable_phases
+from launchpad.database.hull_records import distortion_outcomes
 from launchpad.results.queries import QUERIES, structure_filter
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ ENTRY = (
     "energy_above_hull", "corrected_formation_energy_per_atom", "corrected_energy_above_hull", "correction_driven",
     "own_elements_formation_energy_per_atom", "own_elements_energy_above_hull", "element_driven",
 )  # fmt: skip
+DESCENT = ("strategy", "operation", "parents")
 _SHOWN = 5  # names that an error lists
 
 
@@ -101,8 +102,8 @@ def hull_rows(
     Returns
     -------
     list of dict
-        Fields of `ccdcgan_al.types.HullEntry`, and `is_new_phase`, `confirmed_energy_above_hull` (eV/atom, or None),
-        `source` and `problem` (why it does not return from a distortion, or None). A phase that several structures
+        Fields of `ccdcgan_al.types.HullEntry`, and `is_new_phase`, `confirmed_energy_above_hull` (eV/atom, or None), `source`, `strategy`,
+        `operation`, `parents` and `problem` (why it does not return from a distortion, or None). A phase that several structures
         relaxed into is there where the lowest of them lies near enough; the figures are those of the one that stands for it.
 
     Raises
@@ -117,7 +118,9 @@ def hull_rows(
             "`ccdcgan-al structures find --within` has no such bound"
         )
     entries = {entry["structure_id"]: {name: entry.get(name) for name in ENTRY} for entry in hull["entries"]}
-    shown = {"structure_id": 1, "is_new_phase": 1, "duplicate_of": 1, "confirmed": 1, "hull_round": 1, "source": 1}
+    shown = dict.fromkeys(
+        ("structure_id", "is_new_phase", "duplicate_of", "confirmed", "hull_round", "source", *DESCENT), 1
+    )
     query = {"campaign_id": campaign_id, "structure_id": {"$in": list(entries)}}
     known = {document["structure_id"]: document for document in store.structures.find(query, shown)}
     lowest: dict[str, float] = {}
@@ -125,7 +128,7 @@ def hull_rows(
         copied = str(known.get(name, {}).get("duplicate_of"))
         phase = copied if copied in entries else name
         lowest[phase] = min(entry["energy_above_hull"], lowest.get(phase, entry["energy_above_hull"]))
-    rows, unstable = [], unstable_phases(store.distorted(campaign_id))
+    rows, unstable = [], distortion_outcomes(store.distorted(campaign_id))
     for name, above in lowest.items():
         if above <= within + ON_HULL:
             document = known.get(name, {})
@@ -134,10 +137,18 @@ def hull_rows(
                 "is_new_phase": bool(document.get("is_new_phase")) if current else None,
                 "confirmed_energy_above_hull": (document.get("confirmed") or {}).get("energy_above_hull"),
                 "source": document.get("source", "stored reference"),
+                **{name: document.get(name) for name in DESCENT},
                 "problem": unstable.get(name),
             }
             rows.append({**entries[name], **more})
     return sorted(rows, key=lambda row: (row["energy_above_hull"], row["structure_id"]))
+
+
+def descent(document: dict[str, Any]) -> str:
+    """Return what a structure descends from, in words: ``rock salt``, ``ccdcgan``, ``ccdcgan: slip of Bi-Se-r1-0003``."""
+    strategy, operation, parents = (document[name] for name in DESCENT)
+    made = f": {operation} of {' and '.join(parents)}" if operation else ""
+    return f"{strategy}{made}" if strategy else str(document["source"])
 
 
 def find_structures(store: CampaignStore, where: dict[str, Any], limit: int) -> list[dict[str, Any]]:
@@ -195,7 +206,7 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
         "models": drew,
         "learnt_from": len(learnt),
         "copies": [copy["structure_id"] for copy in QUERIES["copies"].run(store.database, **asked)],
-        "problem": unstable_phases([document] if "distortion" in document else []).get(structure_id),
+        "problem": distortion_outcomes([document] if "distortion" in document else []).get(structure_id),
         "attempts": attempts,
     }
 

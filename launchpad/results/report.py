@@ -19,7 +19,7 @@ from ccdcgan_al.hull.validity import DISPLACEMENT, RETURNED, STRAIN
 from ccdcgan_al.strategies.selection import MIN_COVALENT_RATIO, MIN_DISTANCE
 from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL
 from ccdcgan_al.types import HullEntry
-from launchpad.database.hull_records import OF_THE_MACHINE, element_references, unstable_phases
+from launchpad.database.hull_records import OF_THE_MACHINE, distortion_outcomes, element_references
 from launchpad.database.references import campaign_phases
 from launchpad.database.rejudge import judge_again
 from launchpad.database.store import CampaignStore
@@ -29,7 +29,7 @@ ROUND_KEYS = (
     "round",
     "not_learnt",
     "generated",
-    "neighbours",
+    "mutants",
     "decoded",
     "valid",
     "strict",
@@ -80,7 +80,7 @@ class CampaignReport:
         self.model_hashes = store.models.hashes(campaign_id)
         self.structures = {phase.structure_id: phase.structure for phase in self.hull.phases}
         known = store.starting_structures(campaign_id)
-        self.distorted = unstable_phases(store.distorted(campaign_id))
+        self.distorted = distortion_outcomes(store.distorted(campaign_id))
         unstable = {name: reason for name, reason in self.distorted.items() if reason}
         near = claimed_phases(self.hull, known, NEAR_HULL, unstable)
         self.candidates = [entry for entry, problem in near if problem is None]

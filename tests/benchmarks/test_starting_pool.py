@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.benchmarks.starting_pool import MAX_LENGTH, MAX_SITES, starting_pool, table_prototypes
+from ccdcgan_al.benchmarks.starting_pool import MAX_SEED_LENGTH, MAX_SITES, starting_pool, table_prototypes
 from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.structures.matching import structure_matcher
 
@@ -52,7 +52,7 @@ def test_the_pool(table: Path) -> None:
     for start in pool:
         assert set(start.structure.symbol_set) <= {"Bi", "Se"}
         assert len(start.structure) <= MAX_SITES
-        assert max(start.structure.lattice.abc) <= MAX_LENGTH
+        assert max(start.structure.lattice.abc) <= MAX_SEED_LENGTH
     sizes = np.array([len(start.structure) for start in pool])
     assert sizes[: len(pool) // 2].mean() < sizes[len(pool) // 2 :].mean()
     matcher = structure_matcher()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice
 from scipy.optimize import linear_sum_assignment
 
-from ccdcgan_al.codec.lattice_latent import MAX_LENGTH, MIN_LENGTH, lattice_from_latent, lattice_latent
+from ccdcgan_al.codec.lattice_latent import MAX_CODEC_LENGTH, MIN_LENGTH, lattice_from_latent, lattice_latent
 from ccdcgan_al.codec.structure_factors import (
     LATENT_SIZE,
     MAX_H_SQUARED,
@@ -122,7 +122,7 @@ def test_misfit_tells_noise_from_sites() -> None:
     assert only(latent)[1] > 0.3
 
 
-lengths = st.floats(MIN_LENGTH, MAX_LENGTH)
+lengths = st.floats(MIN_LENGTH, MAX_CODEC_LENGTH)
 angles = st.floats(60, 120)
 
 
@@ -142,7 +142,7 @@ def test_lattice_round_trip(lengths: tuple[float, float, float], angles: tuple[f
 
 def test_lattice_latent_ends_at_its_limits() -> None:
     np.testing.assert_allclose(lattice_latent(Lattice.cubic(MIN_LENGTH))[:3], -1)
-    np.testing.assert_allclose(lattice_latent(Lattice.cubic(MAX_LENGTH))[:3], 1)
+    np.testing.assert_allclose(lattice_latent(Lattice.cubic(MAX_CODEC_LENGTH))[:3], 1)
 
 
 def test_noise_on_a_lattice_averages_out() -> None:

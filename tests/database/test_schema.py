@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ from launchpad.service.configure import database_name
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "database.md"
 OLD = Path(__file__).resolve().parents[1] / "data" / "version0.json"
 """A database as the code before schema versions wrote it: one campaign, made up, dumped by bson.json_util."""
+
+
+VERSION_2 = OLD.with_name("version2.json.gz")
 
 
 @pytest.fixture
@@ -74,7 +78,7 @@ def test_mongodb_refuses_what_does_not_fit(database: Database[dict[str, Any]], c
 
 
 def test_an_old_database_is_brought_up_to_date(old: Database[dict[str, Any]]) -> None:
-    assert prepare(old) == ["m0001_one_schema", "m0002_element_references"]
+    assert prepare(old) == ["m0001_one_schema", "m0002_element_references", "m0003_parents"]
     after = content(old)
     for name in SCHEMA:  # every document now fits: a write that changes nothing passes its validator
         old[name].update_many({}, [{"$set": {"last_updated": "$last_updated"}}])
@@ -83,6 +87,7 @@ def test_an_old_database_is_brought_up_to_date(old: Database[dict[str, Any]]) ->
     assert (new["chemical_system"], new["elements"], new["n_sites"]) == ("Bi-Se", ["Bi", "Se"], 2)
     assert (new["method"], new["energy_per_atom"], new["energy_above_hull"]) == ("sevennet", -3.9, 0.0)
     assert len(new["attempts"]) == 1
+    assert (new["source"], new["strategy"], new["operation"], new["parents"]) == ("", "ccdcgan", None, [])
     hulls = list(old["hulls"].find().sort("round", 1))
     assert [(hull["scheme"], hull["state"]) for hull in hulls] == [
         ("uncorrected", "superseded"),
@@ -93,6 +98,35 @@ def test_an_old_database_is_brought_up_to_date(old: Database[dict[str, Any]]) ->
     for migrate in MIGRATIONS.values():
         migrate(old)
     assert content(old) == after
+
+
+def test_labels_of_older_versions_become_strategy_operation_and_parents(
+    database: Database[dict[str, Any]], fresh_mongo_uri: str
+) -> None:
+    for name, documents in json_util.loads(gzip.decompress(VERSION_2.read_bytes())).items():
+        if documents and "." not in name:
+            database[name].insert_many(documents)
+    assert prepare(database) == ["m0003_parents"]
+    store = CampaignStore(fresh_mongo_uri)
+    (campaign_id,) = store.campaign_ids()
+    found = {item.structure_id: item for number in range(3) for item in store.candidates(campaign_id, number)}
+    assert found["Bi-Se-r0-0002"].source == "rock salt"
+    assert {(item.strategy, item.operation, item.parents) for item in store.candidates(campaign_id, 0)} == {
+        (None, None, ())
+    }
+    made = {
+        "Bi-Se-r1-0000": ("transmute", ("Bi-Se-r0-0003",)),
+        "Bi-Se-r1-0001": (None, ()),
+        "Bi-Se-r1-0002": ("slip", ("Bi-Se-r0-0004",)),
+        "Bi-Se-r2-0001": ("swap", ("Bi-Se-r0-0006",)),
+    }
+    assert {name: (found[name].operation, found[name].parents) for name in made} == made
+    assert {(found[name].strategy, found[name].source) for name in made} == {("ccdcgan", "")}
+    assert database["structures"].count_documents({"parents": {"$exists": False}}) == 0
+    assert [item["mutants"] for item in store.round_documents(campaign_id)] == [0, 6, 6]
+    before = content(database)
+    MIGRATIONS[3](database)
+    assert content(database) == before
 
 
 def test_what_came_back_before_is_not_recorded_again(old: Database[dict[str, Any]], fresh_mongo_uri: str) -> None:
@@ -115,7 +149,7 @@ def test_a_migration_that_was_killed_is_run_again(
         with pytest.raises(KeyboardInterrupt):
             prepare(old)
     assert schema_version(old) == 0
-    assert prepare(old) == ["m0001_one_schema", "m0002_element_references"]
+    assert prepare(old) == ["m0001_one_schema", "m0002_element_references", "m0003_parents"]
     assert schema_version(old) == VERSION
     assert old["hulls"].count_documents({"scheme": {"$exists": False}}) == 0
 

@@ -127,7 +127,7 @@ def test_confirmation_stands_beside_the_relaxation(store: CampaignStore) -> None
 
 def test_starting_structures_are_known_unless_set_aside(store: CampaignStore) -> None:
     made = candidates(C, store, 3)
-    store.submit(C, [Candidate("Bi-Se-r1-0000", BISE, "generated", 1, "ccdcgan")], PROVENANCE)
+    store.submit(C, [Candidate("Bi-Se-r1-0000", BISE, "generated", 1, strategy="ccdcgan")], PROVENANCE)
     store.record(C, [relaxation_document(made[0].structure_id, Relaxed(BISE, -3.5, METHOD, 1, 0.0, converged=True))])
     store.record(C, [failure_document(made[1].structure_id, "unphysical", "atoms merged", METHOD)])
     assert store.starting_structures(C) == [BISE] * 3
@@ -150,9 +150,19 @@ def test_only_what_waits_is_withdrawn(store: CampaignStore) -> None:
 
 
 def test_candidates_are_read_back_as_they_were_submitted(store: CampaignStore) -> None:
-    ranked = Candidate("Bi-Se-r1-0000", BISE, "generated", 1, "ccdcgan", -0.2, 0.05)
+    ranked = Candidate(
+        "Bi-Se-r1-0000",
+        BISE,
+        "generated",
+        1,
+        predicted_energy=-0.2,
+        uncertainty=0.05,
+        strategy="ccdcgan",
+        operation="slip",
+        parents=("Bi-Se-r0-0003",),
+    )
     store.submit(C, [ranked], PROVENANCE)
-    store.submit(C, [Candidate("Bi-Se-r1-0000", BISE, "generated", 1, "another draw")], PROVENANCE)
+    store.submit(C, [Candidate("Bi-Se-r1-0000", BISE, "generated", 1, strategy="random")], PROVENANCE)
     assert store.candidates(C, 1) == [ranked]
 
 
@@ -217,7 +227,9 @@ def test_exact_copies_of_what_is_there_are_not_added(store: CampaignStore) -> No
     candidates(C, store, 1)
     turned = Structure(Lattice.cubic(5.9), ["Se", "Bi"], [[0.75, 0.25, 0.25], [0.25, 0.75, 0.75]])
     larger = Structure(Lattice.cubic(6.1), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    made = [Candidate("", structure, "generated", 1, "ccdcgan") for structure in (BISE, turned, larger, larger)]
+    made = [
+        Candidate("", structure, "generated", 1, strategy="ccdcgan") for structure in (BISE, turned, larger, larger)
+    ]
     assert store.add_generated(C, made, PROVENANCE) == 1
     assert store.add_generated(C, made, PROVENANCE) == 0
     (found,) = store.structures.find({"campaign_id": C, "state": "generated"})

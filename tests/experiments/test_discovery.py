@@ -301,8 +301,8 @@ def test_a_run_that_was_cut_off_accelerates_nothing() -> None:
 
 def test_origins_by_hand() -> None:
     (run, _) = made_up()["runs"]
-    sources = ["seed", "ccdcgan", "ccdcgan, slip in Bi-Se-r0-0001", "ccdcgan, slip in Bi-Se-r1-0000"]
-    told = [row | {"source": source} for row, source in zip(run["candidates"], sources, strict=True)]
+    operations = [None, None, "slip", "slip"]
+    told = [row | {"operation": operation} for row, operation in zip(run["candidates"], operations, strict=True)]
     assert by_origin([{**run, "candidates": told}]) == {
         "drawn": {"relaxations": 1, "0": 1, "0.05": 1, "0.1": 1},
         "slip": {"relaxations": 2, "0": 0, "0.05": 1, "0.1": 1},

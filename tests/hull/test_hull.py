@@ -17,7 +17,7 @@ from ccdcgan_al.hull.element_references import OWN, ElementReferences, materials
 from ccdcgan_al.hull.hull import Hull
 from ccdcgan_al.hull.novelty import claimed_phases, new_phases
 from ccdcgan_al.loop import hull_counts
-from ccdcgan_al.structures import matching as seen
+from ccdcgan_al.structures import matching
 from ccdcgan_al.types import HullEntry, Method, Origin, Phase
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -272,7 +272,7 @@ def test_v2o3_as_the_materials_project_has_it() -> None:
 
 
 def test_tolerances_are_those_of_mattergen() -> None:
-    assert (seen.LTOL, seen.STOL, seen.ANGLE_TOL) == (0.2, 0.3, 5)
+    assert (matching.LTOL, matching.STOL, matching.ANGLE_TOL) == (0.2, 0.3, 5)
 
 
 def stretched(ratio: float) -> Structure:
@@ -283,7 +283,7 @@ def stretched(ratio: float) -> Structure:
 def test_a_copy_of_a_relaxed_seed_is_not_new_though_a_lower_phase_stands_between(three: list[Phase]) -> None:
     """Matching is not transitive: the lowest matches the seed, the seed the third, the lowest not the third."""
     lowest, seed, third = stretched(1.0), stretched(1.22), stretched(1.49)
-    matcher = seen.structure_matcher()
+    matcher = matching.structure_matcher()
     assert [matcher.fit(*pair) for pair in ((lowest, seed), (seed, third), (lowest, third))] == [True, True, False]
     phases = [
         *three[:3],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from launchpad.database.hull_records import unstable_phases
+from launchpad.database.hull_records import distortion_outcomes
 from launchpad.results.queries import EXAMPLE, QUERIES, document, structure_filter
 from tests.small_campaign import COPY
 
@@ -119,5 +119,5 @@ def test_distorted_phases_are_found_by_an_index(small_campaign: SmallCampaign, d
     where = {"campaign_id": small_campaign.campaign.campaign_id, "distortion": {"$exists": True}}
     plan = json.dumps(db.command("explain", {"find": "structures", "filter": where}), default=str)
     assert "campaign_id_1_distortion.state_1_partial" in plan
-    reasons = unstable_phases(small_campaign.store.distorted(small_campaign.campaign.campaign_id))
+    reasons = distortion_outcomes(small_campaign.store.distorted(small_campaign.campaign.campaign_id))
     assert [name for name, reason in reasons.items() if reason] == [small_campaign.unstable]

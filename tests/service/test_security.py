@@ -16,7 +16,7 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from ccdcgan_al.errors import ChemicalSystemError, MongoError, StructureInputError
-from ccdcgan_al.seeds import files as structure_files
+from ccdcgan_al.seeds import files
 from ccdcgan_al.seeds.files import read_structures
 from ccdcgan_al.seeds.time_limit import time_limit
 from launchpad.cli.main import app
@@ -88,8 +88,8 @@ def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
 
 def test_a_file_that_takes_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Structure(Lattice.cubic(4), ["Bi"], [[0, 0, 0]]).to(str(tmp_path / "slow.cif"))
-    monkeypatch.setattr(structure_files, "MAX_SECONDS", 0.1)
-    monkeypatch.setattr(structure_files, "reduced_primitive", lambda *_: time.sleep(60))
+    monkeypatch.setattr(files, "MAX_SECONDS", 0.1)
+    monkeypatch.setattr(files, "reduced_primitive", lambda *_: time.sleep(60))
     with pytest.raises(StructureInputError, match=r"slow.cif: not read within 0.1 s; give a file"):
         read_structures(tmp_path).or_stop()
 

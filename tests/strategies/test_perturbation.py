@@ -7,7 +7,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.strategies.perturbation import perturbed_structures
-from ccdcgan_al.strategies.propose import Example, propose
+from ccdcgan_al.strategies.proposals import Example
+from ccdcgan_al.strategies.propose import propose
 
 ROCK_SALT = Structure(Lattice.cubic(4.2), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 BISMUTH = Structure(Lattice.cubic(3.3), ["Bi"], [[0, 0, 0]])

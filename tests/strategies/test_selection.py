@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.strategies.selection import is_valid, select
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 
 
 def rocksalt(cation: str = "Bi", anion: str = "Se", length: float = 5.9) -> Structure:
@@ -57,14 +57,14 @@ def test_broken_cells_are_invalid() -> None:
 
 
 def test_seen_structures() -> None:
-    seen = SeenStructures([rocksalt()])
-    assert seen.holds(rocksalt(length=6.1))
-    assert seen.holds(rocksalt() * (2, 1, 1))
-    assert seen.holds(rocksalt().perturb(0.02))
-    assert not seen.holds(caesium_chloride())
-    assert not seen.holds(rocksalt("Sb"))
+    seen = StructureIndex([rocksalt()])
+    assert rocksalt(length=6.1) in seen
+    assert rocksalt() * (2, 1, 1) in seen
+    assert rocksalt().perturb(0.02) in seen
+    assert caesium_chloride() not in seen
+    assert rocksalt("Sb") not in seen
     seen.add(caesium_chloride())
-    assert seen.holds(caesium_chloride(3.7))
+    assert caesium_chloride(3.7) in seen
 
 
 def test_counts_by_hand() -> None:
@@ -102,7 +102,7 @@ def test_rank_is_the_upper_confidence_bound_above_the_hull() -> None:
     spreads = np.array([0.04, 0.15, 0.02, 0.40])
     hull = {"BiSe": -0.10, "BiSe2": -0.10, "BiSe3": -0.20, "Bi2Se3": -0.30}
 
-    def choose(caution: float, depth: float = 0) -> list[int]:
+    def choose(kappa: float, depth: float = 0) -> list[int]:
         def predict(given: list[Structure]) -> tuple[np.ndarray, np.ndarray]:
             assert given == structures
             return energies, spreads
@@ -110,7 +110,7 @@ def test_rank_is_the_upper_confidence_bound_above_the_hull() -> None:
         def hull_energy(structure: Structure) -> float:
             return hull[structure.reduced_formula]
 
-        selection = select(structures, [], 4, predict, hull_energy, caution=caution, depth=depth)
+        selection = select(structures, [], 4, predict, hull_energy, kappa=kappa, depth=depth)
         assert selection.energies == [energies[k] for k in selection.chosen]
         assert selection.uncertainties == [spreads[k] for k in selection.chosen]
         return selection.chosen

@@ -26,21 +26,19 @@ from ccdcgan_al.codec.crystal_codec import CrystalCodec
 from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.loop import DRAWS_PER_RELAXATION
-from ccdcgan_al.strategies.propose import (
-    LEARNING_STRATEGIES,
-    RANKED_STRATEGIES,
-    Example,
+from ccdcgan_al.strategies.learning import (
+    GanStrategy,
     Networks,
-    Proposals,
-    draw_proposals,
-    energy_shares,
+    boltzmann_weights,
     learnable_examples,
-    propose,
     train_constraint,
     train_gan,
 )
+from ccdcgan_al.strategies.proposals import Example, Proposals
+from ccdcgan_al.strategies.propose import propose
+from ccdcgan_al.strategies.registry import strategy_entry
 from ccdcgan_al.strategies.selection import select
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
 from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache
@@ -202,7 +200,7 @@ class Ablation:
                 self.data.hull.formation_energy_at,
             )
         predicted = proposals.predict(proposals.structures)[0] if proposals.predict else np.zeros(0)
-        known, candidates = SeenStructures(self.data.seen), []
+        known, candidates = StructureIndex(self.data.seen), []
         for rank, index in enumerate(selection.chosen):
             candidate = self._relax(proposals.structures[index], known)
             candidates.append({**candidate, "predicted": _number(selection.energies[rank])})
@@ -227,18 +225,19 @@ class Ablation:
 
     def _propose(self, strategy: Strategy, seed: int, seconds: dict[str, float]) -> Proposals:
         """Proposals of a strategy; the networks come from this process's memory where it trained them before."""
-        if strategy not in LEARNING_STRATEGIES:
+        drawer = strategy_entry(strategy).load()
+        if not isinstance(drawer, GanStrategy):
             with _timed(seconds, "draw"):
                 return propose(
                     strategy, self.data.elements, self.data.examples, DRAWS_PER_RELAXATION * self.relaxations, seed
                 )
         constraint = None
-        if strategy in RANKED_STRATEGIES:
+        if drawer.ranks:
             constraint, seconds["constraint"] = self._constraint(seed)
-        graphs, gan, seconds["gan"] = self._gan(seed, guided=strategy == "ccdcgan")
+        graphs, gan, seconds["gan"] = self._gan(seed, guided=drawer.guides)
         with _timed(seconds, "draw"):
             networks = Networks(self._codec, graphs, gan, constraint, self.data.hull.formation_energy_at)
-            return draw_proposals(strategy, networks, self.draws, seed)
+            return drawer.draw(networks, self.draws, seed)
 
     @functools.cached_property
     def _codec(self) -> CrystalCodec:
@@ -255,9 +254,9 @@ class Ablation:
     def _gan(self, seed: int, *, guided: bool) -> tuple[Any, Any, float]:
         """Training graphs and GAN of a seed, trained as for `ccdcgan` or plain, and the seconds that it took."""
         guide = self._constraint(seed)[0] if guided else None
-        shares = energy_shares(self._learnable, self.data.hull.formation_energy_at) if guided else None
+        sample_weights = boltzmann_weights(self._learnable, self.data.hull.formation_energy_at) if guided else None
         return self._remembered(
-            ("gan", seed, guided), lambda: train_gan(self._codec, self._learnable, seed, guide, shares)
+            ("gan", seed, guided), lambda: train_gan(self._codec, self._learnable, seed, guide, sample_weights)
         )
 
     @functools.cached_property
@@ -277,7 +276,7 @@ class Ablation:
             self._memory[key] = (*trained, seconds["train"])
         return self._memory[key]
 
-    def _relax(self, structure: Structure, known: SeenStructures) -> dict[str, Any]:
+    def _relax(self, structure: Structure, known: StructureIndex) -> dict[str, Any]:
         """Relax a candidate and place it against the hull; a new one is known from then on."""
         document = self.cache.relax(structure, self.maker)
         result = read_relaxation(document)
@@ -286,7 +285,7 @@ class Ablation:
             return {**answer, "state": "failed", "reason": result.reason}
         phase = Phase("candidate", result.structure, result.energy_per_atom, result.method, "generated", 1)
         above = self.data.hull.energy_above(phase)
-        new = not known.holds(result.structure)
+        new = result.structure not in known
         known.add(result.structure)
         fraction = result.structure.composition.get_atomic_fraction(self.data.elements[-1])
         return {

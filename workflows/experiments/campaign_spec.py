@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pymatgen.core import Composition, Lattice, Structure
 
 from ccdcgan_al.chemsys import parse_chemical_system
-from ccdcgan_al.seeds import choose as seeds
+from ccdcgan_al.seeds.choose import reduced_primitive, substitute
 from ccdcgan_al.seeds.prototypes import library
 from ccdcgan_al.types import DEFAULT_METHOD
 
@@ -70,7 +70,7 @@ class KnownPhase(BaseModel):
         )
         if whole.composition.reduced_composition != Composition(self.formula).reduced_composition:
             raise ValueError(f"{self.name}: its sites make {whole.composition.reduced_formula}; correct one of the two")
-        return seeds.reduced_primitive(whole)
+        return reduced_primitive(whole)
 
     def _from_prototype(self, label: str) -> Structure:
         wanted = Composition(self.formula)
@@ -80,7 +80,7 @@ class KnownPhase(BaseModel):
             for prototype in library()
             if label in (prototype.label, prototype.strukturbericht) and len(prototype.own) == len(symbols)
             for order in permutations(symbols)
-            if (seed := seeds.substitute(prototype.structure, prototype.label, order, "reference")) is not None
+            if (seed := substitute(prototype.structure, prototype.label, order, "reference")) is not None
             and seed.structure.composition.reduced_composition == wanted.reduced_composition
         ]
         if not found:

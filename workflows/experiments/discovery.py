@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pymatgen.core import Structure
 
@@ -25,18 +25,22 @@ from ccdcgan_al.errors import HullError
 from ccdcgan_al.files import write_json
 from ccdcgan_al.hull.hull import ON_HULL, Hull, build_hull
 from ccdcgan_al.loop import Loop, became_withheld, further_candidates, starting_candidates
-from ccdcgan_al.seeds import choose as seeds
+from ccdcgan_al.reports.discovery import ONE_SHOT
+from ccdcgan_al.seeds.choose import (
+    MAX_SEED_LENGTH,
+    MAX_SITES,
+    REFERENCES_PER_ELEMENT,
+    Seed,
+    element_structures,
+    fits_limits,
+    reduced_primitive,
+)
 from ccdcgan_al.seeds.starting import FURTHER, lacking, why_lacking
-from ccdcgan_al.types import Candidate, Phase, Relaxed
+from ccdcgan_al.types import Candidate, Phase, Relaxed, Strategy
 from workflows.documents import read_relaxation
 from workflows.experiments.campaign_spec import CampaignSpec
 from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.methods import relaxer
-
-DiscoveryStrategy = Literal[
-    "random", "substitution", "perturbation", "one-shot", "dcgan", "screened", "ccdcgan", "latent"
-]
-"""The strategies of a campaign, and one-shot: `ccdcgan` trained once, on the seeds, with the whole budget in one round."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,15 @@ class Discovery:
     withhold_hull: bool
     maker: Any = None
 
-    def campaign(self, strategy: DiscoveryStrategy, seed: int) -> Campaign:
+    def campaign(self, strategy: Strategy, seed: int) -> Campaign:
         """Return the campaign that a strategy and seed are; with the same seed, the same starting structures."""
         share = self.budget - self.seed_count
         rounds = -(-share // self.per_round)
-        once = strategy == "one-shot"
+        once = strategy == ONE_SHOT
         return Campaign(
             chemical_system="-".join(self.spec.elements),
             method=self.spec.method,
-            strategy="ccdcgan" if strategy == "one-shot" else strategy,
+            strategy="ccdcgan" if once else strategy,
             seed=seed,
             rounds=1 if once else rounds,
             per_round=share if once else self.per_round,
@@ -133,18 +137,18 @@ class Discovery:
         in_limits = tuple(name for name, cells in withheld.items() if any(_in_limits(cell) for cell in cells))
         return Reference(hull, withheld, failed, in_limits)
 
-    def _elements(self) -> Iterator[seeds.Seed]:
+    def _elements(self) -> Iterator[Seed]:
         for element in self.spec.elements:
-            yield from seeds.element_structures(element)[: seeds.REFERENCES_PER_ELEMENT]
+            yield from element_structures(element)[:REFERENCES_PER_ELEMENT]
 
     def _lacking(self, relaxed: dict[str, Relaxed]) -> list[str]:
         """Return the elements of which nothing was relaxed."""
         return lacking(self.spec.elements, (item.structure for item in relaxed.values()))
 
-    def _further(self, element: str) -> list[seeds.Seed]:
+    def _further(self, element: str) -> list[Seed]:
         """Return the prototypes of an element that are tried where those of `_elements` fail."""
-        first = seeds.REFERENCES_PER_ELEMENT
-        return seeds.element_structures(element)[first : first + FURTHER]
+        first = REFERENCES_PER_ELEMENT
+        return element_structures(element)[first : first + FURTHER]
 
     def _relaxed(self, structures: dict[str, Structure]) -> tuple[dict[str, Relaxed], dict[str, str]]:
         """Relax by name; returns what was relaxed, and the reasons of the rest."""
@@ -163,7 +167,7 @@ class Discovery:
 
     # runs
 
-    def run(self, strategy: DiscoveryStrategy, seed: int) -> None:
+    def run(self, strategy: Strategy, seed: int) -> None:
         """Run a strategy and seed to the end of its budget, from wherever it was left.
 
         Raises
@@ -285,6 +289,8 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "start": candidate.structure.as_dict(),
         "origin": candidate.origin,
         "source": candidate.source,
+        "operation": candidate.operation,
+        "parents": list(candidate.parents),
         "predicted_energy": candidate.predicted_energy,
         "uncertainty": candidate.uncertainty,
     }
@@ -298,4 +304,4 @@ def phase_of(item: dict[str, Any], number: int, relaxed: Relaxed) -> Phase:
 
 
 def _in_limits(structure: Structure) -> bool:
-    return seeds.within(seeds.reduced_primitive(structure), seeds.MAX_SITES, seeds.MAX_LENGTH)
+    return fits_limits(reduced_primitive(structure), MAX_SITES, MAX_SEED_LENGTH)

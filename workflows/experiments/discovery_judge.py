@@ -17,14 +17,16 @@ from ccdcgan_al import __version__
 from ccdcgan_al.errors import HullError
 from ccdcgan_al.hull.confirmation import confirming_hull
 from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL, ON_HULL, Hull
-from ccdcgan_al.hull.validity import sanity
-from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL, SeenStructures, structure_matcher
+from ccdcgan_al.hull.validity import find_problem
+from ccdcgan_al.strategies.labels import with_descent
+from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL, StructureIndex, structure_matcher
 from ccdcgan_al.structures.symmetry import space_group
 from ccdcgan_al.types import Phase, Relaxed
 from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.discovery import Discovery, phase_of
 from workflows.methods import relaxer
 
+ROW = ("structure_id", "source", "operation", "parents", "predicted_energy", "uncertainty")  # what a run's file says
 KEEPS_WITHIN = 0.025  # eV/atom above the hull of the potential that checks: what keeps its place, and is claimed
 CHECKS = ("sevennet-l3i5", "chgnet")  # the first decides; CHGNet without the MP2020 corrections that it contains
 
@@ -119,7 +121,7 @@ class Judge:
     def run(self, document: dict[str, Any]) -> tuple[dict[str, Any], list[Phase]]:
         """Place what a run relaxed, in the order it was relaxed; returns what is new and near the reference hull too."""
         reference = self.discovery.reference
-        known = SeenStructures(
+        known = StructureIndex(
             phase.structure for phase in reference.hull.phases if phase.structure_id not in reference.withheld
         )
         rows, near = [], []
@@ -128,7 +130,7 @@ class Judge:
                 stored = self.discovery.cache.find(Structure.from_dict(item["start"]), self.discovery.relax)
                 if stored is None:
                     continue
-                row = {name: item[name] for name in ("structure_id", "source", "predicted_energy", "uncertainty")}
+                row = {name: with_descent(item, generated=stage["round"] > 0)[name] for name in ROW}
                 row |= {"round": stage["round"], "seconds": _number(stored["seconds"] or 0.0, 1)}
                 result = read_relaxation(stored)
                 if not isinstance(result, Relaxed):
@@ -153,11 +155,11 @@ class Judge:
             "candidates": rows,
         }, near
 
-    def _place(self, phase: Phase, known: SeenStructures) -> dict[str, Any]:
+    def _place(self, phase: Phase, known: StructureIndex) -> dict[str, Any]:
         """Where a relaxed structure lies, which withheld phase it is, and whether it is new: generated, and no copy of what is known."""
         reference, structure = self.discovery.reference, phase.structure
         above = reference.hull.energy_above(phase)
-        wrong = sanity(structure, self.discovery.spec.elements)
+        wrong = find_problem(structure, self.discovery.spec.elements)
         found = self._withheld(structure)
         generated = phase.origin == "generated"
         return {
@@ -172,7 +174,7 @@ class Judge:
             "correction_driven": self._correction_driven(phase),
             "unphysical": wrong,
             "withheld": found,
-            "new": generated and wrong is None and not known.holds(structure),
+            "new": generated and wrong is None and structure not in known,
         }
 
     def _withheld(self, structure: Structure) -> str | None:
@@ -206,12 +208,12 @@ class Judge:
 
     def _near_hull(self, near: dict[str, Phase], hulls: dict[str, Hull | None]) -> list[dict[str, Any]]:
         """Return the new phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
-        groups = SeenStructures()
+        groups = StructureIndex()
         above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}
         rows = []
         for name in sorted(near, key=lambda name: (above[name], name)):
             structure = near[name].structure
-            if groups.holds(structure):
+            if structure in groups:
                 continue
             groups.add(structure)
             checked = {method: self._checked(method, hull, near[name]) for method, hull in hulls.items()}

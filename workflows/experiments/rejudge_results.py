@@ -16,6 +16,7 @@ from pymatgen.core import Composition, Lattice, Structure
 from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 from ccdcgan_al.hull.element_references import energy_of_elements
 from ccdcgan_al.hull.hull import NEAR_HULL, ON_HULL, Hull
+from ccdcgan_al.strategies.labels import with_descent
 from ccdcgan_al.types import Phase
 from workflows.experiments.ablation import AblationData
 from workflows.experiments.discovery_judge import KEEPS_WITHIN, Judge
@@ -49,7 +50,10 @@ def rejudged(result: dict[str, Any], judge: Judge) -> dict[str, Any]:
     if "element_references" in result["provenance"]:
         raise ValueError(f"{result['chemical_system']}: the result has its elements' energies on record already")
     _same_references(result, hull)
-    runs = [{**run, "candidates": [_row(row, hull) for row in run["candidates"]]} for run in result["runs"]]
+    runs = [
+        {**run, "candidates": [_row(with_descent(row, generated=row["round"] > 0), hull) for row in run["candidates"]]}
+        for run in result["runs"]
+    ]
     check_hulls, without = judge.check_hulls()
     near = [_near(phase, hull, check_hulls, judge.checks) for phase in result["near_hull"]]
     near = [

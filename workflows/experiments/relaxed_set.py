@@ -14,9 +14,9 @@ from pymatgen.core import Structure
 from ccdcgan_al.benchmarks.relaxed_set import LICENCE, LabelledStructure, plain
 from ccdcgan_al.benchmarks.starting_pool import Start
 from ccdcgan_al.hull.element_references import energy_of_elements, references_of
-from ccdcgan_al.hull.validity import sanity
+from ccdcgan_al.hull.validity import find_problem
 from ccdcgan_al.structures.families import merged_families, structure_family
-from ccdcgan_al.structures.matching import SeenStructures
+from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache
@@ -38,7 +38,7 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
 
     Parameters
     ----------
-    relaxations : starts and their documents, of one method; failures are counted, and what is no crystal of these elements (`sanity.sanity`) too
+    relaxations : starts and their documents, of one method; failures are counted, and what is no crystal of these elements (`find_problem`) too
     elements : symbols of the system
 
     Returns
@@ -63,7 +63,7 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
             continue
         about = about or _about(document)
         _same_method(document["method"], about["method"])
-        if sanity(result.structure, elements) is not None:
+        if find_problem(result.structure, elements) is not None:
             left_out["no crystal"] += 1
             continue
         kept.append((start, result.structure, result.energy_per_atom))
@@ -111,7 +111,7 @@ def extended_set(
         )
         for item in structures
     ]
-    seen = SeenStructures(item.relaxed for item in structures)
+    seen = StructureIndex(item.relaxed for item in structures)
     for document in documents:
         start = Structure.from_dict(document["start"])
         if document["maker"] != about["maker"] or not set(start.symbol_set) <= set(elements):
@@ -121,9 +121,9 @@ def extended_set(
             left_out[result.reason] += 1
             continue
         _same_method(document["method"], about["method"])
-        if sanity(result.structure, elements) is not None:
+        if find_problem(result.structure, elements) is not None:
             left_out["no crystal"] += 1
-        elif seen.holds(result.structure):
+        elif result.structure in seen:
             left_out["copy"] += 1
         else:
             seen.add(result.structure)

@@ -7,16 +7,16 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.hull.hull import DEGENERATE
-from ccdcgan_al.hull.validity import DISPLACEMENT, RETURNED, STRAIN, distort, does_not_return, sanity
+from ccdcgan_al.hull.validity import DISPLACEMENT, RETURNED, STRAIN, distort, does_not_return, find_problem
 from tests.hull.test_hull import BISE, bi2se3, rocksalt, selenium
 
 
-def test_sanity_passes_layers_and_stops_nonsense() -> None:
-    assert sanity(bi2se3(), BISE) is None
-    assert sanity(selenium(), BISE) is None
-    assert sanity(rocksalt("Mn"), BISE) == "holds Mn, which is not of Bi-Se"
-    assert "Å^3 an atom; 9.5 to 70.8" in str(sanity(rocksalt(length=2.0), BISE))
-    assert "Å^3 an atom" in str(sanity(rocksalt(length=20.0), BISE))
+def test_find_problem_passes_layers_and_stops_nonsense() -> None:
+    assert find_problem(bi2se3(), BISE) is None
+    assert find_problem(selenium(), BISE) is None
+    assert find_problem(rocksalt("Mn"), BISE) == "holds Mn, which is not of Bi-Se"
+    assert "Å^3 an atom; 9.5 to 70.8" in str(find_problem(rocksalt(length=2.0), BISE))
+    assert "Å^3 an atom" in str(find_problem(rocksalt(length=20.0), BISE))
     # a slab of rocksalt, and one more atom 5.5 Å away from it
     lonely = rocksalt(length=5.6)
     lonely.make_supercell([1, 1, 2])
@@ -25,7 +25,7 @@ def test_sanity_passes_layers_and_stops_nonsense() -> None:
         [*lonely.species, "Se"],
         [*lonely.cart_coords / [5.6, 5.6, 22.0], [0, 0, 1 - 5.5 / 22]],
     )
-    assert "has no neighbour" in str(sanity(lonely, BISE))
+    assert "has no neighbour" in str(find_problem(lonely, BISE))
 
 
 @pytest.mark.parametrize(("halogen", "length"), [("Cl", 3.86), ("Br", 4.06)])
@@ -36,8 +36,8 @@ def test_an_anion_among_hydrogens_has_neighbours(halogen: str, length: float) ->
         return Structure.from_spacegroup("P-43m", Lattice.cubic(length), ["N", "H", halogen], sites)
 
     assert len(ammonium(length)) == 6
-    assert sanity(ammonium(length), ("H", "N", halogen)) is None
-    assert f"({halogen}) has no neighbour within" in str(sanity(ammonium(5.2), ("H", "N", halogen)))
+    assert find_problem(ammonium(length), ("H", "N", halogen)) is None
+    assert f"({halogen}) has no neighbour within" in str(find_problem(ammonium(5.2), ("H", "N", halogen)))
 
 
 def test_a_distortion_is_small_seeded_and_without_symmetry() -> None:

@@ -22,8 +22,9 @@ from ccdcgan_al.models import latent as latent_module
 from ccdcgan_al.models import runtime
 from ccdcgan_al.models.constraint import HullConstraint
 from ccdcgan_al.models.gan import GraphGenerator
-from ccdcgan_al.strategies import propose as generate
-from ccdcgan_al.strategies.propose import Example, Proposals, propose
+from ccdcgan_al.strategies import learning
+from ccdcgan_al.strategies.proposals import Example, Proposals
+from ccdcgan_al.strategies.propose import propose
 from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.families import standard_setting, structure_family
 from ccdcgan_al.types import Strategy
@@ -73,9 +74,9 @@ def examples() -> list[Example]:
 
 
 def check_counts(proposals: Proposals, count: int) -> None:
-    """Every graph, and every neighbour, is a structure or a named failure."""
-    assert count <= proposals.generated <= round((1 + generate.NEIGHBOURS) * count)
-    assert proposals.generated > count or not proposals.neighbours
+    """Every graph, and every mutant, is a structure or a named failure."""
+    assert count <= proposals.generated <= round((1 + learning.MUTANTS) * count)
+    assert proposals.generated > count or not proposals.mutants
     assert len(proposals.structures) + sum(proposals.failures.values()) == proposals.generated
 
 
@@ -169,7 +170,7 @@ class StubGan:
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch) -> type[StubGan]:
     monkeypatch.setattr(gan_module, "GraphGenerator", StubGan)
-    monkeypatch.setattr(generate, "train_constraint", lambda *_: StubConstraint())
+    monkeypatch.setattr(learning, "train_constraint", lambda *_: StubConstraint())
     monkeypatch.setattr(latent_module, "descend", lambda _gan, _constraint, z: z[::-1])
     StubGan.given.clear()
     StubGan.shares.clear()
@@ -216,13 +217,13 @@ def test_with_a_hull_the_lowest_that_differ_are_decoded(strategy: Strategy, stub
     assert proposals.screened == (25 if screens else 0)
     (shares,) = stubs.shares
     assert (shares is not None) == (strategy == "ccdcgan")
-    assert bool(proposals.neighbours) == (strategy == "ccdcgan")
+    assert bool(proposals.mutants) == (strategy == "ccdcgan")
     codec = CrystalCodec.load("fast", BISE)
     if screens:
         graphs = codec.encode([standard_setting(example.relaxed) for example in examples()])
         lowest = np.argsort([*StubConstraint().predict(graphs)[0], 0], kind="stable")[:5]
         expected = [examples()[i].relaxed for i in lowest if i < len(graphs)]
-        drawn_ones = [s for k, s in enumerate(proposals.structures) if k not in proposals.neighbours]
+        drawn_ones = [s for k, s in enumerate(proposals.structures) if k not in proposals.mutants]
         for drawn, wanted in zip(drawn_ones, expected, strict=True):
             assert StructureMatcher().fit(drawn, wanted)
     if proposals.predict is not None:
@@ -235,15 +236,15 @@ def test_shares_by_hand() -> None:
     """Two compounds 0 and 50 meV/atom above the hull, and an element, which is not learnt."""
     bise = [rocksalt(), examples()[1].relaxed]
     learnt = [Example(s, s, e) for s, e in zip([*bise, bismuth()], (-0.1, -0.05, 0.0), strict=True)]
-    shares = generate.energy_shares(learnt, hull_energy)
+    shares = learning.boltzmann_weights(learnt, hull_energy)
     assert shares == pytest.approx(np.array([1, np.exp(-1), 0]) / (1 + np.exp(-1)))
-    assert generate.energy_shares(learnt[2:], hull_energy).tolist() == [1]
+    assert learning.boltzmann_weights(learnt[2:], hull_energy).tolist() == [1]
 
 
 def test_shares_leave_enough_to_learn_from() -> None:
     """One of twenty lies half an electronvolt below the others: at 50 meV it would be learnt alone."""
     learnt = [Example(rocksalt(), rocksalt(), e) for e in (-0.2, *np.linspace(0.3, 0.5, 19))]
-    shares = generate.energy_shares(learnt, hull_energy)
+    shares = learning.boltzmann_weights(learnt, hull_energy)
     assert 5 <= 1 / np.square(shares).sum() < 7
     assert shares.argmax() == 0
     assert (np.diff(shares[1:]) < 0).all()
@@ -269,7 +270,7 @@ def test_what_the_codec_cannot_hold_is_a_named_failure(monkeypatch: pytest.Monke
         grows = id(structure) not in known and max(structure.lattice.abc) > 10
         return structure.copy().apply_strain([0.1, 0.1, 0.1]) if grows else structure
 
-    monkeypatch.setattr(generate, "standard_setting", standard)
+    monkeypatch.setattr(learning, "standard_setting", standard)
     proposals = propose("dcgan", BISE, learnt, 3, seed=1)
     assert proposals.failures == {"no_sites": 1, "outside_codec": 1}
     (kept,) = proposals.structures
@@ -298,8 +299,8 @@ def test_own_structures_beyond_the_codec_break_nothing(strategy: Strategy) -> No
     known = [*examples(), Example(large, large, -0.5, "large")]
     proposals = propose(strategy, BISE, known, 11, seed=1, hull_energy=hull_energy)
     assert proposals.not_learnt == (0 if strategy == "perturbation" else 1)
-    assert bool(proposals.neighbours) == (strategy == "ccdcgan")
-    assert not any("large" in operation for operation in proposals.neighbours.values())
+    assert bool(proposals.mutants) == (strategy == "ccdcgan")
+    assert not any("large" in mutation.parents for mutation in proposals.mutants.values())
     assert all(len(structure) <= 20 for structure in proposals.structures)
     chosen = select(proposals.structures, [example.relaxed for example in known], 3, proposals.predict, hull_energy)
     assert chosen.valid >= len(chosen.chosen)
@@ -321,7 +322,7 @@ def test_constraint_learns_from_before_and_after(name: str, monkeypatch: pytest.
     monkeypatch.setattr(constraint_module, name, Recorder)
     codec = CrystalCodec.load("fast", BISE)
     learnt = examples()
-    generate.train_constraint(codec, learnt, 0, hull)
+    learning.train_constraint(codec, learnt, 0, hull)
     assert seen["graphs"].shape == (len(learnt), 2, 28, 28, 1)
     assert seen["energies"].tolist() == [e.formation_energy - (hull(e.relaxed) if hull else 0) for e in learnt]
     assert seen["families"] == [structure_family(example.relaxed) for example in learnt]

@@ -1,4 +1,4 @@
-"""Neighbours of known crystals."""
+"""Mutants of known crystals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.strategies.mutations import neighbours
+from ccdcgan_al.strategies.mutations import mutants
 
 LAYER = Structure(
     Lattice.hexagonal(4.15, 9.9),
@@ -22,10 +22,10 @@ CAESIUM_CHLORIDE = Structure(Lattice.cubic(3.6), ["Bi", "Se"], [[0, 0, 0], [0.5,
 
 
 def drawn(structure: Structure, count: int = 200, seed: int = 1) -> dict[str, list[Structure]]:
-    found: dict[str, list[Structure]] = {"exchange": [], "replace": [], "slip": []}
-    for neighbour in neighbours([structure], ("Bi", "Se"), np.ones(1), count, seed):
-        assert neighbour.parent == 0
-        found[neighbour.operation].append(neighbour.structure)
+    found: dict[str, list[Structure]] = {"swap": [], "transmute": [], "slip": []}
+    for mutant in mutants([structure], ("Bi", "Se"), np.ones(1), count, seed):
+        assert mutant.parent == 0
+        found[mutant.operation].append(mutant.structure)
     return found
 
 
@@ -51,18 +51,18 @@ def test_a_slip_keeps_the_layer_and_the_volume() -> None:
         assert bonds(structure) == pytest.approx(bonds(LAYER), abs=1e-6)
 
 
-def test_an_exchange_keeps_the_composition_and_a_replacement_does_not() -> None:
+def test_a_swap_keeps_the_composition_and_a_transmutation_does_not() -> None:
     found = drawn(LAYER)
-    assert {structure.composition.reduced_formula for structure in found["exchange"]} == {"Bi2Se3"}
-    formulas = {structure.composition.reduced_formula for structure in found["replace"]}
+    assert {structure.composition.reduced_formula for structure in found["swap"]} == {"Bi2Se3"}
+    formulas = {structure.composition.reduced_formula for structure in found["transmute"]}
     assert "Bi2Se3" not in formulas
     assert {"BiSe4", "Bi3Se2"} <= formulas
 
 
 def test_cells_are_doubled_within_the_limits() -> None:
-    sizes = {len(structure) for structure in drawn(CAESIUM_CHLORIDE)["exchange"]}
+    sizes = {len(structure) for structure in drawn(CAESIUM_CHLORIDE)["swap"]}
     assert sizes == {2, 4}
-    longest = max(max(structure.lattice.abc) for structure in drawn(LAYER)["exchange"])
+    longest = max(max(structure.lattice.abc) for structure in drawn(LAYER)["swap"])
     assert longest == pytest.approx(9.9)  # twice that would be beyond the codec
 
 
@@ -71,9 +71,9 @@ def test_nothing_slips_without_a_gap() -> None:
     assert not drawn(dense)["slip"]
 
 
-def test_a_seed_draws_the_same_and_parents_follow_their_shares() -> None:
+def test_a_seed_draws_the_same_and_parents_follow_their_weights() -> None:
     one, other = drawn(LAYER, 20, seed=4), drawn(LAYER, 20, seed=4)
     assert one == other
-    made = neighbours([LAYER, CAESIUM_CHLORIDE], ("Bi", "Se"), np.array([0.9, 0.1]), 400, seed=0)
-    share = sum(neighbour.parent == 0 for neighbour in made) / len(made)
+    made = mutants([LAYER, CAESIUM_CHLORIDE], ("Bi", "Se"), np.array([0.9, 0.1]), 400, seed=0)
+    share = sum(mutant.parent == 0 for mutant in made) / len(made)
     assert 0.8 < share < 1.0

@@ -9,7 +9,7 @@ from pymatgen.core.structure_matcher import StructureMatcher
 
 from ccdcgan_al.benchmarks.relaxed_set import read_set
 from ccdcgan_al.strategies.selection import loose_matcher
-from ccdcgan_al.structures.matching import ReducedCell, SeenStructures, group_structures, structure_matcher
+from ccdcgan_al.structures.matching import ReducedCell, StructureIndex, group_structures, structure_matcher
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def structures() -> list[Structure]:
 @pytest.mark.parametrize("matcher", [structure_matcher(), loose_matcher()], ids=["strict", "loose"])
 def test_seen_structures_give_the_matchers_answers(structures: list[Structure], matcher: StructureMatcher) -> None:
     known, new = structures[:40], structures[40:]
-    seen = SeenStructures(known, matcher)
+    seen = StructureIndex(known, matcher)
     wanted = [any(matcher.fit(item, other) for other in known) for item in new]
-    assert [seen.holds(item) for item in new] == wanted
+    assert [item in seen for item in new] == wanted
     assert 0 < sum(wanted) < len(new)
 
 
@@ -53,11 +53,11 @@ def test_lattices_that_cannot_be_mapped_are_told_without_the_matcher() -> None:
 
 def test_what_is_added_later_is_seen() -> None:
     cscl = Structure(Lattice.cubic(3.6), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    seen = SeenStructures()
-    assert not seen.holds(cscl)
+    seen = StructureIndex()
+    assert cscl not in seen
     seen.add(cscl * (2, 1, 1))
-    assert seen.holds(cscl)
+    assert cscl in seen
     rocksalt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(6), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    assert not seen.holds(rocksalt)
+    assert rocksalt not in seen
     seen.add(rocksalt)
-    assert seen.holds(rocksalt)
+    assert rocksalt in seen

@@ -1,0 +1,124 @@
+"""The strategies by name: the only list of them. It imports none of them before it is used.
+
+A strategy is a function from `Request` to `Proposals` (`ccdcgan_al.strategies.proposals`), or an object that can be called
+like one. docs/how-to/add-a-strategy.md shows how to add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccdcgan_al.strategies.proposals import Proposals, Request
+
+Proposer = Callable[["Request"], "Proposals"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered strategy.
+
+    Attributes
+    ----------
+    proposer : str or callable
+        The function that proposes, or where it is: ``module:name``, imported when it is first used.
+    summary : str
+        How it proposes structures, in one line.
+    learns : bool
+        Whether it learns from what was relaxed. If so, it is asked for `Campaign.generated_per_round` structures, otherwise
+        for a few per relaxation.
+    """
+
+    proposer: str | Proposer
+    summary: str
+    learns: bool = False
+
+    def load(self) -> Proposer:
+        """Return the function that proposes."""
+        if not isinstance(self.proposer, str):
+            return self.proposer
+        module, _, name = self.proposer.partition(":")
+        loaded: Proposer = getattr(import_module(module), name)
+        return loaded
+
+
+_HERE = "ccdcgan_al.strategies"
+STRATEGIES: dict[str, Entry] = {
+    "random": Entry(f"{_HERE}.random_search:propose", "random symmetric crystals; nothing is learned"),
+    "substitution": Entry(f"{_HERE}.substitution:propose", "prototypes with the elements substituted"),
+    "perturbation": Entry(f"{_HERE}.perturbation:propose", "distorted seeds"),
+    "dcgan": Entry(f"{_HERE}.dcgan:propose", "the plain GAN; the constraint is not used", learns=True),
+    "screened": Entry(
+        f"{_HERE}.screened:propose", "the plain GAN; the constraint screens and ranks what it draws", learns=True
+    ),
+    "ccdcgan": Entry(
+        f"{_HERE}.ccdcgan:propose",
+        "the GAN with the constraint in its loss, and mutants of low-lying structures; the constraint screens and ranks",
+        learns=True,
+    ),
+    "latent": Entry(
+        f"{_HERE}.latent:propose",
+        "gradient descent on z, the latent vector of the plain GAN; the constraint ranks",
+        learns=True,
+    ),
+}
+"""Name -> strategy, from the simplest to the one that uses most; tables of results follow this order."""
+
+
+def register(name: str, proposer: str | Proposer, summary: str, *, learns: bool = False) -> None:
+    """Add a strategy for this process.
+
+    A campaign in the database is run by other processes: there, a strategy needs its line in `STRATEGIES`.
+
+    Parameters
+    ----------
+    name : str
+        What a user types; it becomes a part of the names of campaigns.
+    proposer, summary, learns
+        As in `Entry`.
+
+    Raises
+    ------
+    ValueError
+        The name is taken.
+    """
+    if name in STRATEGIES:
+        raise ValueError(f"the strategy {name!r} is there already; choose another name")
+    STRATEGIES[name] = Entry(proposer, summary, learns)
+
+
+def strategy_entry(name: str) -> Entry:
+    """Return a strategy by its name.
+
+    Raises
+    ------
+    ValueError
+        There is none of this name.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"unknown strategy {name!r}: wanted one of {', '.join(STRATEGIES)}")
+    return STRATEGIES[name]
+
+
+def check_strategies(names: Iterable[str], also: Sequence[str] = ()) -> None:
+    """Refuse names that are no strategies.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What the user typed.
+    also : sequence of str
+        Further names that are allowed.
+
+    Raises
+    ------
+    ValueError
+        Names the unknown ones, and lists all that are known.
+    """
+    known = [*STRATEGIES, *also]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"unknown strategy {', '.join(unknown)}: wanted some of {', '.join(known)}")

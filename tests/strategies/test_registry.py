@@ -1,0 +1,77 @@
+"""The registry of strategies, and docs/how-to/add-a-strategy.md followed to the letter."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ccdcgan_al import Campaign, Loop
+from ccdcgan_al import loop as loop_module
+from ccdcgan_al.strategies import registry
+from ccdcgan_al.strategies.registry import STRATEGIES, Entry, check_strategies, register, strategy_entry
+from launchpad.cli.main import app
+from tests.faults.conftest import few_seeds
+from tests.test_loop import relax
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+BLOCKS = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "add-a-strategy.md").read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
+    """A copy of the registry, for this test only."""
+    copy = dict(STRATEGIES)
+    monkeypatch.setattr(registry, "STRATEGIES", copy)
+    return copy
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_every_strategy_can_be_loaded_and_is_explained(name: str) -> None:
+    entry = strategy_entry(name)
+    assert callable(entry.load())
+    assert Campaign("Bi-Se", strategy=name).strategy == name
+    assert f"| `{name}` | {entry.summary} |" in (DOCS / "how-to" / "run-options.md").read_text()
+
+
+def test_the_command_line_lists_every_strategy() -> None:
+    said = " ".join(CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert ", ".join(STRATEGIES) in said
+
+
+def test_unknown_names_are_refused_in_one_line() -> None:
+    wanted = ", ".join(STRATEGIES)
+    with pytest.raises(ValueError, match=f"^unknown strategy 'luck': wanted one of {wanted}$"):
+        Campaign("Bi-Se", strategy="luck")
+    with pytest.raises(ValueError, match=f"^unknown strategy luck, fate: wanted some of {wanted}, one-shot$"):
+        check_strategies(["luck", "random", "fate"], also=["one-shot"])
+    with pytest.raises(ValueError, match="the strategy 'random' is there already"):
+        register("random", lambda _: pytest.fail("never called"), "luck")
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_the_how_to_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file, its registration and its try, with a stand-in relaxer: the seeds and two rounds."""
+    file, line, trial = BLOCKS
+    (tmp_path / "vacancies.py").write_text(file)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(loop_module, "choose_seeds", few_seeds)
+    names: dict[str, Any] = {"relax": relax}
+    exec(trial, names)  # noqa: S102 - the document's own
+    loop: Loop = names["loop"]
+    assert loop.round_number == 3
+    made = [phase for phase in loop.hull.phases if phase.origin == "generated"]
+    assert {phase.round_number for phase in made} == {1, 2}
+    assert len(made) == 8
+    assert {candidate.strategy for candidate in loop.ask()} == {"vacancies"}
+
+    monkeypatch.setitem(sys.modules, "ccdcgan_al.strategies.vacancies", importlib.import_module("vacancies"))
+    (name, entry), *none = eval(f"{{{line}}}", {"Entry": Entry}).items()  # noqa: S307 - the document's own
+    assert (name, none) == ("vacancies", [])
+    assert entry.load() is importlib.import_module("vacancies").propose
+    sys.modules.pop("vacancies")
