@@ -20,8 +20,9 @@ from launchpad.batches import relaxation_counts, withdraw, workflows_of
 from launchpad.database.store import ASKED_TO_STOP, CampaignStore
 from launchpad.results.report import CampaignReport
 from launchpad.service.configure import open_launchpad, write_config
-from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.mongod import ensure_mongo
 from launchpad.service.workers import LocalWorkers
+from launchpad.uri import redact
 from workflows.methods import element_warnings
 from workflows.relax import method_of
 

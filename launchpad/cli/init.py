@@ -14,7 +14,8 @@ from ccdcgan_al.settings import Settings
 from launchpad.database.migrations import repair
 from launchpad.database.store import CampaignStore
 from launchpad.service.configure import TEMPLATES, Queue, check_config, edited_files, write_config
-from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.mongod import ensure_mongo
+from launchpad.uri import redact
 
 
 def _queue(name: str | None) -> Queue | None:

@@ -24,7 +24,7 @@ from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import Strategy
 from launchpad.driver import InterruptedCampaignError, run_campaign
-from launchpad.service.mongod import redact
+from launchpad.uri import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

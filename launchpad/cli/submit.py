@@ -19,7 +19,8 @@ from launchpad.cli.run import Choices
 from launchpad.database.store import CampaignStore
 from launchpad.driver import stop_campaign, submit
 from launchpad.service.configure import address_of, launchpad_at, open_launchpad, write_config
-from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.mongod import ensure_mongo
+from launchpad.uri import redact
 from workflows.methods import element_warnings
 
 

@@ -20,9 +20,7 @@ from launchpad.database.attempts import appended
 from launchpad.database.generated import insert_new
 from launchpad.database.migrations import prepare
 from launchpad.database.model_store import ModelStore
-from launchpad.service.configure import database_name
-from launchpad.service.connection import PATIENCE_SECONDS
-from launchpad.service.mongod import DURABLE, redact
+from launchpad.uri import DURABLE, PATIENCE_SECONDS, database_name, redact
 from workflows.documents import read_relaxation
 
 TIMEOUT_SECONDS = 30.0

@@ -15,13 +15,12 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote, urlsplit
 
 import yaml
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.files import write_atomically
-from launchpad.service.mongod import redact
+from launchpad.uri import database_name, redact
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -46,20 +45,6 @@ LOCK_EXPIRATION_SECONDS = 60
 """How long this process waits for a workflow's lock before it breaks it; its workers: WFLOCK_EXPIRATION_SECS in FW_config.yaml."""
 
 Queue = Literal["slurm", "pbs", "sge"]
-
-
-def database_name(mongo_uri: str) -> str:
-    """Return the database that a URI names.
-
-    Raises
-    ------
-    MongoError
-        The URI names none; `launchpad.service.mongod.ensure_mongo` returns URIs that do.
-    """
-    name = unquote(urlsplit(mongo_uri, allow_fragments=False).path.strip("/"))
-    if not name:
-        raise MongoError(f"{redact(mongo_uri)} names no database; wanted mongodb://host:port/database")
-    return name
 
 
 def write_config(folder: Path, mongo_uri: str, *, queue: Queue | None = None, force: bool = False) -> Path:

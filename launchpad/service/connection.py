@@ -21,16 +21,13 @@ from typing import TYPE_CHECKING, Any
 from pymongo import common, monitoring
 from pymongo.errors import ConnectionFailure
 
-from launchpad.service.mongod import redact
+from launchpad.uri import PATIENCE_SECONDS, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NO_DATABASE = os.EX_TEMPFAIL
 """Exit code of a worker that lost the database."""
-
-PATIENCE_SECONDS = 7 * 24 * 3600
-"""How long a worker waits for a database that does not answer."""
 
 _LOST = {"AutoReconnect", "NetworkTimeout", "ConnectionFailure", "_OperationCancelled", "NotPrimaryError", "SSLError"}
 _SHUTTING_DOWN = {91, 11600}  # ShutdownInProgress, InterruptedAtShutdown

@@ -28,7 +28,7 @@ from ccdcgan_al.errors import CcdcganError, MongoError
 from launchpad.service import recovery
 from launchpad.service.configure import open_launchpad, worker_environment
 from launchpad.service.connection import NO_DATABASE, hold_on
-from launchpad.service.mongod import redact
+from launchpad.uri import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.files import write_atomically
 from ccdcgan_al.settings import Settings
-from launchpad.service import mongod as local
-from launchpad.service.mongod import ensure_mongo, find_mongod, mongo_status, redact, stop_local_mongo
+from launchpad.service import mongod
+from launchpad.service.mongod import ensure_mongo, find_mongod, mongo_status, stop_local_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,9 +132,9 @@ def test_a_port_taken_between_the_look_and_the_start(home: Settings, monkeypatch
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        free = local._free_port
+        free = mongod._free_port
         ports = iter([taken])
-        monkeypatch.setattr(local, "_free_port", lambda: next(ports, None) or free())
+        monkeypatch.setattr(mongod, "_free_port", lambda: next(ports, None) or free())
         assert f":{taken}/" not in ensure_mongo(home)
 
 
@@ -182,7 +182,7 @@ def test_damaged_data_is_reported_with_the_servers_own_words(home: Settings) -> 
 
 def test_no_mongod_names_three_ways(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr(local, "PACKAGE", "no-such-distribution")
+    monkeypatch.setattr(mongod, "PACKAGE", "no-such-distribution")
     with pytest.raises(MongoError, match=r"PATH.*pip install 'ccdcgan-al\[local\]'.*CCDCGAN_AL_MONGO_URI") as error:
         ensure_mongo(home)
     assert "\n" not in str(error.value)
@@ -202,10 +202,10 @@ def test_run_bit_is_set_or_a_copy_made(tmp_path: Path, monkeypatch: pytest.Monke
     copy = tmp_path / "home/bin/mongod"
     with monkeypatch.context() as context:
         context.setattr(Path, "chmod", _refuse_unless_copy)
-        assert local._executable(binary, copy) == copy
-        assert local._executable(binary, copy) == copy
+        assert mongod._executable(binary, copy) == copy
+        assert mongod._executable(binary, copy) == copy
     assert os.access(copy, os.X_OK)
-    assert local._executable(binary, copy) == binary
+    assert mongod._executable(binary, copy) == binary
     assert os.access(binary, os.X_OK)
 
 
@@ -228,10 +228,10 @@ def test_named_server_gets_the_database_and_answers(mongo_uri: str, home: Settin
 
 
 def test_appending_the_database_keeps_where_users_are_looked_up() -> None:
-    assert local.with_database("mongodb://u:p@h:1,i:2", "d") == "mongodb://u:p@h:1,i:2/d?authSource=admin"
-    assert local.with_database("mongodb://u:p@h/?tls=true", "d") == "mongodb://u:p@h/d?tls=true&authSource=admin"
-    assert local.with_database("mongodb://u:p@h/?authSource=x", "d") == "mongodb://u:p@h/d?authSource=x"
-    assert local.with_database("mongodb+srv://u:p@h/e", "d") == "mongodb+srv://u:p@h/e"
+    assert mongod.with_database("mongodb://u:p@h:1,i:2", "d") == "mongodb://u:p@h:1,i:2/d?authSource=admin"
+    assert mongod.with_database("mongodb://u:p@h/?tls=true", "d") == "mongodb://u:p@h/d?tls=true&authSource=admin"
+    assert mongod.with_database("mongodb://u:p@h/?authSource=x", "d") == "mongodb://u:p@h/d?authSource=x"
+    assert mongod.with_database("mongodb+srv://u:p@h/e", "d") == "mongodb+srv://u:p@h/e"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_appending_the_database_keeps_where_users_are_looked_up() -> None:
 def test_a_server_that_does_not_answer_never_shows_the_password(
     home: Settings, uri: str, password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(mongod, "ANSWER_SECONDS", 0.2)
     named = home.model_copy(update={"mongo_uri": SecretStr(uri.format(password))})
     with pytest.raises(MongoError) as error:
         ensure_mongo(named)
@@ -257,14 +257,6 @@ def test_a_server_that_does_not_answer_never_shows_the_password(
         part for part in (password, "s3cr", "wo@rd", "wo%40rd", "ques", "tion@", "num", "ber@") if part in shown
     ]
     assert error.value.__cause__ is error.value.__context__ is None
-
-
-def test_redact() -> None:
-    assert redact("see mongodb://u:p%40@h:1/d?x=1 now") == "see mongodb://u:***@h:1/d?x=1 now"
-    assert redact("mongodb+srv://u:a@b:c/@h/d") == "mongodb+srv://u:***@h/d"
-    assert redact("mongodb://127.0.0.1:27017/d") == "mongodb://127.0.0.1:27017/d"
-    assert redact('{"password": "abc", "host": "h"}') == '{"password": "***", "host": "h"}'
-    assert redact("tlsCertificateKeyFilePassword=abc&x=1") == "tlsCertificateKeyFilePassword=***&x=1"
 
 
 def test_ctrl_c_does_not_reach_the_server(home: Settings) -> None:
