@@ -17,7 +17,8 @@ from ccdcgan_al.errors import CcdcganError, HullError, MixedMethodsError, MongoE
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import DFT
 from launchpad.batches import relaxation_counts, withdraw, workflows_of
-from launchpad.database.store import ASKED_TO_STOP, CampaignStore
+from launchpad.database.campaigns import ASKED_TO_STOP
+from launchpad.database.store import CampaignStore
 from launchpad.results.report import CampaignReport
 from launchpad.service.configure import open_launchpad, write_config
 from launchpad.service.mongod import ensure_mongo
