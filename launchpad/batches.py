@@ -114,6 +114,43 @@ def relaxation_counts(launchpad: LaunchPad, campaign_id: str) -> tuple[int, int]
     return ended, launchpad.fireworks.count_documents({**query, "state": {"$nin": list(ENDED)}})
 
 
+def failure_reason(launchpad: LaunchPad, nodes: Sequence[int], campaign_id: str) -> str:
+    """Return why workflows ended without ending their campaign: what is defused, or the last line of the newest Firework that fizzled.
+
+    A closing Firework takes a relaxation that fizzled, and waits for one that somebody defused.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Of the campaign.
+    nodes : sequence of int
+        The Fireworks of the workflows.
+    campaign_id : str
+        The campaign.
+
+    Returns
+    -------
+    str
+        The reason, and the command that helps.
+    """
+    defused = launchpad.fireworks.find({"fw_id": {"$in": list(nodes)}, "state": "DEFUSED"}, {"fw_id": 1}).sort(
+        "fw_id", 1
+    )
+    if ids := ",".join(str(document["fw_id"]) for document in defused):
+        return (
+            f"Fireworks {ids} are DEFUSED, and their round waits for them: lpad reignite_fws -i {ids} and the same command again "
+            f"relax them, ccdcgan-al stop {campaign_id} ends the campaign without them"
+        )
+    for document in launchpad.fireworks.find({"fw_id": {"$in": list(nodes)}, "state": "FIZZLED"}).sort("fw_id", -1):
+        for launch_id in reversed(document["launches"]):
+            launch = launchpad.launches.find_one({"launch_id": launch_id}) or {}
+            stored = ((launch.get("action") or {}).get("stored_data") or {}).get("_exception") or {}
+            lines = str(stored.get("_stacktrace", "")).strip().splitlines()
+            if lines:
+                return f"Firework {document['fw_id']} ({document['name']}) fizzled: {lines[-1]}; lpad rerun_fws -i {document['fw_id']}"
+    return "the workflow ended before its campaign did, and no Firework says why"
+
+
 def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
     """Take back the relaxations of a campaign that nobody has begun, and return the ids of their structures.
 

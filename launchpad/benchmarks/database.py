@@ -27,7 +27,7 @@ from ccdcgan_al.types import Method, Phase
 from launchpad.benchmarks.place import Place, place
 from launchpad.database.generated import CHUNK, insert_new
 from launchpad.database.hull_records import figures, hull_documents
-from launchpad.results.queries import QUERIES
+from launchpad.database.queries import QUERIES
 
 SYSTEM = ("Co", "Li", "O")
 NAME = "-".join(SYSTEM)

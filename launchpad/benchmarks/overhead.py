@@ -109,8 +109,7 @@ def _by_launchpad(candidates: list[Candidate], maker: Any, workers: int) -> dict
             _wait(where, running, len(candidates))
         running.stop()
         cpu = _cpu_seconds() + sum(mongod.cpu_times()[:2]) - before
-        outputs = where.store.database["jobflow_outputs"].find({"output.structure_id": {"$exists": True}})
-        return _sums(timing.seconds, cpu, [document["output"] for document in outputs])
+        return _sums(timing.seconds, cpu, where.store.relaxation_outputs())
 
 
 def _wait(where: Place, running: LocalWorkers, count: int) -> None:

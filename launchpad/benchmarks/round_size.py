@@ -127,7 +127,8 @@ def _round(where: Place, campaign: Campaign, size: int) -> dict[str, float]:
             check=True,
         )
     after = mongod.cpu_times()
-    relaxed = where.store.structures.count_documents({"campaign_id": campaign_id, "state": "relaxed"})
+    states = where.store.ask("states", campaign_id=campaign_id)
+    relaxed = sum(row["structures"] for row in states if row["_id"]["state"] == "relaxed")
     if relaxed != size:
         raise RuntimeError(f"{relaxed} of {size} structures were recorded: {done.stderr[-2000:]}")
     figures = json.loads(done.stdout.strip().splitlines()[-1])

@@ -40,9 +40,9 @@ def find(
         from rich.console import Console
 
         from ccdcgan_al.chemsys import parse_chemical_system
+        from launchpad.database.queries import structure_filter
         from launchpad.database.schema import STRUCTURE_STATES
-        from launchpad.results.lookup import campaigns_of, find_structures
-        from launchpad.results.queries import structure_filter
+        from launchpad.results.lookup import campaigns_of
 
         for name, value, known in (
             ("state", state, STRUCTURE_STATES),
@@ -67,7 +67,7 @@ def find(
             reason=failed_reason,
             new=new,
         )
-        found = find_structures(store, chosen, limit)
+        found = store.find_structures(chosen, limit)
         if as_json:
             typer.echo(_json(found))
             return

@@ -1,4 +1,4 @@
-"""A campaign database, opened: its address, its collections, its schema up to date. It asks for nothing that is in it."""
+"""A campaign database, opened: its address, its collections, its schema up to date. It knows no collection's fields."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pymongo import MongoClient
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.settings import Settings
-from launchpad.database.migrations import prepare
+from launchpad.database.migrations import prepare, repair
 from launchpad.database.model_store import ModelStore
+from launchpad.database.queries import QUERIES
 from launchpad.uri import DURABLE, PATIENCE_SECONDS, database_name
 
 TIMEOUT_SECONDS = 30.0
@@ -69,3 +70,24 @@ class CampaignDatabase:
     def name(self) -> str:
         """Name of the database."""
         return self.database.name
+
+    def repair(self) -> int:
+        """Make whatever is missing of this version's validators and indexes, and return the version of the schema."""
+        return repair(self.database)
+
+    def ask(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        """Ask one of the queries of docs/queries.md.
+
+        Parameters
+        ----------
+        query : str
+            Its name in `launchpad.database.queries.QUERIES`.
+        **values : str, int or float
+            Its parameters.
+
+        Returns
+        -------
+        list of dict
+            What it shows of each document, in its order.
+        """
+        return QUERIES[query].run(self.database, **values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pymongo import ASCENDING
 
 from ccdcgan_al import __version__
@@ -60,6 +62,15 @@ class Campaigns(CampaignDatabase):
     def campaign_ids(self) -> list[str]:
         """Names of all campaigns, oldest first."""
         return [document["_id"] for document in self.campaigns.find({}, {"_id": 1}).sort("created", ASCENDING)]
+
+    def campaigns_on(self, chemical_system: str) -> list[dict[str, Any]]:
+        """Documents of the campaigns on a chemical system, without their choices, oldest first."""
+        found = self.campaigns.find({"chemical_system": chemical_system}, {"campaign": 0})
+        return list(found.sort("created", ASCENDING))
+
+    def chemical_systems(self) -> list[str]:
+        """Chemical systems of which there are campaigns, in alphabetical order."""
+        return sorted(self.campaigns.distinct("chemical_system"))
 
     def state(self, campaign_id: str) -> tuple[str, str | None]:
         """State of a campaign (``running``, ``completed``, ``stopped``) and the reason for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from launchpad.database.base import CampaignDatabase, now
 
@@ -60,3 +60,10 @@ class Hulls(CampaignDatabase):
         query = {"campaign_id": campaign_id, "changes": {"$exists": True}}
         found = self.hulls.find(query, {"round": 1, "changes": 1}).sort("round", ASCENDING)
         return {document["round"]: document["changes"] for document in found}
+
+    def stored_hull(self, campaign_id: str, round_number: int | None = None) -> dict[str, Any] | None:
+        """Uncorrected hull of a campaign as it was stored after a round, or the newest; None where there is none."""
+        where: dict[str, Any] = {"campaign_id": campaign_id, "scheme": "uncorrected"}
+        if round_number is not None:
+            where["round"] = round_number
+        return self.hulls.find_one(where, sort=[("round", DESCENDING)])

@@ -85,6 +85,18 @@ class Relaxations(Structures):
         query = {"campaign_id": campaign_id, "distortion": {"$exists": True}}
         return list(self.structures.find(query, {"attempts": 0}))
 
+    def mean_seconds(self, campaign_id: str) -> float | None:
+        """Mean time of a campaign's relaxations so far (s), also of those that are not recorded yet; None where there is none."""
+        timed = {"metadata.campaign_id": campaign_id, "output.seconds": {"$gt": 0}}
+        mean = {"$group": {"_id": None, "mean": {"$avg": "$output.seconds"}}}
+        found = list(self.database["jobflow_outputs"].aggregate([{"$match": timed}, mean]))
+        return float(found[0]["mean"]) if found else None
+
+    def relaxation_outputs(self) -> list[dict[str, Any]]:
+        """Return what all relaxations of the database gave back, as jobflow stored it (`workflows.documents`)."""
+        found = self.database["jobflow_outputs"].find({"output.structure_id": {"$exists": True}}, {"output": 1})
+        return [document["output"] for document in found]
+
 
 def _analysed(relaxation: dict[str, Any]) -> dict[str, Any]:
     """Return what the worker found out about a structure, where its pymatgen was this one: corrections come with it."""

@@ -14,6 +14,9 @@ from launchpad.database.base import now
 from launchpad.database.campaigns import ASKED_TO_STOP, Campaigns
 from launchpad.database.generated import insert_new
 
+_BULKY = ("_id", "attempts", "start", "relaxation", "confirmation", "distortion", "fingerprint")
+"""Fields that no list of structures shows."""
+
 
 class Structures(Campaigns):
     """The structures of campaigns; each has its campaign's chemical system."""
@@ -85,6 +88,57 @@ class Structures(Campaigns):
             {"campaign_id": campaign_id, "round": 0, "state": {"$ne": "withheld"}}, {"start": 1}
         )
         return [Structure.from_dict(document["start"]) for document in seeds.sort("structure_id", ASCENDING)]
+
+    def structure(self, campaign_id: str, structure_id: str) -> dict[str, Any] | None:
+        """Whole document of a structure; None where the campaign has none of this name."""
+        return self.structures.find_one({"campaign_id": campaign_id, "structure_id": structure_id})
+
+    def structures_named(self, structure_id: str, campaign_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Whole documents of the structures of this name, of any of some campaigns."""
+        return list(
+            self.structures.find({"campaign_id": {"$in": list(campaign_ids)}, "structure_id": {"$eq": structure_id}})
+        )
+
+    def matching(self, where: dict[str, Any]) -> list[dict[str, Any]]:
+        """Documents that fit a filter (`launchpad.database.queries.structure_filter`), without their attempts, in no order."""
+        return list(self.structures.find(where, {"attempts": 0}))
+
+    def find_structures(self, where: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+        """Return structures, lowest energy above hull first, those without one last, without geometry.
+
+        Parameters
+        ----------
+        where : dict
+            A filter (`launchpad.database.queries.structure_filter`).
+        limit : int
+            Largest number of structures.
+
+        Returns
+        -------
+        list of dict
+            Their documents.
+        """
+        hidden = dict.fromkeys(_BULKY, 0)
+        names = [("campaign_id", ASCENDING), ("structure_id", ASCENDING)]
+        placed = where if "energy_above_hull" in where else {**where, "energy_above_hull": {"$gte": 0}}
+        order = [("energy_above_hull", ASCENDING), *names]
+        found = list(self.structures.find(placed, hidden).sort(order).limit(limit))
+        if placed is not where and len(found) < limit:
+            rest = {**where, "energy_above_hull": None}
+            found += list(self.structures.find(rest, hidden).sort(names).limit(limit - len(found)))
+        return found
+
+    def standings(self, campaign_id: str, structure_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """How structures stand against the newest hull, and where they come from, by structure_id."""
+        shown = ("structure_id", "is_new_phase", "duplicate_of", "confirmed", "hull_round", "source")
+        query = {"campaign_id": campaign_id, "structure_id": {"$in": list(structure_ids)}}
+        return {found["structure_id"]: found for found in self.structures.find(query, dict.fromkeys(shown, 1))}
+
+    def tried(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Return what was relaxed, or failed, in the order of rounds and ranks: `is_new_phase` and `energy_above_hull` alone."""
+        query = {"campaign_id": campaign_id, "state": {"$in": ["relaxed", "failed"]}}
+        order = [("round", ASCENDING), ("structure_id", ASCENDING)]
+        return list(self.structures.find(query, {"is_new_phase": 1, "energy_above_hull": 1}).sort(order))
 
 
 def _documents(candidates: Sequence[Candidate], chemical_system: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import fireworks
@@ -214,9 +215,14 @@ def test_locks_are_seen_and_taken_away(launchpad: LaunchPad) -> None:
 
 
 def test_a_write_to_the_launchpad_is_known_by_its_file(launchpad: LaunchPad, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(launchpad, "get_launch_by_id", lambda _: seen.append(sys._getframe()) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    seen: list[FrameType] = []
+
+    def interrupted(_: int) -> None:
+        seen.append(sys._getframe())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launchpad, "get_launch_by_id", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         launchpad.complete_launch(1)
     assert compat.writes_to_launchpad(seen[0])
     assert not compat.writes_to_launchpad(sys._getframe())
