@@ -18,7 +18,7 @@ import pytest
 from monty.json import MontyDecoder
 from pymatgen.core import Structure
 
-from ccdcgan_al import loop as round_step
+from ccdcgan_al import loop
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.strategies.propose import Proposals, propose
 from ccdcgan_al.types import Method, Relaxed
@@ -60,8 +60,8 @@ def small_campaign(uri: str, config: Path) -> Iterator[SmallCampaign]:
     """Run the campaign in an empty database, with FireWorks' files in a folder."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", uri)
-        monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
-        monkeypatch.setattr(round_step, "propose", _propose)
+        monkeypatch.setattr(loop, "choose_seeds", few_seeds)
+        monkeypatch.setattr(loop, "propose", _propose)
         store = CampaignStore(uri)
         launchpad, unstable = open_launchpad(write_config(config, uri)), ""
         store.add_campaign(CAMPAIGN)

@@ -14,7 +14,7 @@ from rich.table import Table
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.hull.element_references import ElementReferences
 from ccdcgan_al.types import Method
-from launchpad.cli.submit import open_store, told
+from launchpad.cli.submit import exit_code, open_store
 from launchpad.results.lookup import campaign_of, hull_rows, stored_hull
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def hull_command(
             for warning in references["warnings"]:
                 console.print(f"Elements: {warning}.", markup=False, highlight=False)
 
-    return told(show)
+    return exit_code(show)
 
 
 def _table(of: str, rows: list[dict[str, Any]]) -> Table:

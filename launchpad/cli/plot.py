@@ -12,7 +12,7 @@ import typer
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.files import write_atomically
 from ccdcgan_al.hull.hull import NEAR_HULL
-from launchpad.cli.submit import open_store, told
+from launchpad.cli.submit import exit_code, open_store
 from launchpad.results.lookup import campaign_of, campaigns_of, discovery_counts, stored_hull
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def plot_command(
             figure().savefig(place, dpi=DPI, bbox_inches="tight")
         typer.echo(str(place))
 
-    return told(draw)
+    return exit_code(draw)
 
 
 def _hull(

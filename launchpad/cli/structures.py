@@ -34,7 +34,7 @@ def find(
     mongo: options.Mongo = None,
 ) -> None:
     """List structures, lowest energy above hull first."""
-    from launchpad.cli.submit import open_store, told
+    from launchpad.cli.submit import exit_code, open_store
 
     def show() -> None:
         from rich.console import Console
@@ -77,7 +77,7 @@ def find(
         if len(found) == limit:
             typer.echo(f"the first {limit}; --limit shows more")
 
-    raise typer.Exit(told(show))
+    raise typer.Exit(exit_code(show))
 
 
 @structures.command("show")
@@ -89,7 +89,7 @@ def show_structure(
     mongo: options.Mongo = None,
 ) -> None:
     """Show a structure: where it comes from (seed, model, round, jobs), its figures, and what was tried."""
-    from launchpad.cli.submit import open_store, told
+    from launchpad.cli.submit import exit_code, open_store
 
     def show() -> None:
         from launchpad.results.lookup import lineage
@@ -97,7 +97,7 @@ def show_structure(
         found = lineage(open_store(config, mongo), structure_id, campaign)
         typer.echo(_json(found) if as_json else "\n".join(_lines(found)))
 
-    raise typer.Exit(told(show))
+    raise typer.Exit(exit_code(show))
 
 
 def _json(found: Any) -> str:

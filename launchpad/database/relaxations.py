@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 from pymongo import ASCENDING, UpdateOne
 
 from ccdcgan_al.types import FailedRelaxation, Method, Phase
-from launchpad.database.attempts import appended
+from launchpad.database.attempts import append_attempt_update
 from launchpad.database.structures import Structures
 from workflows.documents import read_relaxation
 
@@ -38,7 +38,9 @@ class Relaxations(Structures):
             name = document["structure_id"]
             more = {f"fw_ids.{as_field}": fw_ids[name]} if name in fw_ids else {}
             writes.append(
-                UpdateOne({"campaign_id": campaign_id, "structure_id": name}, appended(as_field, document, more))
+                UpdateOne(
+                    {"campaign_id": campaign_id, "structure_id": name}, append_attempt_update(as_field, document, more)
+                )
             )
         self.structures.bulk_write(writes)
 

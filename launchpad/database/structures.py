@@ -128,7 +128,7 @@ class Structures(Campaigns):
             found += list(self.structures.find(rest, hidden).sort(names).limit(limit - len(found)))
         return found
 
-    def standings(self, campaign_id: str, structure_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def stored_figures(self, campaign_id: str, structure_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """How structures stand against the newest hull, and where they come from, by structure_id."""
         shown = ("structure_id", "is_new_phase", "duplicate_of", "confirmed", "hull_round", "source")
         query = {"campaign_id": campaign_id, "structure_id": {"$in": list(structure_ids)}}

@@ -114,7 +114,7 @@ def hull_rows(
             "`ccdcgan-al structures find --within` has no such bound"
         )
     entries = {entry["structure_id"]: {name: entry.get(name) for name in ENTRY} for entry in hull["entries"]}
-    known = store.standings(campaign_id, list(entries))
+    known = store.stored_figures(campaign_id, list(entries))
     lowest: dict[str, float] = {}
     for name, entry in entries.items():
         copied = str(known.get(name, {}).get("duplicate_of"))

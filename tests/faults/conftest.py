@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import loop as round_step
+from ccdcgan_al import loop
 from ccdcgan_al.seeds.choose import Seed
 from launchpad.service import recovery
 from tests.faults.scene import Recorded, Scene, drop
@@ -53,7 +53,7 @@ def _quick() -> Iterator[None]:
     """Begin without choosing the same seeds again; take a lock for stale, and a checkout for torn, earlier than in earnest."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setitem(POTENTIALS, METHOD, Potential(METHOD, "stand-in of the fault tests", "ase", "ase"))
-        monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
+        monkeypatch.setattr(loop, "choose_seeds", few_seeds)
         monkeypatch.setattr(recovery, "LOCK_SECONDS", 8.0)
         monkeypatch.setattr(recovery, "TORN_SECONDS", 8.0)
         yield

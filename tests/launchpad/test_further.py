@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import loop as round_step
+from ccdcgan_al import loop
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import StartingStructuresError
 from ccdcgan_al.seeds.choose import Seed
@@ -41,7 +41,7 @@ CLOSERS: dict[str, Any] = {"elements": rounds.close_elements, "distortion": roun
 def launchpad(fresh_mongo_uri: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A LaunchPad, and an element with a few further structures."""
     monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", fresh_mongo_uri)
-    monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
+    monkeypatch.setattr(loop, "choose_seeds", few_seeds)
     monkeypatch.setattr("ccdcgan_al.seeds.starting.element_structures", lambda symbol: OTHERS if symbol == "Se" else [])
     return open_launchpad(config_folder)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al import loop as round_step
+from ccdcgan_al import loop
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MixedMethodsError
 from ccdcgan_al.hull.hull import build_hull
@@ -47,7 +47,7 @@ def relaxed(structure: Structure, method: Method) -> Relaxed:
 def store(fresh_mongo_uri: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignStore:
     """A campaign whose seeds are on the LaunchPad."""
     monkeypatch.setenv("CCDCGAN_AL_MONGO_URI", fresh_mongo_uri)
-    monkeypatch.setattr(round_step, "choose_seeds", few_seeds)
+    monkeypatch.setattr(loop, "choose_seeds", few_seeds)
     open_launchpad(config_folder)
     store = CampaignStore(fresh_mongo_uri)
     store.add_campaign(CAMPAIGN)
@@ -81,7 +81,7 @@ def test_a_round_closes_on_results_of_two_versions(store: CampaignStore) -> None
 def test_too_few_seeds_stop_a_campaign_and_say_so(
     store: CampaignStore, monkeypatch: pytest.MonkeyPatch, strategy: Strategy, reason: str
 ) -> None:
-    monkeypatch.setattr(round_step, "choose_seeds", lambda *_: few_seeds()[:2])  # what --seed-count 2 gives
+    monkeypatch.setattr(loop, "choose_seeds", lambda *_: few_seeds()[:2])  # what --seed-count 2 gives
     campaign = Campaign("Bi-Se", strategy=strategy, rounds=1, seed_count=2)
     store.add_campaign(campaign)
     rounds.begin(campaign, store)

@@ -9,7 +9,7 @@ import pytest
 
 from ccdcgan_al.hull.changes import hull_changes
 from ccdcgan_al.hull.hull import ON_HULL
-from launchpad.database import hull_records as standing
+from launchpad.database import hull_records
 from launchpad.database.schema import SCHEMA
 from launchpad.results.report import CampaignReport
 
@@ -60,15 +60,15 @@ def test_no_document_comes_near_the_limit_of_mongodb(small_campaign: SmallCampai
         per_site = len(bson.encode(item)) / len(item["start"]["sites"])
         assert 10 * SITES * per_site < MONGODB_LIMIT / 4
     entry = max(len(bson.encode(entry)) for hull in database["hulls"].find() for entry in hull["entries"])
-    assert standing.MOST_ENTRIES * (entry + 100) < MONGODB_LIMIT / 4
+    assert hull_records.MOST_ENTRIES * (entry + 100) < MONGODB_LIMIT / 4
 
 
 def test_a_hull_document_keeps_the_lowest(small_campaign: SmallCampaign, monkeypatch: pytest.MonkeyPatch) -> None:
     report = CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id)
     changes = hull_changes(report.hull, 2)
-    full = standing.hull_documents(report.hull, changes)[0]
-    monkeypatch.setattr(standing, "MOST_ENTRIES", 3)
-    cut = standing.hull_documents(report.hull, changes)[0]
+    full = hull_records.hull_documents(report.hull, changes)[0]
+    monkeypatch.setattr(hull_records, "MOST_ENTRIES", 3)
+    cut = hull_records.hull_documents(report.hull, changes)[0]
     assert cut["entries"] == full["entries"][:3]
     assert cut["total"] == full["total"] == len(report.hull.entries)
     above = [entry["energy_above_hull"] for entry in full["entries"]]
