@@ -12,8 +12,8 @@ import sys
 from pymongo import MongoClient
 
 from ccdcgan_al.settings import Settings
-from launchpad.service.configure import database_name
 from launchpad.service.mongod import mongo_status
+from launchpad.uri import database_name
 
 
 def find_uri() -> str:

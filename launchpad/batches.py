@@ -15,6 +15,7 @@ from jobflow.managers.fireworks import flow_to_workflow
 
 from ccdcgan_al.errors import MongoError
 from launchpad.database.indexes import DUPLICATE_KEY
+from launchpad.service.fireworks_compat import locked_workflow, number, save_workflow
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -62,7 +63,7 @@ def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata:
     if _missing(launchpad, batch_id) == []:
         return False
     workflow = flow_to_workflow(make(), name=batch_id, metadata={**metadata, "batch_id": batch_id})
-    _number(workflow, launchpad.get_new_fw_id(quantity=len(workflow)))
+    number(workflow, launchpad.get_new_fw_id(quantity=len(workflow)))
     with contextlib.suppress(DuplicateKeyError):
         launchpad.workflows.insert_one(workflow.to_db_dict())
     missing = _missing(launchpad, batch_id) or []
@@ -72,7 +73,7 @@ def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata:
             f"batch {batch_id!r} is on the LaunchPad with {len(there)} Fireworks, of which {len(missing)} are lost, "
             f"and has {len(workflow)} now; remove it with lpad delete_wflows -i {min(there)}"
         )
-    _number(workflow, min(there))
+    number(workflow, min(there))
     if not missing:
         return False
     try:
@@ -81,16 +82,6 @@ def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata:
         if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
             raise
     return True
-
-
-def _number(workflow: Any, first: int) -> None:
-    """Give the Fireworks of a workflow consecutive ids in the flow's order, and make those without parents ready."""
-    for fw_id in workflow.root_fw_ids:
-        workflow.id_fw[fw_id].state = workflow.fw_states[fw_id] = "READY"
-    new = {old: first + i for i, old in enumerate(workflow.id_fw)}
-    for firework in workflow.fws:
-        firework.fw_id = new[firework.fw_id]
-    workflow._reassign_ids(new)  # noqa: SLF001 - as LaunchPad.bulk_add_wfs does
 
 
 def _missing(launchpad: LaunchPad, batch_id: str) -> list[int] | None:
@@ -123,6 +114,43 @@ def relaxation_counts(launchpad: LaunchPad, campaign_id: str) -> tuple[int, int]
     return ended, launchpad.fireworks.count_documents({**query, "state": {"$nin": list(ENDED)}})
 
 
+def failure_reason(launchpad: LaunchPad, nodes: Sequence[int], campaign_id: str) -> str:
+    """Return why workflows ended without ending their campaign: what is defused, or the last line of the newest Firework that fizzled.
+
+    A closing Firework takes a relaxation that fizzled, and waits for one that somebody defused.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Of the campaign.
+    nodes : sequence of int
+        The Fireworks of the workflows.
+    campaign_id : str
+        The campaign.
+
+    Returns
+    -------
+    str
+        The reason, and the command that helps.
+    """
+    defused = launchpad.fireworks.find({"fw_id": {"$in": list(nodes)}, "state": "DEFUSED"}, {"fw_id": 1}).sort(
+        "fw_id", 1
+    )
+    if ids := ",".join(str(document["fw_id"]) for document in defused):
+        return (
+            f"Fireworks {ids} are DEFUSED, and their round waits for them: lpad reignite_fws -i {ids} and the same command again "
+            f"relax them, ccdcgan-al stop {campaign_id} ends the campaign without them"
+        )
+    for document in launchpad.fireworks.find({"fw_id": {"$in": list(nodes)}, "state": "FIZZLED"}).sort("fw_id", -1):
+        for launch_id in reversed(document["launches"]):
+            launch = launchpad.launches.find_one({"launch_id": launch_id}) or {}
+            stored = ((launch.get("action") or {}).get("stored_data") or {}).get("_exception") or {}
+            lines = str(stored.get("_stacktrace", "")).strip().splitlines()
+            if lines:
+                return f"Firework {document['fw_id']} ({document['name']}) fizzled: {lines[-1]}; lpad rerun_fws -i {document['fw_id']}"
+    return "the workflow ended before its campaign did, and no Firework says why"
+
+
 def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
     """Take back the relaxations of a campaign that nobody has begun, and return the ids of their structures.
 
@@ -130,14 +158,11 @@ def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
     that had begun are back; a batch of which nothing had begun is DEFUSED as a whole. So is cut, and closed, what has ended
     but for relaxations that somebody defused. May be repeated.
     """
-    from fireworks.core.launchpad import WFLock
-
     taken: list[str] = []
     for found in workflows_of(launchpad, campaign_id):
         if found["ended"] and not found["waits"]:
             continue
-        with WFLock(launchpad, found["nodes"][0]):
-            workflow = launchpad.get_wf_by_fw_id_lzyfw(found["nodes"][0])
+        with locked_workflow(launchpad, found["nodes"][0]) as workflow:
             cut = {}
             for fw_id in sorted(fw_id for fw_id, children in workflow.links.items() if children):
                 if (structure_id := _defuse(launchpad, fw_id)) is not None:
@@ -152,7 +177,7 @@ def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
                     launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "DEFUSED"}})
                     workflow.fw_states[fw_id] = "DEFUSED"
             if cut:
-                launchpad._update_wf(workflow, sorted(updated))  # noqa: SLF001 - as LaunchPad.append_wf does
+                save_workflow(launchpad, workflow, updated)
     return taken
 
 

@@ -16,12 +16,14 @@ from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import CcdcganError, HullError, MixedMethodsError, MongoError, MongoUnreachableError
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import DFT
-from launchpad.batches import relaxation_counts, withdraw, workflows_of
-from launchpad.database.store import ASKED_TO_STOP, CampaignStore
+from launchpad.batches import failure_reason, relaxation_counts, withdraw, workflows_of
+from launchpad.database.campaigns import ASKED_TO_STOP
+from launchpad.database.store import CampaignStore
 from launchpad.results.report import CampaignReport
 from launchpad.service.configure import open_launchpad, write_config
-from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.mongod import ensure_mongo
 from launchpad.service.workers import LocalWorkers
+from launchpad.uri import redact
 from workflows.methods import element_warnings
 from workflows.relax import method_of
 
@@ -244,7 +246,7 @@ def _watch(
             time.sleep(POLL_SECONDS)
     if running:
         nodes = [fw_id for workflow in workflows for fw_id in workflow["nodes"]]
-        raise CcdcganError(_why(launchpad, nodes, campaign.campaign_id))
+        raise CcdcganError(failure_reason(launchpad, nodes, campaign.campaign_id))
 
 
 def _await_database(settings: Settings, uri: str, console: Console) -> None:
@@ -286,13 +288,8 @@ def _stage(rounds: list[dict[str, Any]], relaxing: int, campaign: Campaign) -> s
 
 def _seconds_left(store: CampaignStore, campaign: Campaign, workers: int, relaxations: int, opened: int) -> float:
     """Estimate from the mean of this campaign's own relaxations and closes; guesses only before there are any."""
-    timed = store.database["jobflow_outputs"].aggregate(
-        [
-            {"$match": {"metadata.campaign_id": campaign.campaign_id, "output.seconds": {"$gt": 0}}},
-            {"$group": {"_id": None, "mean": {"$avg": "$output.seconds"}}},
-        ]
-    )
-    mean = next((item["mean"] for item in timed), FIRST_RELAXATION_GUESS)
+    mean = store.mean_seconds(campaign.campaign_id)
+    mean = FIRST_RELAXATION_GUESS if mean is None else mean
     gaps = [
         (later["opened"] - earlier["closed"]).total_seconds()
         for earlier, later in _pairs(store.round_documents(campaign.campaign_id))
@@ -304,24 +301,3 @@ def _seconds_left(store: CampaignStore, campaign: Campaign, workers: int, relaxa
 def _pairs(rounds: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Neighbouring rounds of which the first is closed."""
     return [(a, b) for a, b in pairwise(rounds) if "closed" in a]
-
-
-def _why(launchpad: LaunchPad, nodes: list[int], campaign_id: str) -> str:
-    """Why a workflow ended without ending its campaign: what is defused, or the last lines of the first Firework that fizzled.
-
-    A closing Firework takes a relaxation that fizzled, and waits for one that somebody defused.
-    """
-    defused = launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "DEFUSED"}, {"fw_id": 1}).sort("fw_id", 1)
-    if ids := ",".join(str(document["fw_id"]) for document in defused):
-        return (
-            f"Fireworks {ids} are DEFUSED, and their round waits for them: lpad reignite_fws -i {ids} and the same command again "
-            f"relax them, ccdcgan-al stop {campaign_id} ends the campaign without them"
-        )
-    for document in launchpad.fireworks.find({"fw_id": {"$in": nodes}, "state": "FIZZLED"}).sort("fw_id", -1):
-        for launch_id in reversed(document["launches"]):
-            launch = launchpad.launches.find_one({"launch_id": launch_id}) or {}
-            stored = ((launch.get("action") or {}).get("stored_data") or {}).get("_exception") or {}
-            lines = str(stored.get("_stacktrace", "")).strip().splitlines()
-            if lines:
-                return f"Firework {document['fw_id']} ({document['name']}) fizzled: {lines[-1]}; lpad rerun_fws -i {document['fw_id']}"
-    return "the workflow ended before its campaign did, and no Firework says why"

@@ -25,10 +25,11 @@ from ccdcgan_al.loop import Loop, Round, distorted_candidates, hull_counts, star
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import Candidate
 from launchpad.batches import BATCH_SIZE, put, split, withdraw
+from launchpad.database.campaigns import ASKED_TO_STOP
 from launchpad.database.hull_records import confirmed_figures, distortion_outcomes, figures, hull_documents
 from launchpad.database.references import campaign_phases, stored_elements
 from launchpad.database.rejudge import judge_again
-from launchpad.database.store import ASKED_TO_STOP, CampaignStore
+from launchpad.database.store import CampaignStore
 from launchpad.further import further_of, lacking_elements, reason_of
 from launchpad.returned import all_failed, lost, record, set_aside_withheld
 from launchpad.service.configure import launchpad_at

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pymongo.collection import Collection
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ccdcgan_al", "workflows", "launchpad")
@@ -100,6 +101,78 @@ def test_heavy_packages_stand_in_functions(path: Path) -> None:
 def test_keras_lives_in_models(path: Path) -> None:
     if path.parent not in {Path("ccdcgan_al/models"), Path("ccdcgan_al/benchmarks")}:  # which measure the networks
         assert offences(path, {"tensorflow", "keras"}) == []
+
+
+# a campaign's collections in the one, the server itself and FireWorks' collections in the other
+DATABASE_ROOMS = {Path("launchpad/database"), Path("launchpad/service")}
+FIREWORKS_OWN = {"launchpad.fireworks", "launchpad.workflows", "launchpad.launches"}
+DATABASE_EXCEPTIONS = {
+    Path("launchpad/batches.py"): FIREWORKS_OWN,  # workflows on the LaunchPad are its subject
+    # it times pymongo's `insert_many` against `insert_new`
+    Path("launchpad/benchmarks/database.py"): {"bare", "structures", "where.store", "pymongo.UpdateOne"},
+}
+COLLECTION_METHODS = {
+    name for name in dir(Collection) if not name.startswith("_") and callable(getattr(Collection, name))
+} - {"drop", "options", "rename", "watch", "with_options"}  # names that pandas, Path and others have too
+
+
+def database_access(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and owner of whatever asks a collection, takes a database from a store, or imports more of pymongo than its errors.
+
+    Asked is a collection where a method of pymongo's `Collection` is called, `find` with a filter and not with a text alone.
+    """
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Attribute) and node.attr in {"database", "db"}:
+            yield line, ast.unparse(node.value)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in COLLECTION_METHODS:
+            text_alone = node.func.attr == "find" and isinstance(node.args[0] if node.args else None, ast.Constant)
+            if not text_alone:
+                yield line, ast.unparse(node.func.value)
+        for name in imported(node, ""):
+            if name.split(".")[0] in {"pymongo", "gridfs", "bson"} and not name.startswith("pymongo.errors"):
+                yield line, name
+
+
+@EVERY_FILE
+def test_a_campaigns_collections_are_asked_in_the_database_room_alone(path: Path) -> None:
+    if path.parts[0] != "launchpad" or path.parent in DATABASE_ROOMS:
+        return
+    allowed = DATABASE_EXCEPTIONS.get(path, set())
+    found = database_access(ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path)))
+    assert [f"{path}:{line} {owner}" for line, owner in found if owner not in allowed] == []
+
+
+def test_the_finder_of_accesses_finds() -> None:
+    source = """
+from pymongo import UpdateOne
+from pymongo.errors import PyMongoError
+def f(store, name):
+    store.database["jobflow_outputs"].aggregate([])
+    store.structures.find({"a": 1})
+    store.rounds.update_one({}, {})
+    client.db.hulls.distinct("round")
+    name.find("x")
+    Path("x").rename("y")
+    store.documents("c", round=1)
+    store.campaign("c")
+"""
+    found = list(database_access(ast.parse(source)))
+    assert sorted(found) == [
+        (2, "pymongo.UpdateOne"),
+        (5, "store"),
+        (5, "store.database['jobflow_outputs']"),
+        (6, "store.structures"),
+        (7, "store.rounds"),
+        (8, "client"),
+        (8, "client.db.hulls"),
+    ]
+
+
+def test_the_exceptions_are_needed() -> None:
+    for path, owners in DATABASE_EXCEPTIONS.items():
+        found = {owner for _, owner in database_access(ast.parse((ROOT / path).read_text(encoding="utf-8")))}
+        assert owners <= found, path
 
 
 def test_the_finder_finds() -> None:

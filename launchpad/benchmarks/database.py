@@ -24,10 +24,10 @@ from ccdcgan_al.hull.changes import hull_changes
 from ccdcgan_al.hull.hull import METASTABLE, ON_HULL, build_hull
 from ccdcgan_al.structures.matching import StructureIndex, structure_matcher
 from ccdcgan_al.types import Method, Phase
-from launchpad.benchmarks.place import Place, place
+from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
 from launchpad.database.generated import CHUNK, insert_new
 from launchpad.database.hull_records import figures, hull_documents
-from launchpad.results.queries import QUERIES
+from launchpad.database.queries import QUERIES
 
 SYSTEM = ("Co", "Li", "O")
 NAME = "-".join(SYSTEM)
@@ -64,7 +64,7 @@ def measure_database(count: int = 1_000_000, kept: int = 100_000, new: int = 100
     kept, new : structures to compare with, and to compare
     entries : of the hull
     """
-    with place() as where:
+    with temporary_database() as where:
         rows = [_insertion(where, count), _query(where, count)]
         hull = _hull(where, entries)
     rows += [_duplicates(kept, new), hull]
@@ -116,7 +116,7 @@ def _random_structure(generator: np.random.Generator, n_sites: int) -> Structure
     return Structure(lattice, generator.choice(SYSTEM, n_sites), generator.random((n_sites, 3)))
 
 
-def _insertion(where: Place, count: int) -> Row:
+def _insertion(where: TemporaryDatabase, count: int) -> Row:
     """Insert the same documents both ways, in turns of ten chunks; making them is not timed."""
     structures, bare = where.store.structures, where.store.database["bare"]
     source, seconds, new, offered = _generated(count, 0), {"checked": 0.0, "bare": 0.0}, 0, 0
@@ -145,7 +145,7 @@ def _insertion(where: Place, count: int) -> Row:
     )
 
 
-def _query(where: Place, count: int) -> Row:
+def _query(where: TemporaryDatabase, count: int) -> Row:
     """Give some of the structures energies, and time the query for new phases; explain all documented ones."""
     structures, generator = where.store.structures, np.random.default_rng(1)
     chosen = [item["_id"] for item in structures.find({}, {"_id": 1}).limit(max(int(RELAXED * count), 2))]
@@ -182,7 +182,7 @@ def _query(where: Place, count: int) -> Row:
     )
 
 
-def scans(where: Place, command: dict[str, Any]) -> bool:
+def scans(where: TemporaryDatabase, command: dict[str, Any]) -> bool:
     """Whether MongoDB would read a whole collection for a query."""
     plan = where.store.database.command("explain", command, verbosity="queryPlanner")
     return "'COLLSCAN'" in str(plan)
@@ -241,7 +241,7 @@ def _distorted(shipped: list[Structure], generator: np.random.Generator) -> Stru
     return structure.perturb(float(generator.uniform(0, 0.5)))
 
 
-def _hull(where: Place, entries: int) -> Row:
+def _hull(where: TemporaryDatabase, entries: int) -> Row:
     """Build the hull of a ternary as a round's close does, and write what it writes."""
     generator = np.random.default_rng(3)
     phases = [_phase(generator, number) for number in range(entries)]

@@ -25,7 +25,7 @@ from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.seeds.choose import choose_seeds
 from ccdcgan_al.types import DEFAULT_METHOD, Candidate
 from launchpad.batches import put, relaxation_counts, split
-from launchpad.benchmarks.place import Place, place
+from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
 from launchpad.service.configure import worker_environment
 from launchpad.service.workers import LocalWorkers
 from workflows.flows import relaxations_then
@@ -96,7 +96,7 @@ def measure_overhead(count: int = 32, repeats: int = 2, method: str = DEFAULT_ME
 
 def _by_launchpad(candidates: list[Candidate], maker: Any, workers: int) -> dict[str, Any]:
     """Relax through the LaunchPad by local workers, as `ccdcgan-al run` does."""
-    with place() as where:
+    with temporary_database() as where:
         mongod = psutil.Process(where.mongod)
         before = _cpu_seconds() + sum(mongod.cpu_times()[:2])
         with timed() as timing:
@@ -109,11 +109,10 @@ def _by_launchpad(candidates: list[Candidate], maker: Any, workers: int) -> dict
             _wait(where, running, len(candidates))
         running.stop()
         cpu = _cpu_seconds() + sum(mongod.cpu_times()[:2]) - before
-        outputs = where.store.database["jobflow_outputs"].find({"output.structure_id": {"$exists": True}})
-        return _sums(timing.seconds, cpu, [document["output"] for document in outputs])
+        return _sums(timing.seconds, cpu, where.store.relaxation_outputs())
 
 
-def _wait(where: Place, running: LocalWorkers, count: int) -> None:
+def _wait(where: TemporaryDatabase, running: LocalWorkers, count: int) -> None:
     """Wait until all relaxations have ended."""
     try:
         while relaxation_counts(where.launchpad, "benchmark")[0] < count:

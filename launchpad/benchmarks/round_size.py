@@ -22,7 +22,7 @@ from ccdcgan_al.benchmarks.outcome import Outcome, timed
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.types import Candidate, Method, Relaxed
 from launchpad.batches import put, split
-from launchpad.benchmarks.place import Place, place
+from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
 from launchpad.database.store import CampaignStore
 from launchpad.service.configure import open_launchpad, worker_environment
 from workflows.flows import relaxations_then
@@ -69,7 +69,7 @@ def measure_round_size(sizes: list[int], repeats: int = 3) -> Outcome:
     for size in others:
         order += [size, *([smallest] * repeats)]
     measured: dict[int, list[dict[str, float]]] = {size: [] for size in sorted(set(sizes))}
-    with place() as where:
+    with temporary_database() as where:
         for number, size in enumerate(order):
             measured[size].append(_round(where, Campaign("Bi-Se", seed=number), size))
     rows = []
@@ -96,7 +96,7 @@ def measure_round_size(sizes: list[int], repeats: int = 3) -> Outcome:
     )
 
 
-def _round(where: Place, campaign: Campaign, size: int) -> dict[str, float]:
+def _round(where: TemporaryDatabase, campaign: Campaign, size: int) -> dict[str, float]:
     """Run one round and return its seconds."""
     campaign_id = campaign.campaign_id
     where.store.add_campaign(campaign)
@@ -127,7 +127,8 @@ def _round(where: Place, campaign: Campaign, size: int) -> dict[str, float]:
             check=True,
         )
     after = mongod.cpu_times()
-    relaxed = where.store.structures.count_documents({"campaign_id": campaign_id, "state": "relaxed"})
+    states = where.store.ask("states", campaign_id=campaign_id)
+    relaxed = sum(row["structures"] for row in states if row["_id"]["state"] == "relaxed")
     if relaxed != size:
         raise RuntimeError(f"{relaxed} of {size} structures were recorded: {done.stderr[-2000:]}")
     figures = json.loads(done.stdout.strip().splitlines()[-1])

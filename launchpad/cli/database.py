@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ccdcgan_al.settings import Settings
-from launchpad.cli.submit import told
+from launchpad.cli.submit import exit_code
 from launchpad.service.mongod import mongo_status, stop_local_mongo
 
 
@@ -20,9 +20,9 @@ def status_command() -> int:
         reason = f" ({answer.reason})" if answer.reason else ""
         typer.echo(f"{answer.uri or 'local MongoDB'}: {'running' if running else 'not running'}{reason}")
 
-    return told(show) or int(not running)
+    return exit_code(show) or int(not running)
 
 
 def stop_command() -> int:
     """Stop the local MongoDB; returns the exit status."""
-    return told(lambda: typer.echo("stopped" if stop_local_mongo(Settings()) else "no local mongod was running"))
+    return exit_code(lambda: typer.echo("stopped" if stop_local_mongo(Settings()) else "no local mongod was running"))

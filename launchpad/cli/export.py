@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from ccdcgan_al.chemsys import parse_chemical_system
-from launchpad.cli.submit import open_store, told
+from launchpad.cli.submit import exit_code, open_store
 from launchpad.results.export import FOLDERS, STYLES, SUFFIXES, export
 from launchpad.results.lookup import campaign_of, relaxed_documents
 
@@ -42,4 +42,4 @@ def export_command(
             f"{place}: {len(documents)} structures of {name}" + (f" in {len(paths)} files" if style in FOLDERS else "")
         )
 
-    return told(write)
+    return exit_code(write)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from launchpad.cli.submit import open_store, told
+from launchpad.cli.submit import exit_code, open_store
 from launchpad.results.harvest import harvest
 
 
@@ -26,4 +26,4 @@ def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int
             f"{counts['refused']} refused"
         )
 
-    return told(gather)
+    return exit_code(gather)

@@ -14,9 +14,8 @@ from rich.table import Table
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.hull.element_references import ElementReferences
 from ccdcgan_al.types import Method
-from launchpad.cli.submit import open_store, told
+from launchpad.cli.submit import exit_code, open_store
 from launchpad.results.lookup import campaign_of, hull_rows, stored_hull
-from launchpad.results.queries import QUERIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +58,7 @@ def hull_command(
         store = open_store(config, mongo)
         name = campaign_of(store, elements, campaign_id, method)
         if changes:
-            rows = _changes(QUERIES["hull_changes"].run(store.database, campaign_id=name))
+            rows = _changes(store.ask("hull_changes", campaign_id=name))
         else:
             found = hull_rows(store, name, within, round_number)
             rows = [{UNITS.get(key, key): value for key, value in row.items()} for row in found]
@@ -80,7 +79,7 @@ def hull_command(
             for warning in references["warnings"]:
                 console.print(f"Elements: {warning}.", markup=False, highlight=False)
 
-    return told(show)
+    return exit_code(show)
 
 
 def _table(of: str, rows: list[dict[str, Any]]) -> Table:

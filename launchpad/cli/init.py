@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
-from launchpad.database.migrations import repair
 from launchpad.database.store import CampaignStore
 from launchpad.service.configure import TEMPLATES, Queue, check_config, edited_files, write_config
-from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.mongod import ensure_mongo
+from launchpad.uri import redact
 
 
 def _queue(name: str | None) -> Queue | None:
@@ -43,7 +43,7 @@ def init_command(folder: Path, mongo: str | None, queue: str | None, *, force: b
             console.print(f"{folder / name}: {how}")
         for line in check_config(folder):
             console.print(line)
-        console.print(f"schema version {repair(CampaignStore(uri).database)}: validators and indexes are there")
+        console.print(f"schema version {CampaignStore(uri).repair()}: validators and indexes are there")
     except (CcdcganError, ValueError, OSError) as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(redact(error))}", highlight=False, soft_wrap=True)
         return 1

@@ -12,9 +12,8 @@ import typer
 from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.files import write_atomically
 from ccdcgan_al.hull.hull import NEAR_HULL
-from launchpad.cli.submit import open_store, told
+from launchpad.cli.submit import exit_code, open_store
 from launchpad.results.lookup import campaign_of, campaigns_of, discovery_counts, stored_hull
-from launchpad.results.queries import QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +62,7 @@ def plot_command(
             figure().savefig(place, dpi=DPI, bbox_inches="tight")
         typer.echo(str(place))
 
-    return told(draw)
+    return exit_code(draw)
 
 
 def _hull(
@@ -83,7 +82,7 @@ def _hull(
 def _parity(store: CampaignStore, campaign_id: str) -> tuple[Callable[[], Figure], Callable[[], str]]:
     from ccdcgan_al.reports.campaign_plots import parity_figure, parity_page
 
-    found = QUERIES["parity"].run(store.database, campaign_id=campaign_id)
+    found = store.ask("parity", campaign_id=campaign_id)
     given = ("predicted_energy", "formation_energy_per_atom")
     points = [item for item in found if all(item.get(name) is not None for name in given)]
     title = f"Constraint of {campaign_id}"

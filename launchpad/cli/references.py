@@ -24,7 +24,7 @@ def fetch_references(
     mongo: options.Mongo = None,
 ) -> None:
     """Store the Materials Project's entries of a system and its subsystems; needs a key (MP_API_KEY)."""
-    from launchpad.cli.submit import told
+    from launchpad.cli.submit import exit_code
 
     def fetch() -> None:
         from ccdcgan_al.chemsys import parse_chemical_system
@@ -48,7 +48,7 @@ def fetch_references(
             "the hull of a VASP campaign of this functional has them, a potential's hull takes none"
         )
 
-    raise typer.Exit(told(fetch))
+    raise typer.Exit(exit_code(fetch))
 
 
 @references.command("import")
@@ -58,7 +58,7 @@ def import_references(
     mongo: options.Mongo = None,
 ) -> None:
     """Store entries from a file."""
-    from launchpad.cli.submit import told
+    from launchpad.cli.submit import exit_code
 
     def read() -> None:
         from launchpad.cli.submit import open_store
@@ -73,13 +73,13 @@ def import_references(
             + (f"; {twice} of them given twice, stored once" if twice else "")
         )
 
-    raise typer.Exit(told(read))
+    raise typer.Exit(exit_code(read))
 
 
 @references.command("list")
 def list_references(config: options.Config = None, mongo: options.Mongo = None) -> None:
     """Say which references are stored, from where and when."""
-    from launchpad.cli.submit import told
+    from launchpad.cli.submit import exit_code
 
     def show() -> None:
         from rich.box import SIMPLE_HEAD
@@ -99,7 +99,7 @@ def list_references(config: options.Config = None, mongo: options.Mongo = None) 
             table.add_row(*map(escape, texts))
         Console(width=max(Console().width, 100)).print(table)
 
-    raise typer.Exit(told(show))
+    raise typer.Exit(exit_code(show))
 
 
 @seeds.command("fetch")
@@ -108,7 +108,7 @@ def fetch_seeds(
     out: Annotated[Path | None, typer.Option(help="folder for a CIF each; default ./seeds-<system>")] = None,
 ) -> None:
     """Write the Materials Project's relaxed structures of a system as CIF files; needs a key (MP_API_KEY)."""
-    from launchpad.cli.submit import told
+    from launchpad.cli.submit import exit_code
 
     def fetch() -> None:
         from pymatgen.io.cif import CifWriter
@@ -141,4 +141,4 @@ def fetch_seeds(
         )
         typer.echo(f"ccdcgan-al run {'-'.join(elements)} --seeds {folder}")
 
-    raise typer.Exit(told(fetch))
+    raise typer.Exit(exit_code(fetch))

@@ -23,7 +23,7 @@ from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from launchpad.driver import InterruptedCampaignError, run_campaign
-from launchpad.service.mongod import redact
+from launchpad.uri import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -34,15 +34,15 @@ def find(
     mongo: options.Mongo = None,
 ) -> None:
     """List structures, lowest energy above hull first."""
-    from launchpad.cli.submit import open_store, told
+    from launchpad.cli.submit import exit_code, open_store
 
     def show() -> None:
         from rich.console import Console
 
         from ccdcgan_al.chemsys import parse_chemical_system
+        from launchpad.database.queries import structure_filter
         from launchpad.database.schema import STRUCTURE_STATES
-        from launchpad.results.lookup import campaigns_of, find_structures
-        from launchpad.results.queries import structure_filter
+        from launchpad.results.lookup import campaigns_of
 
         for name, value, known in (
             ("state", state, STRUCTURE_STATES),
@@ -67,7 +67,7 @@ def find(
             reason=failed_reason,
             new=new,
         )
-        found = find_structures(store, chosen, limit)
+        found = store.find_structures(chosen, limit)
         if as_json:
             typer.echo(_json(found))
             return
@@ -77,7 +77,7 @@ def find(
         if len(found) == limit:
             typer.echo(f"the first {limit}; --limit shows more")
 
-    raise typer.Exit(told(show))
+    raise typer.Exit(exit_code(show))
 
 
 @structures.command("show")
@@ -89,7 +89,7 @@ def show_structure(
     mongo: options.Mongo = None,
 ) -> None:
     """Show a structure: where it comes from (seed, model, round, jobs), its figures, and what was tried."""
-    from launchpad.cli.submit import open_store, told
+    from launchpad.cli.submit import exit_code, open_store
 
     def show() -> None:
         from launchpad.results.lookup import lineage
@@ -97,7 +97,7 @@ def show_structure(
         found = lineage(open_store(config, mongo), structure_id, campaign)
         typer.echo(_json(found) if as_json else "\n".join(_lines(found)))
 
-    raise typer.Exit(told(show))
+    raise typer.Exit(exit_code(show))
 
 
 def _json(found: Any) -> str:

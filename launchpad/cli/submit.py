@@ -19,7 +19,8 @@ from launchpad.cli.run import Choices
 from launchpad.database.store import CampaignStore
 from launchpad.driver import stop_campaign, submit
 from launchpad.service.configure import address_of, launchpad_at, open_launchpad, write_config
-from launchpad.service.mongod import ensure_mongo, redact
+from launchpad.service.mongod import ensure_mongo
+from launchpad.uri import redact
 from workflows.methods import element_warnings
 
 
@@ -43,7 +44,7 @@ def open_store(config: Path | None, mongo: str | None) -> CampaignStore:
     return CampaignStore(address_of(folder_of(config, mongo)))
 
 
-def told(command: Callable[[], None]) -> int:
+def exit_code(command: Callable[[], None]) -> int:
     """Run a command and return its exit status; an error is one line without a password."""
     try:
         command()
@@ -75,7 +76,7 @@ def submit_command(choices: Choices, config: Path | None, mongo: str | None) -> 
             console.print(f"source {folder}/environment.sh && rlaunch -c {folder} rapidfire")
             console.print(f"qlaunch -c {folder} rapidfire -m 20")
 
-    return told(put)
+    return exit_code(put)
 
 
 def stop_command(campaign_id: str, config: Path | None, mongo: str | None) -> int:
@@ -97,7 +98,7 @@ def stop_command(campaign_id: str, config: Path | None, mongo: str | None) -> in
             f"{left} that run are recorded when they end, and no round follows"
         )
 
-    return told(stop)
+    return exit_code(stop)
 
 
 def campaigns_command(config: Path | None, mongo: str | None) -> int:
@@ -117,4 +118,4 @@ def campaigns_command(config: Path | None, mongo: str | None) -> int:
             table.add_row(campaign_id, state, round_number, str(ended), str(left), escape(reason or ""))
         Console(width=max(Console().width, 118)).print(table)
 
-    return told(show)
+    return exit_code(show)

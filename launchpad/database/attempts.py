@@ -13,7 +13,7 @@ def attempt_id(kind: str, document: dict[str, Any]) -> str:
     return hashlib.sha256(f"{kind} {json.dumps(content, sort_keys=True, default=str)}".encode()).hexdigest()[:24]
 
 
-def appended(kind: str, document: dict[str, Any], more: dict[str, Any]) -> list[dict[str, Any]]:
+def append_attempt_update(kind: str, document: dict[str, Any], more: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the update, a pipeline, that adds a relaxation document to a structure's attempts.
 
     One that is there already changes nothing. A new one becomes the structure's `kind` where it is better than what that
@@ -21,9 +21,17 @@ def appended(kind: str, document: dict[str, Any], more: dict[str, Any]) -> list[
 
     Parameters
     ----------
-    kind : one of `launchpad.database.schema.KINDS`; the structure's state follows its ``relaxation``
-    document : of `workflows.documents`, plain
-    more : further fields that are set with it, name -> value
+    kind : str
+        One of `launchpad.database.schema.KINDS`. The structure's state follows its ``relaxation``.
+    document : dict
+        Of `workflows.documents`, plain.
+    more : dict
+        Further fields that are set with it, by name.
+
+    Returns
+    -------
+    list of dict
+        The stages of the pipeline.
     """
     name = attempt_id(kind, document)
     rank = 2 if document["state"] == "relaxed" else 0 if document["reason"] == "lost" else 1

@@ -18,7 +18,7 @@ from ccdcgan_al.structures.fingerprint import fingerprints_of_documents
 from launchpad.database.attempts import attempt_id
 from launchpad.database.indexes import ensure_indexes
 from launchpad.database.schema import SCHEMA, validator
-from launchpad.service.mongod import redact
+from launchpad.uri import redact
 
 if TYPE_CHECKING:
     from pymongo.database import Database

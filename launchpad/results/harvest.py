@@ -132,9 +132,9 @@ def _relaxation(path: Path) -> dict[str, Any]:
 
 def _submitted(store: CampaignStore, campaign_id: str, structure_id: str) -> dict[str, Any]:
     """Return the database's document of a structure."""
-    stored = store.structures.find_one({"campaign_id": campaign_id, "structure_id": structure_id})
+    stored = store.structure(campaign_id, structure_id)
     if stored is None:
-        raise _RefusedError(f"its campaign {campaign_id[:80]!r} has no such structure in {store.database.name}")
+        raise _RefusedError(f"its campaign {campaign_id[:80]!r} has no such structure in {store.name}")
     return stored
 
 

@@ -1,4 +1,4 @@
-"""What the commands that only look ask of the database: which campaign, its hull, a structure's lineage. It writes and prints nothing."""
+"""What the commands that only look ask of `CampaignStore`: which campaign, its hull, a structure's lineage. It writes and prints nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.hull.hull import ON_HULL
 from launchpad.database.hull_records import distortion_outcomes
-from launchpad.results.queries import QUERIES, structure_filter
+from launchpad.database.queries import structure_filter
+from launchpad.database.structures import DESCENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,6 @@ ENTRY = (
     "energy_above_hull", "corrected_formation_energy_per_atom", "corrected_energy_above_hull", "correction_driven",
     "own_elements_formation_energy_per_atom", "own_elements_energy_above_hull", "element_driven",
 )  # fmt: skip
-DESCENT = ("strategy", "operation", "parents")
 _SHOWN = 5  # names that an error lists
 
 
@@ -36,15 +36,15 @@ def campaigns_of(store: CampaignStore, system: str, method: str | None = None) -
     ValueError
         there is none; the message says which there are
     """
-    there = list(store.campaigns.find({"chemical_system": system}, {"campaign": 0}).sort("created", 1))
+    there = store.campaigns_on(system)
     found = [document for document in there if method is None or document["method"] == method]
     if found:
         return found
     if there:
         methods = ", ".join(sorted({document["method"] for document in there}))
         raise ValueError(f"no campaign on {system} by {method!r}; there are some by {methods}")
-    systems = ", ".join(sorted(store.campaigns.distinct("chemical_system"))[:_SHOWN]) or "none"
-    raise ValueError(f"no campaign on {system} in {store.database.name}; systems with campaigns: {systems}")
+    systems = ", ".join(store.chemical_systems()[:_SHOWN]) or "none"
+    raise ValueError(f"no campaign on {system} in {store.name}; systems with campaigns: {systems}")
 
 
 def campaign_of(store: CampaignStore, system: str, campaign_id: str | None, method: str | None = None) -> str:
@@ -74,17 +74,14 @@ def stored_hull(store: CampaignStore, campaign_id: str, round_number: int | None
     ValueError
         there is none; the message says after which rounds there are hulls
     """
-    where: dict[str, Any] = {"campaign_id": campaign_id, "scheme": "uncorrected"}
-    if round_number is not None:
-        where["round"] = round_number
-    hull = store.hulls.find_one(where, sort=[("round", -1)])
+    hull = store.stored_hull(campaign_id, round_number)
     if hull is None:
-        rounds = [str(item["round"]) for item in QUERIES["hull_changes"].run(store.database, campaign_id=campaign_id)]
+        rounds = [str(item["round"]) for item in store.ask("hull_changes", campaign_id=campaign_id)]
         after = "" if round_number is None else f" after round {round_number}"
         raise ValueError(
             f"no hull of {campaign_id}{after}; there are hulls after rounds {', '.join(rounds) or '(none yet)'}"
         )
-    return dict(hull)
+    return hull
 
 
 def hull_rows(
@@ -118,11 +115,7 @@ def hull_rows(
             "`ccdcgan-al structures find --within` has no such bound"
         )
     entries = {entry["structure_id"]: {name: entry.get(name) for name in ENTRY} for entry in hull["entries"]}
-    shown = dict.fromkeys(
-        ("structure_id", "is_new_phase", "duplicate_of", "confirmed", "hull_round", "source", *DESCENT), 1
-    )
-    query = {"campaign_id": campaign_id, "structure_id": {"$in": list(entries)}}
-    known = {document["structure_id"]: document for document in store.structures.find(query, shown)}
+    known = store.stored_figures(campaign_id, list(entries))
     lowest: dict[str, float] = {}
     for name, entry in entries.items():
         copied = str(known.get(name, {}).get("duplicate_of"))
@@ -151,18 +144,6 @@ def descent(document: dict[str, Any]) -> str:
     return f"{strategy}{made}" if strategy else str(document["source"])
 
 
-def find_structures(store: CampaignStore, where: dict[str, Any], limit: int) -> list[dict[str, Any]]:
-    """Return structures of a filter (`launchpad.results.queries.structure_filter`), lowest energy above hull first, without geometry."""
-    hidden = dict.fromkeys(("_id", "attempts", "start", "relaxation", "confirmation", "distortion", "fingerprint"), 0)
-    names = [("campaign_id", 1), ("structure_id", 1)]
-    placed = where if "energy_above_hull" in where else {**where, "energy_above_hull": {"$gte": 0}}
-    found = list(store.structures.find(placed, hidden).sort([("energy_above_hull", 1), *names]).limit(limit))
-    if placed is not where and len(found) < limit:
-        rest = {**where, "energy_above_hull": None}
-        found += list(store.structures.find(rest, hidden).sort(names).limit(limit - len(found)))
-    return found
-
-
 def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = None) -> dict[str, Any]:
     """Return where a structure comes from and what became of it.
 
@@ -185,9 +166,9 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
         no such structure, or several campaigns hold one of this name
     """
     names = store.campaign_ids() if campaign_id is None else [campaign_id]
-    found = list(store.structures.find({"campaign_id": {"$in": names}, "structure_id": {"$eq": structure_id}}))
+    found = store.structures_named(structure_id, names)
     if not found:
-        place = f"campaign {campaign_id}" if campaign_id else store.database.name
+        place = f"campaign {campaign_id}" if campaign_id else store.name
         raise ValueError(f"no structure {structure_id!r} in {place}; `ccdcgan-al structures find` lists them")
     if len(found) > 1:
         several = ", ".join(document["campaign_id"] for document in found)
@@ -198,14 +179,14 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
         {name: attempt.get(name) for name in ("kind", "state", "reason", "energy_per_atom", "seconds")}
         for attempt in document.get("attempts", [])
     ]
-    drew = QUERIES["models"].run(store.database, **asked) if document["origin"] == "generated" else []
-    learnt = QUERIES["learnt_from"].run(store.database, **asked) if drew else []
+    drew = store.ask("models", **asked) if document["origin"] == "generated" else []
+    learnt = store.ask("learnt_from", **asked) if drew else []
     hidden = ("_id", "start", "relaxation", "confirmation", "distortion", "attempts")
     return {
         **{name: value for name, value in document.items() if name not in hidden},
         "models": drew,
         "learnt_from": len(learnt),
-        "copies": [copy["structure_id"] for copy in QUERIES["copies"].run(store.database, **asked)],
+        "copies": [copy["structure_id"] for copy in store.ask("copies", **asked)],
         "problem": distortion_outcomes([document] if "distortion" in document else []).get(structure_id),
         "attempts": attempts,
     }
@@ -231,17 +212,17 @@ def relaxed_documents(
     """
     if ids:
         where: dict[str, Any] = {"campaign_id": campaign_id, "structure_id": {"$in": list(ids)}, "state": "relaxed"}
-        found = list(store.structures.find(where, {"attempts": 0}))
+        found = store.matching(where)
         missing = sorted(set(ids) - {document["structure_id"] for document in found})
         if missing:
             raise ValueError(f"not among the relaxed structures of {campaign_id}: {', '.join(missing[:_SHOWN])}")
     else:
         where = structure_filter([campaign_id], within=within + ON_HULL, state="relaxed", new=new)
-        found = list(store.structures.find(where, {"attempts": 0}))
+        found = store.matching(where)
         present = {document["structure_id"] for document in found}
         phases = {document.get("duplicate_of") for document in found} - present - {None}
         where = {"campaign_id": campaign_id, "structure_id": {"$in": sorted(phases)}}
-        found += list(store.structures.find(where, {"attempts": 0}))
+        found += store.matching(where)
         found = _each_once(found)
     return sorted(found, key=_height)
 
@@ -266,11 +247,8 @@ def discovery_counts(store: CampaignStore, campaign_id: str, within: float) -> l
 
     Of structures that match, the lowest counts (`is_new_phase`), where it was relaxed.
     """
-    shown = {"is_new_phase": 1, "energy_above_hull": 1}
-    order = [("round", 1), ("structure_id", 1)]
-    tried = {"campaign_id": campaign_id, "state": {"$in": ["relaxed", "failed"]}}
     counts, total = [], 0
-    for document in store.structures.find(tried, shown).sort(order):
+    for document in store.tried(campaign_id):
         total += bool(document.get("is_new_phase")) and document["energy_above_hull"] <= within + ON_HULL
         counts.append(total)
     return counts

@@ -15,13 +15,13 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote, urlsplit
 
 import yaml
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.files import write_atomically
-from launchpad.service.mongod import redact
+from launchpad.service.fireworks_compat import break_stale_locks, initialise
+from launchpad.uri import database_name, redact
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -42,24 +42,7 @@ WITH_ADDRESS = ("my_launchpad.yaml", "jobflow.yaml", "environment.sh")
 RECORD = ".written.json"
 """In the folder: what was written last, so that an edited file is known."""
 
-LOCK_EXPIRATION_SECONDS = 60
-"""How long this process waits for a workflow's lock before it breaks it; its workers: WFLOCK_EXPIRATION_SECS in FW_config.yaml."""
-
 Queue = Literal["slurm", "pbs", "sge"]
-
-
-def database_name(mongo_uri: str) -> str:
-    """Return the database that a URI names.
-
-    Raises
-    ------
-    MongoError
-        The URI names none; `launchpad.service.mongod.ensure_mongo` returns URIs that do.
-    """
-    name = unquote(urlsplit(mongo_uri, allow_fragments=False).path.strip("/"))
-    if not name:
-        raise MongoError(f"{redact(mongo_uri)} names no database; wanted mongodb://host:port/database")
-    return name
 
 
 def write_config(folder: Path, mongo_uri: str, *, queue: Queue | None = None, force: bool = False) -> Path:
@@ -218,22 +201,15 @@ def check_config(folder: Path) -> list[str]:
 def open_launchpad(folder: Path) -> LaunchPad:
     """Return the LaunchPad of a config folder; one that was never used gets its counters and indexes first.
 
-    FireWorks asks for `lpad reset` here, which also wipes; this does not. From then on this process breaks a lock that a dead
-    worker left: FireWorks reads FW_config.yaml when it is imported, before the folder is known.
+    From then on this process breaks a lock that a dead worker left (`launchpad.service.fireworks_compat`).
     """
     from fireworks import LaunchPad
-    from fireworks.core.launchpad import WFLock
-    from pymongo.errors import DuplicateKeyError, PyMongoError
+    from pymongo.errors import PyMongoError
 
-    WFLock.__init__.__defaults__ = (LOCK_EXPIRATION_SECONDS, True)
+    break_stale_locks()
     try:
         launchpad = LaunchPad.from_file(str(folder / "my_launchpad.yaml"))
-        if launchpad.fw_id_assigner.find_one() is None:
-            launchpad.tuneup()
-            try:
-                launchpad.fw_id_assigner.insert_one({"_id": -1, "next_fw_id": 1, "next_launch_id": 1})
-            except DuplicateKeyError:  # another command was a moment faster
-                return launchpad
+        initialise(launchpad)
     except PyMongoError as error:
         raise MongoError(
             f"the LaunchPad of {folder} cannot be opened: {redact(error).split(', Timeout:')[0]}"

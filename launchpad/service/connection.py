@@ -11,26 +11,17 @@ writes for information, a sign of life or FW.json on a full disk, may fail.
 from __future__ import annotations
 
 import builtins
-import contextlib
-import functools
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
 
 from pymongo import common, monitoring
-from pymongo.errors import ConnectionFailure
 
-from launchpad.service.mongod import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from launchpad.service.fireworks_compat import let_information_fail
+from launchpad.uri import PATIENCE_SECONDS, redact
 
 NO_DATABASE = os.EX_TEMPFAIL
 """Exit code of a worker that lost the database."""
-
-PATIENCE_SECONDS = 7 * 24 * 3600
-"""How long a worker waits for a database that does not answer."""
 
 _LOST = {"AutoReconnect", "NetworkTimeout", "ConnectionFailure", "_OperationCancelled", "NotPrimaryError", "SSLError"}
 _SHUTTING_DOWN = {91, 11600}  # ShutdownInProgress, InterruptedAtShutdown
@@ -38,13 +29,10 @@ _SHUTTING_DOWN = {91, 11600}  # ShutdownInProgress, InterruptedAtShutdown
 
 def hold_on() -> None:
     """Change this process, which runs `rlaunch` and nothing else, as the module says; call it before `rlaunch`."""
-    from fireworks import Firework, LaunchPad
-
     common.SERVER_SELECTION_TIMEOUT = PATIENCE_SECONDS  # the default of every client made from now on
     monitoring.register(_Commands())
     monitoring.register(_Connections())
-    LaunchPad.ping_launch = _forgiving(LaunchPad.ping_launch, ConnectionFailure)
-    Firework.to_file = _forgiving(Firework.to_file, OSError)
+    let_information_fail()
 
 
 class _Commands(monitoring.CommandListener):
@@ -109,17 +97,3 @@ def _leave(reason: str) -> None:
         )
         sys.stderr.flush()
         os._exit(NO_DATABASE)
-
-
-def _forgiving(method: Callable[..., None], errors: type[Exception]) -> Callable[..., None]:
-    """Return a method whose failure is said and ends nothing."""
-
-    @functools.wraps(method)
-    def forgiving(*args: Any, **kwargs: Any) -> None:
-        try:
-            method(*args, **kwargs)
-        except errors as error:
-            with contextlib.suppress(OSError):
-                sys.stderr.write(f"{method.__name__} failed: {redact(error).split(', Timeout:')[0]}\n")
-
-    return forgiving

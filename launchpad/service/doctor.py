@@ -17,8 +17,9 @@ from ccdcgan_al import __version__
 from ccdcgan_al.errors import CcdcganError, MongoError
 from ccdcgan_al.settings import Settings
 from ccdcgan_al.types import DFT
-from launchpad.service.configure import address_of, database_name
-from launchpad.service.mongod import find_mongod, mongo_status, redact, with_database
+from launchpad.service.configure import address_of
+from launchpad.service.mongod import find_mongod, mongo_status, with_database
+from launchpad.uri import database_name, redact
 
 State = Literal["ok", "warning", "broken"]
 

@@ -28,6 +28,7 @@ import psutil
 
 from ccdcgan_al.errors import MongoError, MongoUnreachableError
 from ccdcgan_al.files import write_atomically
+from launchpad.uri import DURABLE, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +40,6 @@ CACHE_GB = 0.5  # WiredTiger would otherwise take half of the machine's memory f
 ANSWER_SECONDS = 5.0  # a server that is up answers in milliseconds; this is for one across the world
 START_SECONDS = 180.0  # after a power cut mongod replays its journal before it listens
 LOG_BYTES = 20_000_000
-
-DURABLE: dict[str, Any] = {"w": "majority", "journal": True}
-"""Write concern: an acknowledged write is in the journal. A mongod that is killed otherwise loses its last 0.1 s."""
-
-_PASSWORD = re.compile(r"(\w://[^:/?#\s@]*):[^\s\"]*@")
-_SECRET = re.compile(r"((?:password|passwd|session_token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',&]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -70,11 +65,6 @@ class MongoStatus:
     data: Path | None = None
     log: Path | None = None
     reason: str | None = None
-
-
-def redact(text: object) -> str:
-    """Return `text` with every password in a URI, and every ``password=...``, replaced by ``***``."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", str(text)))
 
 
 def find_mongod(settings: Settings) -> Path:

@@ -14,6 +14,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
+from launchpad.service.fireworks_compat import locks, not_locked, refresh, unlock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -81,12 +83,12 @@ def sweep(launchpad: LaunchPad, held: dict[object, object]) -> dict[object, obje
     held : what the sweep before returned, at least `TORN_SECONDS` ago; one of these that is still held, and whose workflow has
         not changed, is broken
     """
-    locks = _locks(launchpad)
-    _break(launchpad, [key for key, updated in locks.items() if held.get(key, key) == updated])
+    now = locks(launchpad)
+    _break(launchpad, [key for key, updated in now.items() if held.get(key, key) == updated])
     release_torn_checkouts(launchpad)
     recover_silent_runs(launchpad)
     repair(launchpad, UNFINISHED)
-    return locks
+    return now
 
 
 def recover_silent_runs(launchpad: LaunchPad, silent: float = SILENT_SECONDS) -> list[int]:
@@ -97,7 +99,7 @@ def recover_silent_runs(launchpad: LaunchPad, silent: float = SILENT_SECONDS) ->
     was killed before it could. And a Firework that is still RESERVED while its launch runs is lost too, where `lpad` sees none:
     its worker died between the two writes. (RESERVED with a RESERVED launch it waits in the queue of a cluster.)
     """
-    ours = {**_unlocked(launchpad), "spec.campaign_id": {"$exists": True}, "state": {"$in": ["RUNNING", "RESERVED"]}}
+    ours = {**not_locked(launchpad), "spec.campaign_id": {"$exists": True}, "state": {"$in": ["RUNNING", "RESERVED"]}}
     launch_ids, fw_ids, _ = launchpad.detect_lostruns(expiration_secs=silent, query=ours, refresh=True)
     torn = launchpad.fireworks.distinct("fw_id", {**ours, "state": "RESERVED"})
     launches = launchpad.launches.find({"launch_id": {"$in": launch_ids}, "fw_id": {"$in": [*fw_ids, *torn]}})
@@ -135,7 +137,7 @@ def _losses(launchpad: LaunchPad, firework: dict) -> int:
 def release_torn_checkouts(launchpad: LaunchPad) -> None:
     """Make Fireworks ready whose worker died between reserving them and writing the launch."""
     before = datetime.now(UTC) - timedelta(seconds=TORN_SECONDS)
-    torn = {**_unlocked(launchpad), "state": "RESERVED", "launches": [], "updated_on": {"$lt": before}}
+    torn = {**not_locked(launchpad), "state": "RESERVED", "launches": [], "updated_on": {"$lt": before}}
     for firework in launchpad.fireworks.find(torn, {"fw_id": 1}):
         if not launchpad.launches.find_one({"fw_id": firework["fw_id"], "state": {"$in": ["RESERVED", "RUNNING"]}}):
             launchpad.rerun_fw(firework["fw_id"])
@@ -143,29 +145,19 @@ def release_torn_checkouts(launchpad: LaunchPad) -> None:
 
 def _break_stale_locks(launchpad: LaunchPad) -> None:
     """Unlock and refresh workflows that stay locked, and unchanged, for `LOCK_SECONDS`."""
-    stale, deadline = _locks(launchpad), time.monotonic() + LOCK_SECONDS
+    stale, deadline = locks(launchpad), time.monotonic() + LOCK_SECONDS
     while stale and time.monotonic() < deadline:
         time.sleep(0.5)
-        now = _locks(launchpad)
+        now = locks(launchpad)
         stale = {key: updated for key, updated in stale.items() if now.get(key, key) == updated}
     _break(launchpad, list(stale))
-
-
-def _locks(launchpad: LaunchPad) -> dict[object, object]:
-    """Return the workflows that are locked now, and when they were last changed."""
-    return {wf["_id"]: wf.get("updated_on") for wf in launchpad.workflows.find({"locked": True}, {"updated_on": 1})}
-
-
-def _unlocked(launchpad: LaunchPad) -> dict[str, object]:
-    """Return a query for Fireworks whose workflow is not locked."""
-    return {"fw_id": {"$nin": launchpad.workflows.distinct("nodes", {"locked": True})}}
 
 
 def _break(launchpad: LaunchPad, stale: list[object]) -> None:
     """Unlock and refresh workflows."""
     for key in stale:
         logger.warning("a workflow was left locked by a worker that died; unlocked")
-        launchpad.workflows.update_one({"_id": key}, {"$unset": {"locked": True}})
+        unlock(launchpad, key)
         repair(launchpad, {"_id": key})
 
 
@@ -186,7 +178,7 @@ def repair(launchpad: LaunchPad, which: dict[str, object]) -> None:
         wrong = [fw_id for fw_id, state in states.items() if state != known[str(fw_id)]]
         waiting = [fw_id for fw_id, state in states.items() if state == "WAITING"]
         for fw_id in [*wrong, *(waiting if wrong else [])]:
-            launchpad._refresh_wf(fw_id)  # noqa: SLF001 - as `lpad admin refresh` does
+            refresh(launchpad, fw_id)
 
 
 @contextlib.contextmanager

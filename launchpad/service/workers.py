@@ -28,7 +28,8 @@ from ccdcgan_al.errors import CcdcganError, MongoError
 from launchpad.service import recovery
 from launchpad.service.configure import open_launchpad, worker_environment
 from launchpad.service.connection import NO_DATABASE, hold_on
-from launchpad.service.mongod import redact
+from launchpad.service.fireworks_compat import writes_to_launchpad
+from launchpad.uri import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -276,15 +277,6 @@ def _tail(log: Path, lines: int = 15) -> str:
 # --- within the worker process ----------------------------------------------------------------------------------------
 
 
-def _writes_to_launchpad(frame: FrameType | None) -> bool:
-    """Return whether FireWorks' LaunchPad is on the stack: its updates span several documents and must not be torn."""
-    while frame is not None:
-        if frame.f_code.co_filename.endswith("fireworks/core/launchpad.py"):
-            return True
-        frame = frame.f_back
-    return False
-
-
 def main(arguments: Sequence[str]) -> int:
     """Be a worker: ``PARENT_PID FOLDER RLAUNCH_ARGUMENT...``; ends when the parent does."""
     parent, folder, *rlaunch_arguments = arguments
@@ -294,7 +286,7 @@ def main(arguments: Sequence[str]) -> int:
         nonlocal give_up
         if signum == signal.SIGTERM:
             give_up = min(give_up, time.monotonic() + 10.0)
-        if _writes_to_launchpad(frame) and time.monotonic() < give_up:
+        if writes_to_launchpad(frame) and time.monotonic() < give_up:
             signal.setitimer(signal.ITIMER_REAL, 0.05)  # ask again in a moment
             return
         sys.stdout.flush()

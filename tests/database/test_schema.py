@@ -19,7 +19,7 @@ from launchpad.database.indexes import INDEXES, index_table, missing_indexes
 from launchpad.database.migrations import COLLECTION, MIGRATIONS, VERSION, prepare, schema_version, wrong_validators
 from launchpad.database.schema import SCHEMA, markdown
 from launchpad.database.store import CampaignStore
-from launchpad.service.configure import database_name
+from launchpad.uri import database_name
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "database.md"
 OLD = Path(__file__).resolve().parents[1] / "data" / "version0.json"

@@ -59,7 +59,7 @@ POINTS = {
     "distorts": (f"{STORE}.distorted:after:3", f"{STORE}.starting_structures:before:1"),
     "records": (f"{STORE}.record:before:1", f"{STORE}.record:after:1", f"{STORE}.save_hull:after:2"),
     "opens": (f"{STORE}.submit:after:1", f"{STORE}.open_round:after:1", f"{STORE}.returned:after:2"),
-    "puts": ("launchpad.batches:_number:before:2", "launchpad.batches:put:after:1", f"{STORE}.close_round:before:2"),
+    "puts": ("launchpad.batches:number:before:2", "launchpad.batches:put:after:1", f"{STORE}.close_round:before:2"),
     "completes": (
         f"{FIREWORKS}.complete_launch:before:1",
         f"{FIREWORKS}._upsert_fws:after:3",

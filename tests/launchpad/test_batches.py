@@ -14,8 +14,7 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.types import Candidate
-from launchpad.batches import put, relaxation_counts, split, withdraw, workflows_of
-from launchpad.driver import _why
+from launchpad.batches import failure_reason, put, relaxation_counts, split, withdraw, workflows_of
 from launchpad.service.configure import open_launchpad
 from workflows.flows import relaxations_then
 from workflows.relax import RelaxMaker
@@ -145,7 +144,7 @@ def test_a_close_waits_for_what_somebody_defused_until_it_is_reignited_or_taken_
             launchpad.complete_launch(launch, FWAction(), state)
     assert [(found["ended"], found["waits"]) for found in workflows_of(launchpad, "c")] == [(True, True)] * 2
     nodes = launchpad.get_fw_ids()
-    assert "Fireworks 1,5 are DEFUSED" in (said := _why(launchpad, nodes, "c"))
+    assert "Fireworks 1,5 are DEFUSED" in (said := failure_reason(launchpad, nodes, "c"))
     assert "lpad reignite_fws -i 1,5 and" in said
     assert "ccdcgan-al stop c ends" in said
     launchpad.reignite_fw(1)

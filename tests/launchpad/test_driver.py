@@ -40,7 +40,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, looks: list[tuple[bool, str]]) -> Non
     monkeypatch.setattr(driver, "workflows_of", look)
     monkeypatch.setattr(driver, "relaxation_counts", lambda *_: (0, 1))
     monkeypatch.setattr(driver, "_seconds_left", lambda *_: 0.0)
-    monkeypatch.setattr(driver, "_why", lambda *_: "nobody knows why")
+    monkeypatch.setattr(driver, "failure_reason", lambda *_: "nobody knows why")
     store: Any = SimpleNamespace(round_documents=lambda _: [], state=lambda _: (state, None))
     workers: Any = SimpleNamespace(check=list)
     console = Console(file=StringIO())

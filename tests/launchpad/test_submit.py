@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from ccdcgan_al.campaign import Campaign
 from launchpad.batches import relaxation_counts, workflows_of
 from launchpad.cli.main import app
-from launchpad.database.store import ASKED_TO_STOP, CampaignStore
+from launchpad.database.campaigns import ASKED_TO_STOP
+from launchpad.database.store import CampaignStore
 from launchpad.driver import stop_campaign, submit
 from launchpad.service.configure import TEMPLATES, address_of, open_launchpad
 

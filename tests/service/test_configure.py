@@ -16,11 +16,11 @@ from ccdcgan_al.errors import MongoError
 from launchpad.service.configure import (
     RECORD,
     TEMPLATES,
-    database_name,
     open_launchpad,
     worker_environment,
     write_config,
 )
+from launchpad.uri import database_name
 
 SECRET_URI = "mongodb://me:p%40ss'\"$x@127.0.0.1:27017,127.0.0.2:27017/d-b?authSource=admin"  # noqa: S105 - nobody's
 
@@ -104,7 +104,6 @@ def test_writing_again_changes_only_what_changed(tmp_path: Path) -> None:
 def test_a_uri_without_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MongoError, match=r"mongodb://me:\*\*\*@h names no database"):
         write_config(tmp_path, "mongodb://me:secret@h")
-    assert database_name("mongodb://h:1,i:2/x%20y?tls=true") == "x y"
 
 
 def test_fireworks_reads_the_launchpad_and_the_workers(config_folder: Path, fresh_mongo_uri: str) -> None:

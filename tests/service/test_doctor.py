@@ -18,8 +18,8 @@ from launchpad.cli.main import app
 from launchpad.database.migrations import COLLECTION, VERSION
 from launchpad.database.store import CampaignStore
 from launchpad.service import doctor
-from launchpad.service.configure import database_name
 from launchpad.service.doctor import Finding, examine
+from launchpad.uri import database_name
 from workflows import relax
 
 

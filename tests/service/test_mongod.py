@@ -21,7 +21,7 @@ from ccdcgan_al.errors import MongoError
 from ccdcgan_al.files import write_atomically
 from ccdcgan_al.settings import Settings
 from launchpad.service import mongod
-from launchpad.service.mongod import ensure_mongo, find_mongod, mongo_status, redact, stop_local_mongo
+from launchpad.service.mongod import ensure_mongo, find_mongod, mongo_status, stop_local_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,14 +257,6 @@ def test_a_server_that_does_not_answer_never_shows_the_password(
         part for part in (password, "s3cr", "wo@rd", "wo%40rd", "ques", "tion@", "num", "ber@") if part in shown
     ]
     assert error.value.__cause__ is error.value.__context__ is None
-
-
-def test_redact() -> None:
-    assert redact("see mongodb://u:p%40@h:1/d?x=1 now") == "see mongodb://u:***@h:1/d?x=1 now"
-    assert redact("mongodb+srv://u:a@b:c/@h/d") == "mongodb+srv://u:***@h/d"
-    assert redact("mongodb://127.0.0.1:27017/d") == "mongodb://127.0.0.1:27017/d"
-    assert redact('{"password": "abc", "host": "h"}') == '{"password": "***", "host": "h"}'
-    assert redact("tlsCertificateKeyFilePassword=abc&x=1") == "tlsCertificateKeyFilePassword=***&x=1"
 
 
 def test_ctrl_c_does_not_reach_the_server(home: Settings) -> None:

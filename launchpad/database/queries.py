@@ -1,6 +1,6 @@
 """The queries of docs/queries.md, as data: what the document shows, what its tests run and what the command line asks. It writes nothing.
 
-`python -m launchpad.results.queries` prints docs/queries.md.
+`python -m launchpad.database.queries` prints docs/queries.md.
 """
 
 from __future__ import annotations
@@ -298,8 +298,8 @@ QUERIES: dict[str, Query] = {
 
 _HEAD = """# Queries
 
-Copy and paste. The same queries, as data, are in `launchpad/results/queries.py`: this document is printed from there
-(`python -m launchpad.results.queries`), tests run each block on a campaign and see by `explain` that it uses an index, and the
+Copy and paste. The same queries, as data, are in `launchpad/database/queries.py`: this document is printed from there
+(`python -m launchpad.database.queries`), tests run each block on a campaign and see by `explain` that it uses an index, and the
 command line asks them. `docs/database.md` has all fields; energies are in eV/atom.
 
 In Python, with the address that `ccdcgan-al database status` names (or your own server's), and in the place of

@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from launchpad.database.hull_records import distortion_outcomes
-from launchpad.results.queries import EXAMPLE, QUERIES, document, structure_filter
+from launchpad.database.queries import EXAMPLE, QUERIES, document, structure_filter
 from tests.small_campaign import COPY
 
 if TYPE_CHECKING:

@@ -17,15 +17,21 @@ from launchpad.service.mongod import ensure_mongo, mongo_status, stop_local_mong
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a measurement runs.
+class TemporaryDatabase:
+    """The database in which a measurement runs.
 
     Attributes
     ----------
-    uri : of its MongoDB
-    config : its config folder
-    launchpad, store : opened
-    mongod : process id of its MongoDB
+    uri : str
+        Address of its MongoDB.
+    config : Path
+        Its config folder.
+    launchpad : LaunchPad
+        Opened.
+    store : CampaignStore
+        Opened.
+    mongod : int
+        Process id of its MongoDB.
     """
 
     uri: str
@@ -36,7 +42,7 @@ class Place:
 
 
 @contextmanager
-def place() -> Iterator[Place]:
+def temporary_database() -> Iterator[TemporaryDatabase]:
     """Start a MongoDB in a temporary folder; it is stopped, and the folder removed, afterwards."""
     with tempfile.TemporaryDirectory(prefix="ccdcgan-al-benchmark-", ignore_cleanup_errors=True) as home:
         settings = Settings(home=Path(home), mongo_uri=None)
@@ -44,6 +50,6 @@ def place() -> Iterator[Place]:
             uri = ensure_mongo(settings)
             config = write_config(settings.home / "config", uri)
             pid = mongo_status(settings).pid
-            yield Place(uri, config, open_launchpad(config), CampaignStore(uri), pid or 0)
+            yield TemporaryDatabase(uri, config, open_launchpad(config), CampaignStore(uri), pid or 0)
         finally:
             stop_local_mongo(settings)
