@@ -1,1 +1,1 @@
-"""Structure to crystal graph (a 2-D image of latents) and back."""
+"""Convert structures to crystal graphs (2-D images of latents) and back."""

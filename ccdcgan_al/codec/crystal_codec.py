@@ -1,8 +1,9 @@
-"""Structure <-> crystal graph, whole. It trains nothing and knows no energies.
+"""Encode structures as crystal graphs, and decode crystal graphs. It trains nothing and knows no energies.
 
-The codec that the loop uses is `fast`. Where the published method samples Gaussians on a 64^3 grid in a 15 Å cube and compresses them with a trained
-network, `fast` takes fractional coordinates, keeps the structure factors of each element's sites up to |h|^2 = 12 (the principal components of a
-periodic voxel image) and decodes by sparse super-resolution (see `structure_factors`). The latents keep the published sizes.
+The loop uses the codec `fast`. The published method samples Gaussians on a 64^3 grid in a 15 Å cube and compresses them with a trained
+network. `fast` instead takes fractional coordinates and keeps the structure factors of each element's sites up to |h|^2 = 12. These are the
+principal components of a periodic voxel image. `fast` decodes by sparse super-resolution (see `structure_factors`). The latents keep the
+published sizes.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from ccdcgan_al.errors import StructureInputError
 __all__ = ["CODECS", "CrystalCodec", "DecodeFailure", "EncodedBatch"]
 
 CODECS: dict[str, Callable[[], Latents]] = {"fast": FastLatents, "paper": PaperLatents}
-BATCH = 64  # structures that are in memory as arrays at once, however many are asked for
+BATCH = 64  # at most this number of structures is in memory as arrays at the same time
 
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Graphs of those structures that could be encoded, and why the others could not.
+    """Crystal graphs of the structures that could be encoded, and the errors of the others.
 
     Attributes
     ----------
     graphs : ndarray of float32, shape (n_good, side, side, 1)
-        See above.
-    indices : ndarray of int
-        Position in the input of each graph's structure, ascending, (n_good,).
+        Crystal graphs. Values lie in [-1, 1].
+    indices : ndarray of int, shape (n_good,)
+        Position in the input of each graph's structure, in ascending order.
     errors : dict of int to StructureInputError
-        Position in the input -> what is wrong with that structure.
+        The error of each structure that could not be encoded, by its position in the input.
     """
 
     graphs: NDArray[np.float32]
@@ -56,9 +57,9 @@ class CrystalCodec:
     Attributes
     ----------
     name : str
-        A key of `CODECS`.
+        Name of the codec, a key of `CODECS`.
     elements : tuple of str
-        1 to 8 element symbols; their order is the order of the sites latents.
+        1 to 8 element symbols. The sites latents follow this order.
     """
 
     name: str
@@ -66,19 +67,19 @@ class CrystalCodec:
 
     def __post_init__(self) -> None:
         if self.name not in CODECS:
-            raise ValueError(f"unknown codec {self.name!r}: wanted one of {', '.join(CODECS)}")
+            raise ValueError(f"unknown codec {self.name!r}: use one of {', '.join(CODECS)}")
         for symbol in self.elements:
             if not Element.is_valid_symbol(symbol):
                 raise ValueError(f"unknown element {symbol!r} in the codec's elements {self.elements}")
         if len(set(self.elements)) != len(self.elements):
-            raise ValueError(f"the codec's elements must differ, got {self.elements}")
+            raise ValueError(f"an element occurs twice in the codec's elements {self.elements}")
         graph_side(len(self.elements))
 
     @classmethod
     def load(cls, name: str, elements: Iterable[str]) -> CrystalCodec:
         """Return the codec `name` for these elements."""
         codec = cls(name, tuple(elements))
-        _ = codec._latents  # weights that cannot be read are named here, not in the middle of a batch
+        _ = codec._latents  # weights that cannot be read raise here, not in the middle of a batch
         return codec
 
     @cached_property
@@ -87,30 +88,32 @@ class CrystalCodec:
 
     @property
     def side(self) -> int:
-        """Side of the crystal graphs."""
+        """Side of the crystal graphs in pixels."""
         return graph_side(len(self.elements))
 
     def check(self, structure: Structure) -> Structure:
-        """Return the reduced cell that will be encoded.
+        """Check a structure and return its reduced cell, which will be encoded.
 
         Raises
         ------
         StructureInputError
-            No structure, disordered, NaN or zero-volume cell, foreign element, more than 20 sites, or too long a
-            cell.
+            The input is not a `Structure` or is disordered, its cell has NaN values or no volume, it has an element
+            outside the codec's elements or more than 20 sites, or its cell is too long or too short.
         """
         if not isinstance(structure, Structure):
-            raise StructureInputError(f"got {type(structure).__name__}: the codec wants a pymatgen Structure")
+            raise StructureInputError(f"got {type(structure).__name__}: the codec needs a pymatgen Structure")
         if not structure.is_ordered:
-            raise StructureInputError(f"{structure.formula} is disordered: the codec wants one element on each site")
+            raise StructureInputError(f"{structure.formula} is disordered: the codec needs one element on each site")
         if not (np.isfinite(structure.frac_coords).all() and np.isfinite(structure.lattice.matrix).all()):
             raise StructureInputError(f"{structure.formula} has coordinates that are not finite numbers")
         if len(structure) == 0 or structure.volume < 0.1 * len(structure):
-            raise StructureInputError(f"{structure.formula} has a cell of {structure.volume:.3g} Å^3: no crystal")
+            raise StructureInputError(
+                f"{structure.formula} has a cell of {structure.volume:.3g} Å^3, which is too small for a crystal"
+            )
         foreign = {site.specie.symbol for site in structure} - set(self.elements)
         if foreign:
             raise StructureInputError(
-                f"{structure.formula} holds {', '.join(sorted(foreign))}: this codec is for {', '.join(self.elements)}"
+                f"{structure.formula} contains {', '.join(sorted(foreign))}: this codec is for {', '.join(self.elements)}"
             )
         if len(structure) > MAX_SITES:
             raise StructureInputError(
@@ -118,7 +121,7 @@ class CrystalCodec:
             )
         if (
             structure.volume > MAX_CODEC_LENGTH**3
-        ):  # no cell within the limits is larger, and reducing a vast one may not end
+        ):  # a valid cell is never larger, and the reduction of a huge cell may not end
             raise StructureInputError(
                 f"{structure.formula} has a cell of {structure.volume:.3g} Å^3: the limit is {MAX_CODEC_LENGTH**3:.0f} Å^3"
             )
@@ -126,28 +129,28 @@ class CrystalCodec:
         if min(reduced.lattice.abc) < MIN_LENGTH or max(reduced.lattice.abc) > MAX_CODEC_LENGTH:
             lengths = ", ".join(f"{length:.2f}" for length in reduced.lattice.abc)
             raise StructureInputError(
-                f"{structure.formula} has a reduced cell of {lengths} Å: lengths must lie in {MIN_LENGTH} to {MAX_CODEC_LENGTH} Å"
+                f"{structure.formula} has a reduced cell of {lengths} Å: lengths must be between {MIN_LENGTH} and {MAX_CODEC_LENGTH} Å"
             )
         self._latents.check(reduced)
         return reduced
 
     def encode(self, structures: Sequence[Structure]) -> NDArray[np.float32]:
-        """Crystal graphs of structures.
+        """Encode structures as crystal graphs.
 
         Parameters
         ----------
         structures : sequence of Structure
-            Ordered structures of this codec's elements; each is brought to its Niggli cell first.
+            Ordered structures of this codec's elements. Each one is first reduced to its Niggli cell.
 
         Returns
         -------
         ndarray of float32, shape (n, side, side, 1)
-            Values in [-1, 1].
+            Crystal graphs. Values lie in [-1, 1].
 
         Raises
         ------
         StructureInputError
-            See `check`; the message says which structure. `encode_batch` goes on without the bad ones.
+            A structure fails `check`. The message names the structure. `encode_batch` skips such structures instead.
         """
         graphs = np.zeros((len(structures), self.side, self.side, 1), dtype=np.float32)
         for start in range(0, len(structures), BATCH):
@@ -156,12 +159,12 @@ class CrystalCodec:
         return graphs
 
     def encode_batch(self, structures: Sequence[Structure]) -> EncodedBatch:
-        """Crystal graphs of those structures that can be encoded; the bad ones are reported, not raised.
+        """Encode the structures that pass `check`, and report the errors of the others.
 
         Parameters
         ----------
         structures : sequence of Structure
-            As for `encode`, but any of them may be bad.
+            As for `encode`, but structures may fail `check`.
         """
         errors: dict[int, StructureInputError] = {}
         good: list[int] = []
@@ -180,23 +183,24 @@ class CrystalCodec:
         return EncodedBatch(np.concatenate(graphs), np.array(good, dtype=int), errors)
 
     def _encode_reduced(self, structures: Sequence[Structure]) -> NDArray[np.float32]:
-        """Graphs of structures in the cells given, unchecked, float32 (n, side, side, 1)."""
+        """Encode structures without checks or cell reduction. Returns float32 (n, side, side, 1)."""
         cells = self._latents.lattice_latents(structures)
         sites = self._latents.sites_latents(structures, self.elements)
         return np.array([pack(cell, latents) for cell, latents in zip(cells, sites, strict=True)])
 
     def decode(self, graphs: NDArray[np.floating]) -> list[Structure | DecodeFailure]:
-        """Structures of crystal graphs, one answer a graph, in order.
+        """Decode crystal graphs.
 
         Parameters
         ----------
         graphs : ndarray of float, shape (n, side, side, 1)
-            See above.
+            Crystal graphs, for example from the generator. Values may lie outside [-1, 1].
 
         Returns
         -------
         list of Structure or DecodeFailure
-            n structures or `DecodeFailure`; sites of one element follow each other in the order of `elements`.
+            One result for each graph, in order. The sites of a structure are grouped by element, in the order of
+            `elements`.
         """
         answers: list[Structure | DecodeFailure] = []
         for start in range(0, len(graphs), BATCH):
@@ -204,7 +208,7 @@ class CrystalCodec:
         return answers
 
     def _decode_some(self, graphs: NDArray[np.floating]) -> list[Structure | DecodeFailure]:
-        """Answers to at most `BATCH` graphs."""
+        """Decode at most `BATCH` graphs."""
         answers: dict[int, Structure | DecodeFailure] = {}
         finite = [i for i, graph in enumerate(graphs) if np.isfinite(graph).all()]
         parts = {i: unpack(graphs[i], len(self.elements)) for i in finite}
@@ -212,31 +216,31 @@ class CrystalCodec:
         if finite:
             for i, lattice in zip(finite, self._latents.lattices(np.array([parts[i][0] for i in finite])), strict=True):
                 if lattice is None:
-                    answers[i] = DecodeFailure("no_lattice", "the lattice latent closes no cell")
+                    answers[i] = DecodeFailure("no_lattice", "the lattice latent gives no valid cell")
                 else:
                     cells[i] = lattice
         if cells:
             latents = np.array([parts[i][1] for i in cells])
             for i, sites in zip(cells, self._latents.sites(latents, list(cells.values()), self.elements), strict=True):
                 answers[i] = sites if isinstance(sites, DecodeFailure) else self._structure(cells[i], sites)
-        unreadable = DecodeFailure("inconsistent_sites", "the graph holds numbers that are not finite")
+        unreadable = DecodeFailure("inconsistent_sites", "the graph has values that are not finite")
         return [answers.get(i, unreadable) for i in range(len(graphs))]
 
     def _structure(self, lattice: Lattice, sites: Sequence[NDArray[np.floating]]) -> Structure | DecodeFailure:
-        """Structure of a cell and each element's fractional coordinates, or why it is none."""
+        """Build a structure from a cell and each element's fractional coordinates, or return why it fails."""
         species = [symbol for symbol, found in zip(self.elements, sites, strict=True) for _ in found]
         if not species:
-            return DecodeFailure("no_sites", "every element's count is zero")
+            return DecodeFailure("no_sites", "every element has zero sites")
         if len(species) > MAX_SITES:
             return DecodeFailure("too_many_sites", f"{len(species)} sites in the cell: the limit is {MAX_SITES}")
         structure = Structure(lattice, species, np.concatenate([found.reshape(-1, 3) for found in sites]))
         if not math.isfinite(structure.volume):
-            return DecodeFailure("no_lattice", f"a cell of {structure.volume} Å^3")
+            return DecodeFailure("no_lattice", f"the cell has a volume of {structure.volume} Å^3")
         return structure
 
 
 def _niggli(structure: Structure) -> Structure:
-    """Niggli cell by spglib, which takes a quarter of the time of pymatgen's; pymatgen's where spglib finds none."""
+    """Return the Niggli cell. spglib needs a quarter of pymatgen's time. pymatgen is used if spglib finds no cell."""
     matrix = spglib.niggli_reduce(structure.lattice.matrix, eps=1e-5)
     if matrix is None:
         return structure.get_reduced_structure("niggli")

@@ -1,6 +1,6 @@
-"""What every codec has to do: lattices and sites to latents and back. The latents' sizes are those of `graph`; the codecs differ in the numbers.
+"""Define the interface of a codec: lattices and sites to latents and back. `graph` sets the sizes of the latents.
 
-`FastLatents` is the closed form. A codec plugs in as a class with these five methods and a line in `codec.CODECS`.
+`FastLatents` is the closed-form codec. A new codec is a class with these five methods and an entry in `codec.CODECS`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from ccdcgan_al.codec.lattice_latent import lattice_from_latent, lattice_latent
 from ccdcgan_al.codec.structure_factors import sites_from_latents, sites_latent
 from ccdcgan_al.types import FloatArray
 
-MAX_MISFIT = 0.3  # rms misfit of F(h) / n above which no set of sites explains a graph; latents of real sites give 0
+MAX_MISFIT = (
+    0.3  # threshold of the rms misfit of F(h) / n; above it no set of sites explains a graph; real sites give 0
+)
 
 
 @dataclass(frozen=True)
 class DecodeFailure:
-    """Why a crystal graph is no structure.
+    """Reason why a crystal graph could not be decoded.
 
     Attributes
     ----------
     reason : str
         One of ``no_sites``, ``too_many_sites``, ``no_lattice``, ``inconsistent_sites``.
     message : str
-        The figures behind it.
+        Explanation with the figures.
     """
 
     reason: str
@@ -36,31 +38,34 @@ class DecodeFailure:
 
 
 class Latents(Protocol):
-    """The part in which codecs differ. All methods take and give batches, in order; cells are Niggli cells."""
+    """Interface of the part in which codecs differ. Methods take and return batches in order. Cells are Niggli cells."""
 
     def check(self, structure: Structure) -> None:
-        """Raise StructureInputError for a reduced structure that this codec cannot hold, beyond what all codecs refuse."""
+        """Raise StructureInputError if only this codec cannot encode a reduced structure. `CrystalCodec` makes the common checks."""
 
     def lattice_latents(self, structures: Sequence[Structure]) -> FloatArray:
-        """Latents of the cells, (n, 25) in [-1, 1]."""
+        """Return the latents of the cells, shape (n, 25), values in [-1, 1]."""
 
     def sites_latents(self, structures: Sequence[Structure], elements: Sequence[str]) -> FloatArray:
-        """Latents of each element's sites, (n, n_elements, 200) in [-1, 1]; an element may have no sites."""
+        """Return the latents of each element's sites, shape (n, n_elements, 200), values in [-1, 1]. An element may have no sites."""
 
     def lattices(self, latents: FloatArray) -> list[Lattice | None]:
-        """Cells of latents (n, 25), finite numbers of any size; None where they close no cell."""
+        """Return the cells of latents (n, 25) with finite values of any size. A latent that gives no valid cell becomes None."""
 
     def sites(
         self, latents: FloatArray, lattices: Sequence[Lattice], elements: Sequence[str]
     ) -> list[list[FloatArray] | DecodeFailure]:
-        """Fractional coordinates (k, 3) of each element's sites from latents (n, n_elements, 200), or why there are none."""
+        """Return fractional coordinates (k, 3) of each element's sites from latents (n, n_elements, 200), or a failure."""
 
 
 class FastLatents:
-    """Log lengths and cosines of the cell, and the structure factors of each element's sites: nothing is trained, see `structure_factors`."""
+    """Latents of the codec `fast`: log lengths and cosines of the cell, and structure factors of each element's sites.
+
+    It needs no training. See `structure_factors`.
+    """
 
     def check(self, structure: Structure) -> None:
-        """Refuse nothing more: what lies within the limits of all codecs fits."""
+        """Accept every structure that passes the common checks."""
 
     def lattice_latents(self, structures: Sequence[Structure]) -> FloatArray:
         """See `Latents`."""
@@ -81,7 +86,7 @@ class FastLatents:
     def sites(
         self, latents: FloatArray, lattices: Sequence[Lattice], elements: Sequence[str]
     ) -> list[list[FloatArray] | DecodeFailure]:
-        """See `Latents`; sites whose structure factors leave a misfit above `MAX_MISFIT` are no sites."""
+        """See `Latents`. Decoding fails if the structure factors leave a misfit above `MAX_MISFIT`."""
         found = sites_from_latents(latents.reshape(-1, latents.shape[-1]))
         per_graph = [found[start : start + len(elements)] for start in range(0, len(found), len(elements))]
         return [self._checked(sites, elements) for sites, _ in zip(per_graph, lattices, strict=True)]
@@ -93,5 +98,5 @@ class FastLatents:
         """Sites of one graph, if their misfits are small enough."""
         for symbol, (fractional, misfit) in zip(elements, sites, strict=True):
             if misfit > MAX_MISFIT and len(fractional):
-                return DecodeFailure("inconsistent_sites", f"{len(fractional)} {symbol} leave a misfit of {misfit:.2f}")
+                return DecodeFailure("inconsistent_sites", f"{len(fractional)} {symbol} sites leave a misfit of {misfit:.2f}")
         return [fractional for fractional, _ in sites]

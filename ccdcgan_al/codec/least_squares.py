@@ -1,6 +1,6 @@
-"""Levenberg-Marquardt with a stop after few steps: what the codecs' decoders refine positions and cells with. It knows no crystals.
+"""Run Levenberg-Marquardt for a few steps. The decoders of the codecs refine positions and cells with it. It knows no crystals.
 
-SciPy's `least_squares` has no such short form: a decoder calls this for every atom that it adds, for three steps.
+A decoder calls it for three steps after each atom that it adds. SciPy's `least_squares` has no such short form.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ccdcgan_al.types import FloatArray
 
 Evaluate = Callable[[FloatArray], tuple[FloatArray, Callable[[], FloatArray]] | None]
-"""Parameters (p,) -> what the model leaves unexplained (m,), and a function that gives its derivatives (p, m); None where they make no model."""
+"""Function of the parameters (p,). It returns the residual (m,) and a function for the model's derivatives (p, m), or None if they are invalid."""
 
-_ATTEMPTS = 6  # dampings tried in a step
+_ATTEMPTS = 6  # damping values tried in one step
 
 
 def levenberg_marquardt(
@@ -26,29 +26,35 @@ def levenberg_marquardt(
     least_gain: tuple[float, float] = (1e-10, 1e-14),
     longest: float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return parameters (p,) that leave little unexplained, and what they leave (m,).
+    """Minimise the sum of squares of a residual.
 
     Parameters
     ----------
     evaluate : Evaluate
-        See `Evaluate`.
+        Residual and derivatives of the model (see `Evaluate`).
     start : ndarray of float, shape (p,)
-        For which `evaluate` gives a model.
+        Initial parameters. They must be valid for `evaluate`.
     steps : int
-        At most.
+        Maximum number of steps.
     least_gain : tuple of (float, float), default (1e-10, 1e-14)
-        A step that lowers the sum of squares by less than this share of it and this much ends the descent.
+        Relative and absolute tolerance of the convergence. The descent ends if a step lowers the sum of squares by less than the relative
+        tolerance times the sum plus the absolute tolerance.
     longest : float, optional
-        Change of a parameter in one step, at most; None: any.
+        Maximum change of a parameter in one step. None means no limit.
+
+    Returns
+    -------
+    tuple of (ndarray of float, ndarray of float)
+        Refined parameters (p,) and their residual (m,).
 
     Raises
     ------
     ValueError
-        `start` makes no model.
+        `start` is not valid for `evaluate`.
     """
     first = evaluate(start)
     if first is None:
-        raise ValueError("the start of a refinement makes no model")
+        raise ValueError("the initial parameters of a refinement are not valid for the model")
     parameters, (residual, derivatives), damping = start, first, 1e-2
     cost = residual @ residual
     for _ in range(steps):

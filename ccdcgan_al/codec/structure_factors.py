@@ -1,14 +1,13 @@
-"""Sites <-> structure factors: the closed-form sites autoencoder of the `fast` codec. It knows no lattice and no elements.
+"""Encode sites as structure factors, and decode them: the closed-form sites autoencoder of the `fast` codec. It knows no lattice and no elements.
 
-The sites of one element, seen as a periodic density of points in fractional coordinates, have the structure factors
-``F(h) = sum_j exp(2 pi i h . x_j)``. For point sets that are as likely at one origin as at another, the Fourier modes are
-the principal components of their voxel image, so keeping the lowest of them is what the best *linear* autoencoder of that
-image would do; there is nothing to train.
+The sites of one element are a periodic density of points in fractional coordinates. Their structure factors are
+``F(h) = sum_j exp(2 pi i h . x_j)``. If every origin of the point sets is equally likely, the Fourier modes are the principal
+components of their voxel image. The best *linear* autoencoder of that image therefore keeps the lowest modes. It needs no training.
 
-The way back is not linear: atoms are points, so a density known only at low resolution still fixes them (super-resolution
-of sparse spikes). Atoms are placed one by one where the density that is not yet explained is highest, and after each one
-all positions are refined together by least squares (alternating descent conditional gradient: Boyd, Schiebinger, Recht,
-SIAM J. Optim. 27, 616 (2017), doi 10.1137/15M1035793).
+The decoder is not linear. Atoms are points, so a density at low resolution still determines their positions (super-resolution of
+sparse spikes). The decoder places atoms one by one at the maximum of the unexplained density. After each atom it refines all positions
+together by least squares (alternating descent conditional gradient: Boyd, Schiebinger, Recht, SIAM J. Optim. 27, 616 (2017),
+doi 10.1137/15M1035793).
 """
 
 from itertools import product
@@ -27,7 +26,7 @@ GRID = 18  # search grid a cell edge: finer than a quarter of the shortest wave 
 
 
 def _half_space() -> NDArray[np.int_]:
-    """Return one h of each Friedel pair with 0 < |h|^2 <= MAX_H_SQUARED, shortest first, int (89, 3)."""
+    """Return one h of each Friedel pair with 0 < |h|^2 <= MAX_H_SQUARED, the shortest first, int (89, 3)."""
     reach = int(np.sqrt(MAX_H_SQUARED))
     vectors = [h for h in product(range(-reach, reach + 1), repeat=3) if h > (0, 0, 0)]
     vectors = [h for h in vectors if sum(i * i for i in h) <= MAX_H_SQUARED]
@@ -38,11 +37,11 @@ H = _half_space()
 _BOTH = np.tile(H, (2, 1)).astype(float)  # of the real and of the imaginary parts, (178, 3)
 N_FACTORS = 2 * len(H)  # 178: real parts, then imaginary parts
 LATENT_SIZE = 200  # the published size of a sites latent
-_DAMP = np.tile(np.exp(-0.04 * (H**2).sum(axis=1)), 2)  # a Gaussian window: no side lobes in the search map
+_DAMP = np.tile(np.exp(-0.04 * (H**2).sum(axis=1)), 2)  # Gaussian window that removes side lobes from the search map
 
 
 def structure_factors(fractional: FloatArray) -> FloatArray:
-    """Structure factors of one element's sites.
+    """Return the structure factors of one element's sites.
 
     Parameters
     ----------
@@ -51,15 +50,17 @@ def structure_factors(fractional: FloatArray) -> FloatArray:
 
     Returns
     -------
-    ndarray of float, shape (178,)
-        float64: the real parts, then the imaginary parts, of F(h) for the 89 vectors `H`.
+    ndarray of float64, shape (178,)
+        Real parts, then imaginary parts, of F(h) for the 89 vectors `H`.
     """
     phases = 2 * np.pi * np.asarray(fractional, dtype=float).reshape(-1, 3) @ H.T
     return np.concatenate([np.cos(phases).sum(axis=0), np.sin(phases).sum(axis=0)])
 
 
 def sites_latent(fractional: FloatArray) -> FloatArray:
-    """Latent of one element's sites: F(h) / n, then the count as 20 signs (slot k is +1 where n >= k, else -1), then two zeros.
+    """Return the latent of one element's sites.
+
+    The latent holds F(h) / n, then the number of sites n as 20 signs, then two zeros. Sign k is +1 if n >= k, otherwise -1.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ def sites_latent(fractional: FloatArray) -> FloatArray:
 
     Returns
     -------
-    ndarray of float, shape (200,)
-        float64 in [-1, 1].
+    ndarray of float64, shape (200,)
+        Latent. Values lie in [-1, 1].
     """
     n = len(fractional)
     latent = np.zeros(LATENT_SIZE)
@@ -121,7 +122,7 @@ def _densest(residuals: FloatArray) -> NDArray[np.int_]:
 
 
 def _grid() -> tuple[FloatArray, FloatArray]:
-    """Return the search points (GRID^3, 3) and the matrix that maps [Re F, Im F] to the density there, (GRID^3, 178)."""
+    """Return the search points (GRID^3, 3) and the matrix (GRID^3, 178) that maps [Re F, Im F] to the density at these points."""
     axis = np.arange(GRID) / GRID
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     phases = 2 * np.pi * points @ H.T

@@ -1,12 +1,12 @@
-"""Structure <-> voxel images as published (Long et al. 2021): Gaussians on a grid, and the numbers read back from them. It compresses nothing.
+"""Convert structures to the published voxel images (Long et al. 2021) and back: Gaussians on a grid. It compresses nothing.
 
-The lattice image samples the cell in fractional coordinates, so that the cell's metric shows as the width of one Gaussian at
-its centre. The sites image samples a cube of 15 Å, one channel an element, with a Gaussian at each atom. A Gaussian is a product
-of one-dimensional ones, and each atom's values below `CUT` are 0: so an atom costs one outer product of a few points an axis.
+The lattice image samples the cell in fractional coordinates. The width of one Gaussian at its centre shows the metric of the cell. The
+sites image samples a cube of 15 Å with one channel for each element and a Gaussian at each atom. A Gaussian is a product of
+one-dimensional Gaussians, and values below `CUT` are set to 0. So each atom costs one outer product of a few points on each axis.
 
-Two choices that the published text leaves open. An image of the metric has no orientation, so atoms are put into the cube with the cell
-oriented as `Lattice.from_parameters` does. And of each atom's periodic images the one nearest to the atoms' mean is taken, so that
-large oblique cells fit the cube too.
+The published text leaves two choices open. The lattice image has no orientation, so the cell is oriented in the cube as
+`Lattice.from_parameters` does. For each atom the periodic image nearest to the mean of the atoms is used, so that large oblique cells also
+fit into the cube.
 """
 
 from __future__ import annotations
@@ -21,84 +21,91 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.types import FloatArray
 
-LATTICE_GRID, SITES_GRID = 32, 64  # Long et al. 2021: points an edge
+LATTICE_GRID, SITES_GRID = 32, 64  # grid points on an edge (Long et al. 2021)
 CUBE = 15.0  # Å, edge of the sites image
-SIGMA = 0.26  # Å, of every Gaussian
-CUT = 0.02  # an atom's values below it are 0
-MIN_DISTANCE = 0.5  # Å: nearer peaks are one split peak; the published check on output refuses such atoms
-_SEEN = 5.0  # sigma: what a lattice image shows of its Gaussian, down to 4e-6; it is not cut
-_REFINEMENTS = 10  # at most; three do for the image of real atoms
-_FIT_FROM = 0.1  # values from which a lattice image is fitted: the logarithm of lower ones is mostly noise
-_RECENTRINGS = 10  # at most; two or three do
-_TIE = 1e-6  # Å^2: of images as near as each other the first is taken, whatever the rounding
-_ON_FACE = 1e-6  # fractional: as near to 1 is 0, whatever the rounding of a reduction
+SIGMA = 0.26  # Å, width of every Gaussian
+CUT = 0.02  # an atom's values below this threshold are set to 0
+MIN_DISTANCE = 0.5  # Å: peaks closer than this are one split peak; the published check of the output rejects such atoms
+_SEEN = 5.0  # sigma: a lattice image contains its Gaussian up to this distance, down to 4e-6, without a cut
+_REFINEMENTS = 10  # maximum; three are enough for the image of real atoms
+_FIT_FROM = 0.1  # a lattice image is fitted above this value: the logarithm of lower values is mostly noise
+_RECENTRINGS = 10  # maximum; two or three are enough
+_TIE = 1e-6  # Å^2: tolerance for images at the same distance; the first is used, independent of rounding
+_ON_FACE = 1e-6  # fractional: coordinates closer to 1 count as 0, independent of rounding in the cell reduction
 
 
 def reach(sigma: float = SIGMA) -> float:
-    """Distance (Å) at which a Gaussian of height 1 falls to `CUT`: 0.727 Å as published."""
+    """Return the distance (Å) at which a Gaussian of height 1 falls to `CUT`: 0.727 Å for the published width."""
     return sigma * math.sqrt(-2 * math.log(CUT))
 
 
 def lattice_voxels(lattice: Lattice, grid: int = LATTICE_GRID, sigma: float = SIGMA) -> NDArray[np.float32]:
-    """Image of a cell: one Gaussian at its centre, sampled at the fractional coordinates i / grid.
+    """Return the image of a cell: one Gaussian at its centre, sampled at the fractional coordinates i / grid.
 
     Parameters
     ----------
     lattice : Lattice
-        Any cell; distances are those of the nearest periodic image in its metric.
+        Any cell. Distances use its metric and the nearest periodic image.
     grid : int, default LATTICE_GRID
-        Points an edge.
+        Number of grid points on an edge.
     sigma : float, default SIGMA
-        Of the Gaussian (Å).
+        Width of the Gaussian (Å).
 
     Returns
     -------
     ndarray of float32, shape (grid, grid, grid, 1)
-        Values in [0, 1], axes a, b, c.
+        Values in [0, 1]. The axes are a, b and c.
     """
-    metric = lattice.matrix @ lattice.matrix.T / grid**2  # of steps of the grid
+    metric = lattice.matrix @ lattice.matrix.T / grid**2  # metric of the grid's steps
     half = [math.floor(_SEEN * sigma * grid / spacing) for spacing in _plane_spacings(lattice)]
     steps = np.stack(np.meshgrid(*(np.arange(-h, h + 1) for h in half), indexing="ij"), axis=-1).reshape(-1, 3)
     squared = np.einsum("ni,ij,nj->n", steps, metric, steps)
     values = np.exp(-squared / (2 * sigma**2))
     voxels = np.zeros((grid, grid, grid), dtype=np.float32)
-    # a cell thinner than the Gaussian holds several images of it: the nearest counts
+    # a cell thinner than the Gaussian contains several of its images: the nearest one counts
     np.maximum.at(voxels, tuple(((steps + grid // 2) % grid).T), values.astype(np.float32))
     return voxels[..., None]
 
 
 def _plane_spacings(lattice: Lattice) -> FloatArray:
-    """Distances (Å) between the cell's opposite faces, (3,)."""
+    """Return the distances (3,) between opposite faces of the cell, in Å."""
     return 1 / np.linalg.norm(np.linalg.inv(lattice.matrix), axis=0)
 
 
 def lattice_from_voxels(voxels: FloatArray, sigma: float = SIGMA) -> Lattice | None:
-    """Cell of a lattice image.
+    """Fit the cell of a lattice image.
 
-    The logarithm of the image is a quadratic form in the steps from its centre, and its six coefficients are the metric. The published way reads them
-    from single values on the three axes and the three face diagonals; here all values above `CUT` are fitted, the large
-    ones weighing more, and those six values are the start.
+    The logarithm of the image is a quadratic form in the steps from its centre. The six coefficients of this form are the metric. The
+    published method reads them from single values on the three axes and the three face diagonals. Here least squares fits all values above
+    0.1, or above `CUT` if these are too few. Large values have more weight.
 
     Parameters
     ----------
     voxels : ndarray of float, shape (grid, grid, grid, 1)
-        Or (grid, grid, grid), possibly with noise.
+        Lattice image, possibly with noise. The shape (grid, grid, grid) is also accepted.
     sigma : float, default SIGMA
-        Of its Gaussian (Å).
+        Width of the Gaussian (Å).
 
     Returns
     -------
     Lattice or None
-        Oriented as `Lattice.from_parameters`; None where the values are those of no cell.
+        Cell, oriented as `Lattice.from_parameters` does. None if the values do not describe a cell.
+
+    Raises
+    ------
+    ValueError
+        The image is not cubic.
     """
     image = np.asarray(voxels, dtype=float)
     image = image[..., 0] if image.ndim == 4 else image  # noqa: PLR2004  the channel
     grid = len(image)
     if image.shape != (grid, grid, grid):
-        raise ValueError(f"a lattice image is (grid, grid, grid, 1), got {np.shape(voxels)}")
+        raise ValueError(
+            f"got an array of shape {np.shape(voxels)}: a lattice image has shape (grid, grid, grid, 1), with equal edges"
+        )
     if not np.isfinite(image).all():
         return None
-    # within a quarter of a reduced cell from the centre no other periodic image is nearer
+    # within a quarter of a reduced cell from the centre, no other periodic image is closer
     quarter = np.stack(np.meshgrid(*[np.arange(-grid // 4, grid // 4 + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     metric = _fit_metric(image, quarter, sigma)
     for _ in range(2):
@@ -109,18 +116,18 @@ def lattice_from_voxels(voxels: FloatArray, sigma: float = SIGMA) -> Lattice | N
 
 
 def _fit_metric(image: FloatArray, steps: NDArray[np.int_], sigma: float) -> FloatArray | None:
-    """Metric (3, 3) of the grid's steps (Å^2) by least squares over the steps (n, 3) from the centre; None where it is no metric."""
+    """Fit the metric (3, 3) of the grid's steps (Å^2) by least squares over the steps (n, 3) from the centre, or return None."""
     all_values = image[tuple(((steps + len(image) // 2) % len(image)).T)]
     i, j = np.triu_indices(3)
-    for least in (_FIT_FROM, CUT):  # long cells have too few values above the first
+    for least in (_FIT_FROM, CUT):  # long cells have too few values above the first threshold
         near, values = steps[all_values >= least], all_values[all_values >= least]
-        # the seventh unknown is the height, which noise changes too
+        # the seventh unknown is the height, which noise also changes
         columns = np.column_stack([near[:, i] * near[:, j] * np.where(i == j, 1, 2), np.ones(len(near))])
         if len(near) >= columns.shape[1] and np.linalg.matrix_rank(columns) == columns.shape[1]:
             break
     else:
         return None
-    # an error of the image is one of its logarithm divided by the value
+    # an error of the logarithm is the error of the image divided by its value
     squared = -2 * sigma**2 * np.log(values)
     solution = np.linalg.lstsq(columns * values[:, None], squared * values, rcond=None)[0]
     metric = np.zeros((3, 3))
@@ -129,7 +136,7 @@ def _fit_metric(image: FloatArray, steps: NDArray[np.int_], sigma: float) -> Flo
 
 
 def _nearest_steps(near: NDArray[np.bool_], metric: FloatArray) -> NDArray[np.int_]:
-    """Shortest steps (n, 3) from the centre to the marked points, over their periodic images."""
+    """Return the shortest steps (n, 3) from the centre to the marked points, over their periodic images."""
     grid = len(near)
     steps = np.argwhere(near) - grid // 2
     images = steps[:, None] + grid * (np.array(list(np.ndindex(3, 3, 3))) - 1)
@@ -138,7 +145,7 @@ def _nearest_steps(near: NDArray[np.bool_], metric: FloatArray) -> NDArray[np.in
 
 
 def _lattice_of_metric(metric: FloatArray) -> Lattice | None:
-    """Cell of a metric (Å^2), or None where its angles close none."""
+    """Return the cell of a metric (Å^2), or None if its angles give no cell."""
     lengths = np.sqrt(np.diag(metric))
     cosines = np.array([metric[1, 2], metric[0, 2], metric[0, 1]]) / lengths[[1, 0, 0]] / lengths[[2, 2, 1]]
     if not np.isfinite(cosines).all() or np.abs(cosines).max() >= 1:
@@ -147,17 +154,22 @@ def _lattice_of_metric(metric: FloatArray) -> Lattice | None:
 
 
 def cube_positions(structure: Structure) -> FloatArray:
-    """Positions in the cube, relative to its centre, which is their mean: (n, 3) in Å, each number in [-7.5, 7.5].
+    """Return the positions of the atoms in the cube, relative to its centre, which is their mean.
 
     Parameters
     ----------
     structure : Structure
-        In the cell to use; the cell is oriented as `Lattice.from_parameters` does.
+        Structure in the cell to use. The cell is oriented as `Lattice.from_parameters` does.
+
+    Returns
+    -------
+    ndarray of float, shape (n, 3)
+        Cartesian coordinates (Å) in [-7.5, 7.5].
 
     Raises
     ------
     StructureInputError
-        Atoms that do not fit the cube.
+        An atom is outside the cube.
     """
     lattice = Lattice.from_parameters(*structure.lattice.parameters)
     fractional = structure.frac_coords % 1.0
@@ -173,8 +185,8 @@ def cube_positions(structure: Structure) -> FloatArray:
     positions -= positions.mean(axis=0)
     if np.abs(positions).max() > CUBE / 2:
         raise StructureInputError(
-            f"{structure.formula} has an atom {np.abs(positions).max():.2f} Å from the atoms' mean along an axis: the sites image is a "
-            f"cube of {CUBE:g} Å, wanted at most {CUBE / 2:g}; try its reduced cell"
+            f"{structure.formula} has an atom {np.abs(positions).max():.2f} Å from the mean position along an axis: the limit is "
+            f"{CUBE / 2:g} Å, because the sites image is a cube of {CUBE:g} Å; try its reduced cell"
         )
     return positions
 
@@ -182,34 +194,34 @@ def cube_positions(structure: Structure) -> FloatArray:
 def sites_voxels(
     structure: Structure, elements: Sequence[str], grid: int = SITES_GRID, sigma: float = SIGMA
 ) -> NDArray[np.float32]:
-    """Image of the sites: the sum over atoms of Gaussians of height 1 in the cube, one channel an element.
+    """Return the image of the sites: a sum of Gaussians of height 1 in the cube, with one channel for each element.
 
     Parameters
     ----------
     structure : Structure
         Ordered structure of these elements, in the cell to use.
     elements : sequence of str
-        Symbols, in the order of the channels.
+        Element symbols in the order of the channels.
     grid : int, default SITES_GRID
-        Points an edge of the cube.
+        Number of grid points on an edge of the cube.
     sigma : float, default SIGMA
-        Of the Gaussians (Å).
+        Width of the Gaussians (Å).
 
     Returns
     -------
     ndarray of float32, shape (grid, grid, grid, n_elements)
-        See above.
+        Sites image.
 
     Raises
     ------
     StructureInputError
-        Atoms that do not fit the cube, or an element that has no channel.
+        An atom is outside the cube, or an element has no channel.
     """
     symbols = [site.specie.symbol for site in structure]
     foreign = set(symbols) - set(elements)
     if foreign:
         raise StructureInputError(
-            f"{structure.formula} holds {', '.join(sorted(foreign))}: these voxels are for {', '.join(elements)}"
+            f"{structure.formula} contains {', '.join(sorted(foreign))}: these voxels are for {', '.join(elements)}"
         )
     channels = np.array([list(elements).index(symbol) for symbol in symbols])
     return positions_voxels(cube_positions(structure), channels, len(elements), grid, sigma)
@@ -218,26 +230,30 @@ def sites_voxels(
 def positions_voxels(
     positions: FloatArray, channels: NDArray[np.int_], n_channels: int, grid: int = SITES_GRID, sigma: float = SIGMA
 ) -> NDArray[np.float32]:
-    """Image of points in the cube, as `sites_voxels` makes it.
+    """Return the image of points in the cube. `sites_voxels` uses it.
 
     Parameters
     ----------
     positions : ndarray of float, shape (n, 3)
-        Relative to the cube's centre (Å); distances are those of the cube's nearest periodic image.
-    channels : ndarray of int
-        Channel of each point, (n,).
-    n_channels, grid, sigma : int and int, default SITES_GRID and float, default SIGMA
-        Number of channels, points an edge, width of the Gaussians (Å).
+        Positions relative to the cube's centre (Å). Distances use the cube's nearest periodic image.
+    channels : ndarray of int, shape (n,)
+        Channel of each point.
+    n_channels : int
+        Number of channels.
+    grid : int, default SITES_GRID
+        Number of grid points on an edge of the cube.
+    sigma : float, default SIGMA
+        Width of the Gaussians (Å).
 
     Returns
     -------
     ndarray of float32, shape (grid, grid, grid, n_channels)
-        See above.
+        Image of the points.
     """
     voxels = np.zeros((grid, grid, grid, n_channels), dtype=np.float32)
     step = CUBE / grid
     (x, y, z), values, _ = _gaussians(np.asarray(positions, dtype=float) / step + grid // 2, sigma / step, grid)
-    # within one atom no point repeats, so that adding by index, one atom after the other, is right
+    # no grid point repeats within one atom, so adding by index is correct for one atom at a time
     for i, channel in enumerate(channels):
         voxels[x[i], y[i], z[i], channel] += values[i].astype(np.float32)
     return voxels
@@ -246,22 +262,23 @@ def positions_voxels(
 def _gaussians(
     points: FloatArray, sigma: float, grid: int
 ) -> tuple[tuple[NDArray[np.int_], ...], FloatArray, tuple[FloatArray, ...]]:
-    """Gaussians of height 1 around points, each on the few grid points where it is at least `CUT`.
+    """Return Gaussians of height 1 around points, on the few grid points with values of at least `CUT`.
 
     Parameters
     ----------
     points : ndarray of float, shape (n, 3)
-        In steps of the grid.
+        Points, in steps of the grid.
     sigma : float
-        In steps of the grid.
+        Width of the Gaussians, in steps of the grid.
     grid : int
-        Points an edge.
+        Number of grid points on an edge.
 
     Returns
     -------
     tuple of (tuple of ndarray of int, ndarray of float, tuple of ndarray of float)
-        Index, values, away Along x, y and z the wrapped indices, shapes (n, m, 1, 1), (n, 1, m, 1), (n, 1, 1, m); the
-        values (n, m, m, m); along x, y and z the signed distances from the point in steps, shaped as the indices.
+        The first part are the wrapped indices along x, y and z, with shapes (n, m, 1, 1), (n, 1, m, 1) and
+        (n, 1, 1, m). The second part are the values (n, m, m, m). The third part are the signed distances from the point
+        along x, y and z, in steps, with the shapes of the indices.
     """
     half = math.floor(reach(sigma) + 0.5)
     points = points.reshape(-1, 3)
@@ -269,7 +286,7 @@ def _gaussians(
     away = indices - points[..., None]
     shapes = ((slice(None), None, None), (None, slice(None), None), (None, None, slice(None)))
     apart = tuple(away[:, axis][(slice(None), *shapes[axis])] for axis in range(3))
-    # the product of exponentials is the exponential of the sum: one outer product an atom
+    # the product of exponentials is the exponential of the sum: one outer product for each atom
     values = np.prod(np.broadcast_arrays(*(np.exp(-(d**2) / (2 * sigma**2)) for d in apart)), axis=0)
     values[values < CUT] = 0.0
     indices %= grid
@@ -279,42 +296,44 @@ def _gaussians(
 def find_peaks(
     voxels: FloatArray, count: int | None = None, sigma: float = SIGMA, smoothing: float = 0.1, least: float = 0.3
 ) -> tuple[FloatArray, FloatArray]:
-    """Positions and heights of the Gaussians whose sum one channel of a sites image is.
+    """Find the positions and heights of the Gaussians in one channel of a sites image.
 
-    The highest local maximum of the smoothed image is an atom. Its Gaussian is taken off, and the next follows, at least `MIN_DISTANCE` from
-    those before, so that a split peak is one atom. Where a count asks for more atoms than there are maxima, they are put where most
-    of the image is unexplained. At last all positions and heights are refined together by least squares.
+    The highest local maximum of the smoothed image is an atom. Its Gaussian is subtracted, and the search repeats. Each new atom is at
+    least `MIN_DISTANCE` from the others, so that a split peak is one atom. If `count` is larger than the number of maxima, the remaining
+    atoms are placed at the maximum of the unexplained image. At the end, least squares refines all positions and heights together.
 
     Parameters
     ----------
     voxels : ndarray of float, shape (grid, grid, grid)
-        Possibly with noise; periodic.
+        Periodic image, possibly with noise.
     count : int, optional
-        How many atoms there are; None: as many as rise above `least`.
+        Number of atoms. None means every peak above `least`.
     sigma : float, default SIGMA
-        Of the image's Gaussians (Å).
+        Width of the image's Gaussians (Å).
     smoothing : float, default 0.1
-        Of the image in which peaks are searched (Å).
+        Width of the Gaussian that smooths the image before the search (Å).
     least : float, default 0.3
-        Height of the lowest peak that is an atom, where no count is given; an atom's is 1.
+        Threshold of the peak height of an atom if `count` is None. A real atom has height 1.
 
     Returns
     -------
     tuple of (ndarray of float, ndarray of float)
-        Positions, heights (n, 3) relative to the cube's centre (Å), each number in [-7.5, 7.5), and (n,), in the
-        order found. With a count n is that count, and a low height says that there was no peak.
+        Positions (n, 3) relative to the cube's centre, each coordinate in [-7.5, 7.5) Å, and heights (n,), in the order
+        in which they were found. If `count` is given, n equals `count`, and a low height means that there was no peak.
 
     Raises
     ------
     ValueError
-        Not one cubic channel.
+        The image is not one cubic channel.
     """
     from scipy.ndimage import gaussian_filter, maximum_filter
 
     image = np.nan_to_num(np.asarray(voxels, dtype=float), nan=0.0, posinf=1.0, neginf=0.0)
     grid = len(image)
     if image.shape != (grid, grid, grid):
-        raise ValueError(f"one channel of a sites image is (grid, grid, grid), got {np.shape(voxels)}")
+        raise ValueError(
+            f"got an array of shape {np.shape(voxels)}: one channel of a sites image has shape (grid, grid, grid), with equal edges"
+        )
     step = CUBE / grid
     wide = math.hypot(sigma, smoothing)
     rest = gaussian_filter(image, smoothing / step, mode="wrap", truncate=3) * (wide / sigma) ** 3
@@ -332,7 +351,7 @@ def find_peaks(
         window, values, _ = _gaussians(point, wide / step, grid)
         rest[window] -= height * values
         window, values, _ = _gaussians(np.array(highest, dtype=float), MIN_DISTANCE / step, grid)
-        free[window] &= values < math.exp(-0.5)  # one sigma, here MIN_DISTANCE, away
+        free[window] &= values < math.exp(-0.5)  # the value at one sigma, which is MIN_DISTANCE here
         points, heights = np.vstack([points, point]), np.append(heights, height)
     points, heights = _refine(image, points, heights, sigma / step)
     if count is None:
@@ -341,7 +360,7 @@ def find_peaks(
 
 
 def _highest(image: FloatArray, allowed: NDArray[np.bool_]) -> tuple[int, ...] | None:
-    """Index of the highest allowed point, or None where none is allowed."""
+    """Return the index of the highest allowed point, or None if no point is allowed."""
     candidates = np.flatnonzero(allowed)
     if len(candidates) == 0:
         return None
@@ -350,7 +369,7 @@ def _highest(image: FloatArray, allowed: NDArray[np.bool_]) -> tuple[int, ...] |
 
 
 def _parabola(image: FloatArray, index: tuple[int, ...]) -> tuple[FloatArray, float]:
-    """Place (in steps) and height of a peak near a grid point: along each axis a parabola through the logarithms of three values."""
+    """Return the position (in steps) and height of a peak near a grid point, from a parabola through three logarithms on each axis."""
     grid, point = len(image), np.array(index, dtype=float)
     top = max(float(image[index]), 1e-6)
     rise = 0.0
@@ -367,7 +386,7 @@ def _parabola(image: FloatArray, index: tuple[int, ...]) -> tuple[FloatArray, fl
 
 
 def _refine(image: FloatArray, points: FloatArray, heights: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
-    """Refine positions (n, 3) and heights (n,) of Gaussians, in steps of the grid, by Gauss-Newton; each atom's four unknowns on their own."""
+    """Refine positions (n, 3), in steps, and heights (n,) of Gaussians by Gauss-Newton. Each atom's four unknowns are solved separately."""
     grid = len(image)
     for _ in range(_REFINEMENTS if len(points) else 0):
         (x, y, z), values, away = _gaussians(points, sigma, grid)

@@ -19,7 +19,7 @@ def test_sides() -> None:
 
 @pytest.mark.parametrize("n_elements", [-1, 0, 9])
 def test_wrong_number_of_elements(n_elements: int) -> None:
-    with pytest.raises(ValueError, match=f"holds 1 to 8 elements, got {n_elements}"):
+    with pytest.raises(ValueError, match=f"got {n_elements} elements: a crystal graph has 1 to 8"):
         graph_side(n_elements)
 
 
@@ -47,5 +47,5 @@ def test_layout_is_lattice_then_elements_in_order() -> None:
 
 
 def test_wrong_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"of 4 elements is \(32, 32, 1\), got \(28, 28, 1\)"):
+    with pytest.raises(ValueError, match=r"\(28, 28, 1\): a crystal graph of 4 elements has shape \(32, 32, 1\)"):
         unpack(np.zeros((28, 28, 1)), 4)

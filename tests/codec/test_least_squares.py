@@ -36,7 +36,7 @@ def test_parameters_that_make_no_model_are_never_returned() -> None:
     found, left = levenberg_marquardt(line(3 * PLACES - 2, PLACES, largest=2.0), np.zeros(2), 50)
     assert np.abs(found).max() <= 2
     assert left @ left < ((3 * PLACES - 2) ** 2).sum()
-    with pytest.raises(ValueError, match="the start of a refinement makes no model"):
+    with pytest.raises(ValueError, match="the initial parameters of a refinement are not valid"):
         levenberg_marquardt(line(PLACES, PLACES, largest=1.0), np.array([5.0, 0.0]), 3)
 
 

@@ -108,7 +108,9 @@ def test_training_is_seeded_and_finds_components_that_decode() -> None:
 
 
 def test_too_few_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match="got 100 arrangements and 200 cells, wanted more than 200 and 25"):
+    with pytest.raises(
+        ValueError, match="got 100 arrangements and 200 cells: use more than 200 arrangements and more than 25 cells"
+    ):
         train(arrangements=100, cells=200)
 
 
@@ -125,15 +127,15 @@ def test_other_bytes_are_refused(tmp_path: Path) -> None:
     blob = shipped().to_bytes()
     digest = hashlib.sha256(blob).hexdigest()
     assert PaperWeights.from_bytes(blob, digest).to_bytes() == blob
-    with pytest.raises(WeightsError, match=f"wanted {digest[:12]}"):
+    with pytest.raises(WeightsError, match=f"expected {digest[:12]}"):
         PaperWeights.from_bytes(blob[:-100], digest)
     for foreign in (b"", b"not an archive", blob[: len(blob) // 2]):
-        with pytest.raises(WeightsError, match="are no weights of the codec"):
+        with pytest.raises(WeightsError, match="are not the codec's weights"):
             PaperWeights.from_bytes(foreign, hashlib.sha256(foreign).hexdigest())
     path = tmp_path / "other.npz"
     np.savez(path, allow_pickle=False, **dict.fromkeys(weights_module.SHAPES, np.zeros((2, 2))))
     other = path.read_bytes()
-    with pytest.raises(WeightsError, match=r"sites_basis is \(2, 2\), wanted \(16, 16, 16, 200\)"):
+    with pytest.raises(WeightsError, match=r"sites_basis have shape \(2, 2\), expected \(16, 16, 16, 200\)"):
         PaperWeights.from_bytes(other, hashlib.sha256(other).hexdigest())
 
 
@@ -148,4 +150,4 @@ def test_train_codec_writes_both_files(tmp_path: Path) -> None:
     assert write(loaded, card, tmp_path / "again") == card["sha256"]
     refused = CliRunner().invoke(app, ["train-codec", "--out", str(tmp_path), "--arrangements", "3"])
     assert refused.exit_code == 1
-    assert "wanted more than 200 and 25" in refused.output
+    assert "use more than 200 arrangements" in refused.output

@@ -1,1 +1,1 @@
-"""The codec `paper`: the published voxel images, compressed to the published latents by trained principal components."""
+"""The codec `paper`. Trained principal components compress the published voxel images to the published latents."""

@@ -1,4 +1,4 @@
-"""The codec `paper` as `latents.Latents`: published voxel images and latents, with trained components between them."""
+"""Implement `latents.Latents` for the codec `paper`. Trained components map the published voxel images to the published latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ccdcgan_al.codec.paper.weights import PaperWeights, shipped
 from ccdcgan_al.codec.voxels import cube_positions, lattice_voxels, sites_voxels
 from ccdcgan_al.types import FloatArray
 
-MAX_MISFIT = 0.7  # rms, in standard deviations of the components, above which no set of sites explains a latent
+MAX_MISFIT = 0.7  # threshold of the rms misfit in standard deviations of the components; above it no set of sites explains a latent
 
 
 class PaperLatents:
@@ -21,14 +21,14 @@ class PaperLatents:
     Parameters
     ----------
     weights : PaperWeights, optional
-        Trained components; None: those that ship with the package.
+        Trained components. None means the weights in the package.
     """
 
     def __init__(self, weights: PaperWeights | None = None) -> None:
         self.weights = weights or shipped()
 
     def check(self, structure: Structure) -> None:
-        """Raise StructureInputError where the atoms do not fit the cube of 15 Å."""
+        """Raise StructureInputError if the atoms do not fit into the cube of 15 Å."""
         cube_positions(structure)
 
     def lattice_latents(self, structures: Sequence[Structure]) -> FloatArray:
@@ -50,7 +50,7 @@ class PaperLatents:
     def sites(
         self, latents: FloatArray, lattices: Sequence[Lattice], elements: Sequence[str]
     ) -> list[list[FloatArray] | DecodeFailure]:
-        """See `Latents`; the atoms are moved so that their mean is at the cell's centre, as published."""
+        """See `Latents`. The atoms are shifted so that their mean is at the centre of the cell, as published."""
         return [
             self._sites_of_one(latent, lattice, elements) for latent, lattice in zip(latents, lattices, strict=True)
         ]
@@ -58,12 +58,14 @@ class PaperLatents:
     def _sites_of_one(
         self, latents: FloatArray, lattice: Lattice, elements: Sequence[str]
     ) -> list[FloatArray] | DecodeFailure:
-        """Sites of one graph from its latents (n_elements, 200)."""
+        """Decode the sites of one graph from its latents (n_elements, 200)."""
         found: list[FloatArray] = []
         for symbol, latent in zip(elements, latents, strict=True):
             positions, misfit = self.weights.sites.decode(latent)
             if misfit > MAX_MISFIT:
-                return DecodeFailure("inconsistent_sites", f"{len(positions)} {symbol} leave a misfit of {misfit:.2f}")
+                return DecodeFailure(
+                    "inconsistent_sites", f"{len(positions)} {symbol} sites leave a misfit of {misfit:.2f}"
+                )
             found.append(positions)
         together = np.concatenate(found)
         centre = together.mean(axis=0) if len(together) else np.zeros(3)

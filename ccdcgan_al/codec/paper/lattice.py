@@ -1,4 +1,4 @@
-"""Lattice image (32^3) <-> its latent (25): principal components one way, a fit of the six cell parameters the other. It knows no sites."""
+"""Encode a lattice image (32^3) as a latent (25) with principal components, and decode it by a fit of the six cell parameters. It knows no sites."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from ccdcgan_al.codec.paper.sites import DEVIATIONS, MAX_ATANH
 from ccdcgan_al.codec.voxels import LATTICE_GRID, SIGMA
 from ccdcgan_al.types import FloatArray
 
-MAX_MISFIT = 1.0  # rms, in standard deviations of the components, above which a latent is that of no cell
-_STARTS = 3  # training cells from which the fit begins, at most
+MAX_MISFIT = (
+    1.0  # threshold of the rms misfit in standard deviations of the components; above it no cell explains a latent
+)
+_STARTS = 3  # maximum number of training cells that the fit starts from
 _STEPS = 12
-_DIFFERENCE = 1e-3  # Å or cosine, for derivatives
-_CLOSED = 1e-4  # least squared volume of a cell of unit lengths: a flatter one is no cell
+_DIFFERENCE = 1e-3  # Å or cosine: step of the numerical derivatives
+_CLOSED = 1e-4  # minimum squared volume of a cell with unit lengths; a flatter cell is not valid
 
 
 def centred_image(parameters: FloatArray) -> FloatArray:
-    """Lattice image of a cell without its periodic images, which in a reduced cell are too far away to be seen.
+    """Return the lattice image of a cell without its periodic images, which are too far away to matter in a reduced cell.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ def centred_image(parameters: FloatArray) -> FloatArray:
 
     Returns
     -------
-    ndarray of float, shape (32768,)
-        float32: exp(-d^2 / (2 sigma^2)) at the fractional distances (i - 16) / 32 from the cell's centre.
+    ndarray of float32, shape (32768,)
+        Values exp(-d^2 / (2 sigma^2)) at the fractional distances (i - 16) / 32 from the cell's centre.
     """
     a, b, c, alpha, beta, gamma = parameters
     metric = np.array([a * a, b * b, c * c, b * c * alpha, a * c * beta, a * b * gamma], dtype=np.float32)
@@ -41,7 +43,7 @@ def centred_image(parameters: FloatArray) -> FloatArray:
 
 @cache
 def _quadratic() -> FloatArray:
-    """Products of the grid's fractional coordinates that the six numbers of a metric multiply, (32768, 6) float32."""
+    """Return the products (32768, 6), float32, of the grid's fractional coordinates that multiply the six numbers of a metric."""
     axis = (np.arange(LATTICE_GRID) - LATTICE_GRID // 2) / LATTICE_GRID
     x, y, z = (part.reshape(-1) for part in np.meshgrid(axis, axis, axis, indexing="ij"))
     return np.stack([x * x, y * y, z * z, 2 * y * z, 2 * x * z, 2 * x * y], axis=1).astype(np.float32)
@@ -53,12 +55,12 @@ class LatticeComponents:
 
     Attributes
     ----------
-    basis : ndarray of float, shape (32768, 25)
-        float32, principal components of lattice images, each divided by its standard deviation.
+    basis : ndarray of float32, shape (32768, 25)
+        Principal components of lattice images, each divided by its standard deviation.
     mean : ndarray of float, shape (25,)
         Mean of the components.
     starts : ndarray of float, shape (m, 6)
-        Parameters of training cells, the places from which a fit may begin.
+        Parameters of training cells. A fit starts from the nearest ones.
     """
 
     basis: FloatArray
@@ -66,11 +68,11 @@ class LatticeComponents:
     starts: FloatArray
 
     def encode(self, image: FloatArray) -> FloatArray:
-        """Latent of a lattice image (32, 32, 32, 1): (25,) in (-1, 1)."""
+        """Return the latent (25,) of a lattice image (32, 32, 32, 1). Values lie in (-1, 1)."""
         return np.tanh((image.reshape(-1) @ self.basis - self.mean) / DEVIATIONS)
 
     def decode(self, latent: FloatArray) -> Lattice | None:
-        """Cell whose latent is nearest to the one given (25,), possibly with noise; None where no cell's is near."""
+        """Return the cell that fits a latent (25,) best, possibly with noise, or None if no cell fits."""
         target = DEVIATIONS * np.arctanh(np.clip(np.asarray(latent, dtype=float), -MAX_ATANH, MAX_ATANH))
         nearest = np.argsort(((self._start_components - target) ** 2).sum(axis=1))[:_STARTS]
         fits = []
@@ -92,7 +94,7 @@ class LatticeComponents:
         return centred_image(parameters) @ self.basis - self.mean
 
     def _fit(self, parameters: FloatArray, target: FloatArray) -> tuple[FloatArray, float]:
-        """Fit the six parameters to the components (25,); returns them and the sum of squares left."""
+        """Fit the six parameters to the components (25,). Returns the parameters and the remaining sum of squares."""
 
         def evaluate(tried: FloatArray) -> tuple[FloatArray, Callable[[], FloatArray]] | None:
             if not _is_cell(tried):
@@ -109,7 +111,7 @@ class LatticeComponents:
 
 
 def _is_cell(parameters: FloatArray) -> bool:
-    """Whether six parameters are those of a cell: lengths of 0.5 to 30 Å, angles that close."""
+    """Return whether six parameters give a valid cell: lengths of 0.5 to 30 Å and possible angles."""
     lengths, cosines = parameters[:3], parameters[3:]
     if not np.isfinite(parameters).all() or lengths.min() < 0.5 or lengths.max() > 30 or np.abs(cosines).max() >= 1:  # noqa: PLR2004
         return False

@@ -1,9 +1,11 @@
-"""Sites image (64^3) <-> its latent (200): principal components one way, sparse super-resolution the other. It knows no lattice and no elements.
+"""Encode a sites image (64^3) as a latent (200), and decode it. It knows no lattice and no elements.
 
-One way it is a linear autoencoder's encoder with the published tanh: a fixed low-pass (Gaussian) convolution with stride 4, a trained
-projection on 200 principal components, each divided by three of its standard deviations, tanh. The other way it is not linear: the image is
-known to be a sum of Gaussians, so atoms are put one by one where the most is unexplained and all positions refined together
-after each (alternating descent conditional gradient: Boyd, Schiebinger, Recht, SIAM J. Optim. 27, 616 (2017), doi 10.1137/15M1035793).
+The encoder is that of a linear autoencoder, with the published tanh. A fixed low-pass (Gaussian) convolution with stride 4 comes first. A
+trained projection on 200 principal components follows. Each component is divided by three of its standard deviations, and tanh is applied.
+
+The decoder is not linear, because the image is known to be a sum of Gaussians. It places atoms one by one where most of the image is
+unexplained. After each atom it refines all positions together (alternating descent conditional gradient: Boyd, Schiebinger, Recht,
+SIAM J. Optim. 27, 616 (2017), doi 10.1137/15M1035793).
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ from ccdcgan_al.codec.least_squares import levenberg_marquardt
 from ccdcgan_al.codec.voxels import CUBE, CUT, SIGMA, SITES_GRID
 from ccdcgan_al.types import FloatArray
 
-COARSE = 16  # points an edge after the low-pass convolution, 0.94 Å apart
-BLUR = 0.9  # Å, width of an atom's Gaussian after it: the grid's spacing, so that nothing is lost between the points
-DEVIATIONS = 3.0  # standard deviations of a component at which tanh bends
-MAX_ATANH = 0.9999  # a generated latent may be +-1, which has no inverse
-EXPLAINED = 1e-3  # rms misfit (in standard deviations) at which the search for better positions ends; the cut at 0.02 leaves 0.002 to 0.01
-_SEARCH = 0.6  # Å between the points where an atom may be put first
-_STEP = 0.5  # Å that an atom may move in one step
-_REPAIRS = 8  # atoms that are taken out and put elsewhere, at most
+COARSE = 16  # points on an edge after the low-pass convolution, 0.94 Å apart
+BLUR = 0.9  # Å, width of an atom's Gaussian after the convolution: close to the grid's spacing, so that no information is lost between points
+DEVIATIONS = 3.0  # standard deviations of a component where tanh bends
+MAX_ATANH = 0.9999  # a generated latent may be +-1, where atanh is infinite
+EXPLAINED = 1e-3  # tolerance of the rms misfit (in standard deviations) that ends the search; the cut at 0.02 leaves 0.002 to 0.01
+_SEARCH = 0.6  # Å between the points of the search for an atom's first position
+_STEP = 0.5  # Å, maximum move of an atom in one step
+_REPAIRS = 8  # maximum number of atoms that are removed and placed again
 
 
 def _coarse_axis() -> FloatArray:
@@ -41,7 +43,7 @@ def _fine_axis() -> FloatArray:
 
 
 def _cut_gaussian() -> tuple[float, float]:
-    """Integral (Å^3) and width (Å) of the Gaussian of height 1 whose values below `CUT` are 0."""
+    """Return the integral (Å^3) and width (Å) of a Gaussian of height 1 whose values below `CUT` are set to 0."""
     radius = np.linspace(0, SIGMA * math.sqrt(-2 * math.log(CUT)), 2001)
     values = 4 * np.pi * radius**2 * np.exp(-(radius**2) / (2 * SIGMA**2))
     integral = float(np.trapezoid(values, radius))
@@ -49,36 +51,36 @@ def _cut_gaussian() -> tuple[float, float]:
 
 
 def low_pass(image: FloatArray) -> FloatArray:
-    """Convolve a sites image with a Gaussian and sample it at the coarse points; an atom becomes a Gaussian of height 1 and width `BLUR`.
+    """Convolve a sites image with a Gaussian and sample it at the coarse points. An atom becomes a Gaussian of height 1 and width `BLUR`.
 
     Parameters
     ----------
     image : ndarray of float, shape (64, 64, 64)
-        One element's channel.
+        Channel of one element.
 
     Returns
     -------
-    ndarray of float, shape (16, 16, 16)
-        float32.
+    ndarray of float32, shape (16, 16, 16)
+        Coarse image.
     """
     integral, width = _cut_gaussian()
     kernel_variance = BLUR**2 - width**2
     apart = _coarse_axis()[:, None] - _fine_axis()[None, :]
     kernel = np.exp(-(apart**2) / (2 * kernel_variance)).astype(np.float32)
-    for _ in range(3):  # the axes one after the other: contracting the first moves it last
+    for _ in range(3):  # one axis after the other: contracting the first axis moves it to the end
         image = np.tensordot(image, kernel, axes=(0, 1))
     height = integral / (CUBE / SITES_GRID) ** 3 * (kernel_variance / BLUR**2) ** 1.5
     return np.asarray(image / height, dtype=np.float32)
 
 
 def coarse_images(positions: FloatArray) -> FloatArray:
-    """Return what `low_pass` makes of the images of single atoms at these positions (n, 3), in closed form, (n, 16, 16, 16)."""
+    """Return the coarse images (n, 16, 16, 16) of single atoms at positions (n, 3), as `low_pass` gives them, in closed form."""
     x, y, z = _profiles(positions)
     return x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :]
 
 
 def _profiles(positions: FloatArray) -> list[FloatArray]:
-    """Gaussians along the three axes, each (n, 16)."""
+    """Return the Gaussians along the three axes, each (n, 16)."""
     apart = _coarse_axis()[None, None, :] - positions.T[:, :, None]
     return list(np.exp(-(apart**2) / (2 * BLUR**2)))
 
@@ -89,12 +91,12 @@ class SitesComponents:
 
     Attributes
     ----------
-    basis : ndarray of float, shape (16, 16, 16, 200)
-        float32, principal components of low-passed images, each divided by its standard deviation.
+    basis : ndarray of float32, shape (16, 16, 16, 200)
+        Principal components of coarse images, each divided by its standard deviation.
     mean : ndarray of float, shape (200,)
         Mean of the components.
     counting : ndarray of float, shape (201,)
-        Linear regression from the components to the number of atoms, intercept last.
+        Linear regression from the components to the number of atoms. The intercept comes last.
     """
 
     basis: FloatArray
@@ -102,23 +104,23 @@ class SitesComponents:
     counting: FloatArray
 
     def encode(self, image: FloatArray) -> FloatArray:
-        """Latent of one channel of a sites image (64, 64, 64): (200,) in (-1, 1)."""
+        """Return the latent (200,) of one channel of a sites image (64, 64, 64). Values lie in (-1, 1)."""
         components = low_pass(image).reshape(-1) @ self._flat - self.mean
         return np.tanh(components / DEVIATIONS)
 
     def decode(self, latent: FloatArray) -> tuple[FloatArray, float]:
-        """Positions of the atoms whose latent is nearest to the one given.
+        """Find the positions of the atoms that fit a latent best.
 
         Parameters
         ----------
         latent : ndarray of float, shape (200,)
-            Possibly with noise.
+            Latent, possibly with noise.
 
         Returns
         -------
         tuple of (ndarray of float, float)
             Positions (n, 3) relative to the cube's centre (Å), and the root mean square misfit of the components in
-            their standard deviations.
+            units of their standard deviations.
         """
         bounded = np.clip(np.asarray(latent, dtype=float), -MAX_ATANH, MAX_ATANH)
         target = DEVIATIONS * np.arctanh(bounded) + self.mean
@@ -128,10 +130,10 @@ class SitesComponents:
             if tried < 0:
                 continue
             positions, misfit = self._positions(target, tried)
-            # another count needs a better reason than one more atom to fit with
+            # another count must improve the fit by more than one extra atom does by itself
             if best is None or misfit < 0.5 * best[1]:
                 best = positions, misfit
-            if misfit < 0.05:  # noqa: PLR2004  explained, up to what the cut at 0.02 leaves
+            if misfit < 0.05:  # noqa: PLR2004  explained, except for the effect of the cut at 0.02
                 break
         return best or (np.zeros((0, 3)), float(np.sqrt(np.mean(target**2))))
 
@@ -141,16 +143,18 @@ class SitesComponents:
 
     @cached_property
     def _search(self) -> tuple[FloatArray, FloatArray]:
-        """Points where an atom may be put first (m, 3), and their components, divided by their norm, (m, 200) float32."""
+        """Return the search points (m, 3) for an atom's first position, and their normalised components (m, 200), float32."""
         axis = np.arange(-CUBE / 2 + _SEARCH / 2, CUBE / 2, _SEARCH)
         points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
         profile = np.exp(-((axis[:, None] - _coarse_axis()) ** 2) / (2 * BLUR**2)).astype(np.float32)
         components = self.basis
-        for _ in range(3):  # the axes one after the other: contracting the first moves it last, behind the components
+        for _ in range(
+            3
+        ):  # one axis after the other: contracting the first axis moves it to the end, after the components
             components = np.moveaxis(np.tensordot(components, profile, axes=(0, 1)), 2, -1)
         components = components.reshape(-1, SITES_LATENT_SIZE)
         norms = np.linalg.norm(components, axis=1, keepdims=True)
-        # points far out, which hardly any training image reached, have small components: they are not to win by the division
+        # few training images reach points far from the centre, so their components are small: the division must not favour them
         return points, (components / np.maximum(norms, np.percentile(norms, 30))).astype(np.float32)
 
     def _best_place(self, residual: FloatArray) -> FloatArray:
@@ -158,7 +162,7 @@ class SitesComponents:
         return points[int((components @ residual.astype(np.float32)).argmax())]
 
     def _positions(self, target: FloatArray, count: int) -> tuple[FloatArray, float]:
-        """Positions of `count` atoms that explain the components best, and the misfit."""
+        """Find the positions of `count` atoms that explain the components best. Returns positions and misfit."""
         positions: FloatArray = np.zeros((0, 3))
         residual = target
         for k in range(count):
@@ -176,7 +180,7 @@ class SitesComponents:
     def _move_one(
         self, positions: FloatArray, residual: FloatArray, target: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Take out one of the three atoms that explain least and put it where most is unexplained; the best of the three tries."""
+        """Remove each of the three atoms that explain least, place it where most is unexplained, and return the best of the three tries."""
         components, _ = self._components(positions)
         without = ((residual + components) ** 2).sum(axis=1)
         tries = []
@@ -186,7 +190,7 @@ class SitesComponents:
         return min(tries, key=lambda one: _rms(one[1]))
 
     def _components(self, positions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Components (n, 200) of single atoms and their derivatives with respect to the positions (n, 3, 200), per Å."""
+        """Return the components (n, 200) of single atoms and their derivatives (n, 3, 200) with respect to the positions, per Å."""
         n = len(positions)
         values = _profiles(positions)
         apart = _coarse_axis()[None, None, :] - positions.T[:, :, None]
@@ -202,7 +206,7 @@ class SitesComponents:
         return parts[0].astype(float), np.stack(parts[1:], axis=1).astype(float)
 
     def _refine(self, positions: FloatArray, target: FloatArray, steps: int) -> tuple[FloatArray, FloatArray]:
-        """Refine positions (n, 3) against the components (200,); returns positions and residual."""
+        """Refine positions (n, 3) against the components (200,). Returns positions and residual."""
 
         def evaluate(flat: FloatArray) -> tuple[FloatArray, Callable[[], FloatArray]] | None:
             if np.abs(flat).max(initial=0) > CUBE / 2:

@@ -1,6 +1,6 @@
-"""Makes the weights of the codec `paper` from nothing but a random seed: point sets and cells that no crystal lent, and their principal components.
+"""Train the weights of the codec `paper`: principal components of random point sets and random cells. Only the random seed sets the result.
 
-The recipe is part of the model card, with the seed, the time and what was explained. No structure of a database is seen in training.
+Training uses no structure of a database. The model card records the recipe, the seed, the time and the explained variance.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ccdcgan_al.codec.structure_factors import MAX_SITES
 from ccdcgan_al.codec.voxels import cube_positions
 from ccdcgan_al.types import FloatArray
 
-LENGTHS = (1.8, 10.5)  # Å, of training cells: the published limit of 10 Å and a margin
+LENGTHS = (1.8, 10.5)  # Å, lengths of training cells: the published limit of 10 Å with a margin
 VOLUME_PER_ATOM = (7.0, 60.0)  # Å^3: from hydrides and carbides to the heaviest alkali metals
-FLATTEST = 0.3  # least squared volume of a cell of unit lengths; a reduced cell has at least 0.5
-STARTS = 1000  # training cells that are kept as places from which a decoding fit begins
+FLATTEST = 0.3  # minimum squared volume of a cell with unit lengths; a reduced cell has at least 0.5
+STARTS = 1000  # training cells that are kept as starting points of the decoder's fit
 _BATCH = 500
 
 
 def random_cell(rng: np.random.Generator) -> FloatArray:
-    """Six parameters of a random cell: sorted lengths (Å), cosines within +-0.5, as reduced cells have them."""
+    """Draw the six parameters of a random cell: sorted lengths (Å) and cosines within +-0.5, as in reduced cells."""
     while True:
         lengths, cosines = np.sort(rng.uniform(*LENGTHS, 3)), rng.uniform(-0.5, 0.5, 3)
         if 1 - (cosines**2).sum() + 2 * cosines.prod() > FLATTEST:
@@ -36,7 +36,7 @@ def random_cell(rng: np.random.Generator) -> FloatArray:
 
 
 def random_positions(rng: np.random.Generator) -> FloatArray:
-    """Positions (k, 3) in the cube (Å) of one element's atoms: 1 to 20 atoms anywhere in a random cell, of which k are this element's."""
+    """Draw 1 to 20 random atoms in a random cell, and return the positions (k, 3) in the cube (Å) of the k atoms of one element."""
     while True:
         count = int(rng.integers(1, MAX_SITES + 1))
         parameters = random_cell(rng)
@@ -52,11 +52,11 @@ def train(seed: int = 0, arrangements: int = 20_000, cells: int = 3_000) -> tupl
     Parameters
     ----------
     seed : int, default 0
-        Random seed of all that is drawn.
+        Random seed.
     arrangements : int, default 20000
-        Point sets whose images the sites components are the principal ones of.
+        Number of point sets. The sites components are the principal components of their images.
     cells : int, default 3000
-        Cells whose images the lattice components are the principal ones of.
+        Number of cells. The lattice components are the principal components of their images.
 
     Returns
     -------
@@ -66,12 +66,12 @@ def train(seed: int = 0, arrangements: int = 20_000, cells: int = 3_000) -> tupl
     Raises
     ------
     ValueError
-        Fewer samples than components.
+        There are not more samples than components.
     """
     if arrangements <= SITES_LATENT_SIZE or cells <= LATTICE_LATENT_SIZE:
         raise ValueError(
-            f"principal components need more samples than there are of them: got {arrangements} arrangements and {cells} cells, "
-            f"wanted more than {SITES_LATENT_SIZE} and {LATTICE_LATENT_SIZE}"
+            f"got {arrangements} arrangements and {cells} cells: use more than {SITES_LATENT_SIZE} arrangements and more than "
+            f"{LATTICE_LATENT_SIZE} cells, because training needs more samples than components"
         )
     started = time.perf_counter()
     rng = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def train(seed: int = 0, arrangements: int = 20_000, cells: int = 3_000) -> tupl
 
 
 def _train_sites(rng: np.random.Generator, arrangements: int) -> tuple[SitesComponents, float]:
-    """Components of the images of `arrangements` point sets, and the share of the variance that they explain."""
+    """Compute the components of the images of `arrangements` point sets, and the fraction of the variance that they explain."""
     from scipy.sparse.linalg import eigsh
 
     counts, images, summed, total = [], [], 0.0, 0.0
@@ -112,7 +112,7 @@ def _train_sites(rng: np.random.Generator, arrangements: int) -> tuple[SitesComp
         summed = summed + flat.sum(axis=0)
         total = total + flat.T @ flat
     covariance = total / arrangements - np.outer(summed, summed) / arrangements**2
-    # a fixed start of the iteration: the same seed gives the same components
+    # a fixed start vector: the same seed gives the same components
     variances, vectors = eigsh(covariance, SITES_LATENT_SIZE, v0=np.ones(len(covariance)))
     order = np.argsort(variances)[::-1]
     basis = (vectors[:, order] / np.sqrt(variances[order])).astype(np.float32)
@@ -128,7 +128,7 @@ def _train_sites(rng: np.random.Generator, arrangements: int) -> tuple[SitesComp
 
 
 def _train_lattice(rng: np.random.Generator, cells: int) -> tuple[LatticeComponents, float]:
-    """Components of the images of `cells` cells, and the share of the variance that they explain."""
+    """Compute the components of the images of `cells` cells, and the fraction of the variance that they explain."""
     parameters = np.array([random_cell(rng) for _ in range(cells)])
     images = np.array([centred_image(one) for one in parameters])
     mean = images.mean(axis=0)

@@ -1,4 +1,4 @@
-"""The trained numbers of the codec `paper` as two files: `paper.npz` and its model card `paper.json`. It trains nothing."""
+"""Read and write the trained weights of the codec `paper`: the file `paper.npz` and its model card `paper.json`. It trains nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WEIGHTS, CARD = "paper.npz", "paper.json"
-SHAPES: dict[str, tuple[int | None, ...]] = {  # None: any number
+SHAPES: dict[str, tuple[int | None, ...]] = {  # None means any number
     "sites_basis": (COARSE, COARSE, COARSE, SITES_LATENT_SIZE),
     "sites_mean": (SITES_LATENT_SIZE,),
     "sites_counting": (SITES_LATENT_SIZE + 1,),
@@ -40,16 +40,16 @@ class PaperWeights:
     Attributes
     ----------
     sites : SitesComponents
-        64^3 image of one element's sites <-> 200 numbers.
+        Autoencoder between the 64^3 image of one element's sites and 200 numbers.
     lattice : LatticeComponents
-        32^3 image of the cell <-> 25 numbers.
+        Autoencoder between the 32^3 image of the cell and 25 numbers.
     """
 
     sites: SitesComponents
     lattice: LatticeComponents
 
     def to_bytes(self) -> bytes:
-        """Return all arrays as one .npz archive, float32; the same numbers give the same bytes."""
+        """Return all arrays as one .npz archive in float32. The same numbers give the same bytes."""
         arrays = {
             "sites_basis": self.sites.basis,
             "sites_mean": self.sites.mean,
@@ -64,27 +64,32 @@ class PaperWeights:
 
     @classmethod
     def from_bytes(cls, blob: bytes, sha256: str) -> PaperWeights:
-        """Load what `to_bytes` wrote.
+        """Load the bytes of `to_bytes`.
 
         Raises
         ------
         WeightsError
-            Truncated or foreign bytes, another sha256 than the one asked for, arrays of other shapes.
+            The sha256 differs from the expected value, the bytes are not a complete archive of these weights, or an
+            array has a wrong shape.
         """
         found = hashlib.sha256(blob).hexdigest()
         if found != sha256:
             raise WeightsError(
-                f"weights of the codec have sha256 {found[:12]}..., wanted {sha256[:12]}...: install the package again, or run train-codec"
+                f"the codec's weights have sha256 {found[:12]}..., expected {sha256[:12]}...: reinstall the package, or run train-codec"
             )
         try:
             with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in SHAPES}
         except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"{len(blob)} bytes are no weights of the codec: {str(error)[:200]}") from error
+            raise WeightsError(
+                f"these {len(blob)} bytes are not the codec's weights ({str(error)[:200]}): reinstall the package, or run train-codec"
+            ) from error
         for name, shape in SHAPES.items():
             got = arrays[name].shape
             if len(got) != len(shape) or any(want not in (None, size) for size, want in zip(got, shape, strict=True)):
-                raise WeightsError(f"weights of the codec: {name} is {got}, wanted {shape}")
+                raise WeightsError(
+                    f"the codec's weights {name} have shape {got}, expected {shape}: reinstall the package, or run train-codec"
+                )
         return cls(
             SitesComponents(arrays["sites_basis"], arrays["sites_mean"], arrays["sites_counting"]),
             LatticeComponents(arrays["lattice_basis"], arrays["lattice_mean"], arrays["lattice_starts"]),
@@ -93,12 +98,12 @@ class PaperWeights:
 
 @cache
 def shipped() -> PaperWeights:
-    """Load the weights that come with the package, once a process.
+    """Load the weights in the package. They are loaded once in a process.
 
     Raises
     ------
     WeightsError
-        They are not there, or not those that the model card names.
+        The weights are missing, or they differ from the model card.
     """
     folder = resources.files("ccdcgan_al.codec.paper").joinpath("weights")
     try:
@@ -108,12 +113,12 @@ def shipped() -> PaperWeights:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(
-            f"the codec's weights cannot be read ({error}): install the package again, or run train-codec"
+            f"the codec's weights cannot be read ({error}): reinstall the package, or run train-codec"
         ) from error
 
 
 def write(weights: PaperWeights, card: dict[str, Any], folder: Path) -> str:
-    """Write weights and model card into a folder, each whole or not at all; returns the sha256 of the weights."""
+    """Write weights and model card to a folder, each file atomically. Returns the sha256 of the weights."""
     blob = weights.to_bytes()
     sha256 = hashlib.sha256(blob).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
