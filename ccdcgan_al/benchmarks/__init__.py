@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat, one module a benchmark; each returns an `Outcome`. They print nothing and hold no database."""
+"""Reproducible benchmarks, one in each module. Each one returns an `Outcome`. They print nothing and use no database."""

@@ -1,4 +1,4 @@
-"""Structures a second through a codec, and whether the cost grows linearly with their number."""
+"""Measure how many structures per second a codec processes, and whether the cost grows linearly with their number."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from ccdcgan_al.benchmarks.structures import prototypes
 from ccdcgan_al.codec.crystal_codec import CODECS, CrystalCodec
 from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES
 
-GOAL = 8.0  # times that `fast` is to be faster than `paper`
+GOAL = 8.0  # `fast` must be at least this factor faster than `paper`
 ELEMENTS = SYMBOLS[:2]
 
 
 def measure_codec_speed(
     direction: Literal["encode", "decode"], counts: Sequence[int], codecs: Sequence[str]
 ) -> Outcome:
-    """Time the codecs on prototypes of one binary system, each repeated until the count is full.
+    """Time the codecs on prototypes of one binary system. The prototypes are repeated to reach the number of structures.
 
     Parameters
     ----------
     direction : {"encode", "decode"}
-        Encode or decode.
+        Step to time.
     counts : sequence of int
         Numbers of structures, measured one after the other.
     codecs : sequence of str
-        Names of codecs; `paper`, which is slow, is timed at the smallest count only.
+        Names of codecs. `paper` is slow and is timed only at the smallest count.
 
     Raises
     ------
     ValueError
-        A name that is no codec's.
+        A codec name is unknown.
     """
     unknown = set(codecs) - set(CODECS)
     if unknown:
-        raise ValueError(f"unknown codec {', '.join(sorted(unknown))}: wanted some of {', '.join(sorted(CODECS))}")
+        raise ValueError(f"unknown codec {', '.join(sorted(unknown))}: use one or more of {', '.join(sorted(CODECS))}")
     structures = [
         with_symbols(structure) for _, structure in prototypes() if len(structure.composition) == len(ELEMENTS)
     ]
@@ -78,13 +78,13 @@ def measure_codec_speed(
         benchmark=direction,
         rows=rows,
         ratio=ratio,
-        ratio_of=f"structures {direction}d in a second of CPU time, fast over paper, {min(counts)} each",
+        ratio_of=f"structures {direction}d per second of CPU time, fast divided by paper, {min(counts)} structures each",
         goal=f"fast >= {GOAL:g} times paper",
         met=None if ratio is None else ratio >= GOAL,
         notes=[
-            f"{len(structures)} binary AFLOW prototypes of at most {MAX_SITES} sites and {MAX_SEED_LENGTH:g} Å, repeated in order",
+            f"structures: {len(structures)} binary AFLOW prototypes with at most {MAX_SITES} sites and {MAX_SEED_LENGTH:g} Å, repeated in order",
             *(
-                f"{name}: one costs {times:g} times as much among {max(counts)} as among {min(counts)} (CPU time; 1 is linear growth)"
+                f"{name}: CPU time per structure with {max(counts)} structures is {times:g} times that with {min(counts)} (1 means linear growth)"
                 for name, times in growth.items()
             ),
         ],

@@ -1,7 +1,7 @@
-"""How wrong the constraint is about structures of families it has not seen, by the number it learnt from, beside two baselines.
+"""Measure the constraint's error on unseen structure families against the size of the training set, and compare it with two baselines.
 
-The data are relaxed Bi-Se structures that ship with the package (`relaxed_set`), so nothing is relaxed here. A split holds out one of ten folds of
-whole families; what is learnt from is drawn at random from the other nine, the smaller sets within the larger.
+The data are relaxed Bi-Se structures in the package (`relaxed_set`), so nothing is relaxed here. Families are divided into ten folds. A
+split holds out one fold. The training set is drawn at random from the other nine folds. A smaller training set is part of a larger one.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ccdcgan_al.benchmarks.relaxed_set import SHIPPED, LabelledStructure, read_s
 from ccdcgan_al.types import FloatArray
 
 ELEMENTS = ("Bi", "Se")
-SPLITS = 10  # folds of whole families, one of which is held out: the number of splits that can be asked for
-GOAL, GOAL_SIZE = 40.0, 500  # meV/atom on held-out structures, learnt from so many: the project's own
+SPLITS = 10  # folds of whole families; each split holds out one fold, so there are 10 splits
+GOAL, GOAL_SIZE = 40.0, 500  # the project's goal: meV/atom on held-out structures, and the size of the training set
 
 
 @dataclass(frozen=True)
 class ConstraintData:
-    """Structures ready to be learnt.
+    """Training data of the constraint.
 
     Attributes
     ----------
     graphs : ndarray of float, shape (n, side, side, 1)
-        Of the relaxed structures in their standard setting.
+        Crystal graphs of the relaxed structures in their standard setting.
     energies : ndarray of float, shape (n,)
         Formation energies (eV/atom).
     fractions : ndarray of float, shape (n,)
-        Share of the first element.
+        Atomic fractions of the first element.
     families : tuple of str
-        n labels.
+        Family label of each structure (n labels).
     """
 
     graphs: FloatArray
@@ -48,7 +48,7 @@ class ConstraintData:
 
 
 def constraint_data(structures: Sequence[LabelledStructure]) -> ConstraintData:
-    """Encode the relaxed structures; those beyond the codec's limits are left out."""
+    """Encode the relaxed structures. Structures outside the codec's limits are left out."""
     from ccdcgan_al.codec.crystal_codec import CrystalCodec
     from ccdcgan_al.structures.families import standard_setting
 
@@ -64,7 +64,7 @@ def constraint_data(structures: Sequence[LabelledStructure]) -> ConstraintData:
 
 
 def split(data: ConstraintData, size: int, seed: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Return which structures to learn from (at most `size`) and which are held out: no family on both sides."""
+    """Return the indices of at most `size` training structures and of the held-out structures. No family is in both."""
     from ccdcgan_al.models.constraint import assign_folds
 
     held_out = assign_folds(data.families, SPLITS) == seed % SPLITS
@@ -73,21 +73,24 @@ def split(data: ConstraintData, size: int, seed: int) -> tuple[NDArray[np.int_],
 
 
 def composition_baseline(fractions: FloatArray, energies: FloatArray, asked: FloatArray) -> FloatArray:
-    """Energies (m,) of a Gaussian process on the composition alone at fractions `asked` (m,); length, amplitude and noise maximise the likelihood."""
+    """Predict energies (m,) at the fractions `asked` (m,) with a Gaussian process that knows only the composition.
+
+    Its length scale, amplitude and noise maximise the likelihood.
+    """
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     kernel = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(0.2, (0.02, 2.0)) + WhiteKernel(0.2, (1e-4, 10.0))
     process = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where a length or the noise ends at its bound
+        warnings.simplefilter("ignore")  # a length scale or the noise may end at its bound
         process.fit(fractions[:, None], energies)
     predicted: FloatArray = process.predict(asked[:, None])
     return predicted
 
 
 def learn_once(data: ConstraintData, size: int, seed: int) -> dict[str, Any]:
-    """Train on one split and score the held-out structures; energies and errors in eV/atom."""
+    """Train on one split and score the held-out structures. Energies and errors are in eV/atom."""
     from ccdcgan_al.models import runtime
     from ccdcgan_al.models.constraint import FormationEnergyConstraint
 
@@ -132,13 +135,18 @@ def measure_constraint(
     Parameters
     ----------
     sizes : sequence of int
-        Structures to learn from.
+        Numbers of training structures.
     seeds : sequence of int
-        One split each, 0 to 9.
+        Numbers of the splits, 0 to 9.
     results : Path, optional
-        Folder where each training's result is kept, and found again; None: nothing is kept.
+        Folder where the result of each training is saved and reused. None means nothing is saved.
     file : Path, default SHIPPED
-        The data set.
+        Data set.
+
+    Raises
+    ------
+    ValueError
+        The file is not a data set, or a split has too few structures for the largest size.
     """
     structures, about = read_set(file)
     data = constraint_data(structures)
@@ -146,7 +154,7 @@ def measure_constraint(
         left = len(split(data, len(data.energies), seed)[0])
         if max(sizes) > left:
             raise ValueError(
-                f"split {seed} leaves {left} of {len(data.energies)} structures to learn from, fewer than {max(sizes)}"
+                f"got a training size of {max(sizes)}: split {seed} has only {left} of {len(data.energies)} structures for training"
             )
     runs = [_kept(data, size, seed, results) for size in sizes for seed in seeds]
     rows = [_row(size, [run for run in runs if run["size"] == size]) for size in sizes]
@@ -157,23 +165,26 @@ def measure_constraint(
         "constraint",
         rows,
         error,
-        f"mean absolute error with {GOAL_SIZE} structures, meV/atom",
+        f"mean absolute error with {GOAL_SIZE} training structures (meV/atom)",
         f"<= {GOAL:g}",
         None if error is None else error <= GOAL,
         [
             (
-                f"{len(data.energies)} relaxed {'-'.join(ELEMENTS)} structures of {len(set(data.families))} families, {method['calculator']} "
-                f"{method['version']}; errors in meV/atom on the {runs[0]['held_out']} or so of a held-out tenth, mean over splits "
-                f"{', '.join(map(str, seeds))} (+- their standard deviation); no family on both sides"
+                f"data: {len(data.energies)} relaxed {'-'.join(ELEMENTS)} structures of {len(set(data.families))} families, relaxed with "
+                f"{method['calculator']} {method['version']}"
             ),
-            "composition: a Gaussian process on the composition alone; mean: the mean of what is learnt from",
+            (
+                f"errors: in meV/atom on a held-out tenth (about {runs[0]['held_out']} structures), mean over splits "
+                f"{', '.join(map(str, seeds))} (+- standard deviation); a held-out family is not in the training set"
+            ),
+            "composition: a Gaussian process that knows only the composition; mean: the mean energy of the training set",
         ],
         {"runs": runs},
     )
 
 
 def _kept(data: ConstraintData, size: int, seed: int, results: Path | None) -> dict[str, Any]:
-    """Return the result of one training, read where it was done before."""
+    """Return the result of one training. A saved result is read again."""
     file = None if results is None else results / f"constraint-{len(data.energies)}-{size}-{seed}.json"
     if file is not None and file.is_file():
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -188,7 +199,7 @@ def _kept(data: ConstraintData, size: int, seed: int, results: Path | None) -> d
 
 
 def _row(size: int, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One line of the table, errors in meV/atom."""
+    """Return one row of the table, with errors in meV/atom."""
     means = {
         key: float(np.mean([run[key] for run in runs])) for key in runs[0] if key not in {"true", "predicted", "sigma"}
     }

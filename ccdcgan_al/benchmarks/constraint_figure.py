@@ -1,4 +1,4 @@
-"""The constraint's learning curve and calibration as a figure; it measures nothing."""
+"""Draw the constraint's learning curve and calibration as a figure. It measures nothing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
 
 def constraint_figure(runs: Sequence[dict[str, Any]]) -> Figure:
-    """Draw the runs of `constraint_error.measure_constraint`: errors by size, and for the largest size predictions and their calibration.
+    """Draw the runs of `constraint_error.measure_constraint`.
+
+    The figure shows the errors against the size of the training set. For the largest size it also shows the predictions and their
+    calibration.
 
     Parameters
     ----------
     runs : sequence of dict
-        What the outcome's JSON holds under `runs`.
+        The list `runs` of the outcome's JSON.
     """
     from matplotlib.figure import Figure
     from scipy.stats import norm
@@ -42,10 +45,8 @@ def constraint_figure(runs: Sequence[dict[str, Any]]) -> Figure:
             color=colour,
         )
     curve.axhline(40, color="0.4", lw=0.8, ls=":")
-    curve.set(
-        xlabel="structures learnt from", ylabel="MAE on held-out families (meV/atom)", xscale="log", ylim=(0, None)
-    )
-    curve.set_xticks(sizes, [str(size) for size in sizes], rotation=45)  # 400 and 500 stand close
+    curve.set(xlabel="training structures", ylabel="MAE on held-out families (meV/atom)", xscale="log", ylim=(0, None))
+    curve.set_xticks(sizes, [str(size) for size in sizes], rotation=45)  # 400 and 500 are close together
     curve.minorticks_off()
     curve.legend()
 
@@ -56,8 +57,8 @@ def constraint_figure(runs: Sequence[dict[str, Any]]) -> Figure:
     parity.plot(ends, ends, color="0.4", lw=0.8)
     parity.set(
         xlabel="formation energy, 7net-0 (eV/atom)",
-        ylabel="predicted, one sigma (eV/atom)",
-        title=f"{len(true)} held out, {sizes[-1]} learnt from",
+        ylabel="prediction with one sigma (eV/atom)",
+        title=f"{len(true)} held-out, {sizes[-1]} training structures",
     )
 
     expected = np.linspace(0, 1, 41)
@@ -65,6 +66,10 @@ def constraint_figure(runs: Sequence[dict[str, Any]]) -> Figure:
     calibration.plot(expected, within, color="tab:blue")
     calibration.plot([0, 1], [0, 1], color="0.4", lw=0.8)
     calibration.set(
-        xlabel="share expected within the interval", ylabel="share found", xlim=(0, 1), ylim=(0, 1), aspect="equal"
+        xlabel="expected fraction within the interval",
+        ylabel="observed fraction",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
     )
     return figure

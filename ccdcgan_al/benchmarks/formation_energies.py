@@ -1,7 +1,7 @@
-"""Formation energies of a table against a method's: which compounds, which classes, which errors. It computes no energy of a structure.
+"""Compare the formation energies of a table with those of a method, for all compounds and by class. It computes no energy of a structure.
 
-The table's formation energies contain MP2020 corrections; these are taken off. Compounds that the Materials Project computes
-with a Hubbard U stand apart: their entries mix PBE and PBE + U.
+The table's formation energies contain MP2020 corrections. These are subtracted. Compounds that the Materials Project computes with a
+Hubbard U are reported separately, because their entries mix PBE and PBE + U.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ CLASSES = (
     ("hydride", {"H"}),
     ("boride, carbide, silicide, germanide", {"B", "C", "Si", "Ge"}),
 )
-"""A compound is of the first class that has one of its elements; the rest are intermetallics."""
+"""A compound belongs to the first class that contains one of its elements. All others are intermetallics."""
 
 
 def compound_class(composition: Composition) -> str:
-    """Return the class of a compound by its elements: the first of `CLASSES` that fits, else ``intermetallic``."""
+    """Return the class of a compound from its elements: the first match in `CLASSES`, otherwise ``intermetallic``."""
     symbols = set(composition.get_el_amt_dict())
     return next((name for name, anions in CLASSES if symbols & anions), "intermetallic")
 
@@ -53,13 +53,13 @@ class TableCompound:
     Attributes
     ----------
     material_id : str
-        The table's id.
+        Identifier in the table.
     structure : Structure
-        As the table has it, relaxed by PBE.
+        Structure in the table, relaxed with PBE.
     formation_energy : float
-        Without MP2020 corrections (eV/atom).
+        Formation energy without MP2020 corrections (eV/atom).
     hubbard_u : bool
-        Whether the Materials Project computes it with a U.
+        Whether the Materials Project computes the compound with a Hubbard U.
     """
 
     material_id: str
@@ -75,12 +75,12 @@ class TableCompound:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a method gives for a compound.
+    """Energy of a compound by a method.
 
     Attributes
     ----------
     compound : TableCompound
-        The compound.
+        Compound of the table.
     energy : float
         Total energy by the method (eV/atom).
     """
@@ -89,7 +89,7 @@ class Comparison:
     energy: float
 
     def error(self, elements: Mapping[str, float]) -> float | None:
-        """Return the method's formation energy less the table's (meV/atom), with these elements (eV/atom); None where one lacks."""
+        """Return the method's formation energy minus the table's (meV/atom), or None if the energy of an element (eV/atom) is missing."""
         apart = energy_of_elements(self.compound.structure.composition, elements)
         return None if apart is None else 1000 * (self.energy - apart - self.compound.formation_energy)
 
@@ -100,42 +100,56 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     Parameters
     ----------
     table : Path
-        CSV, may be gzipped, with the columns `material_id`, `formation_energy_per_atom` (eV/atom, MP2020 corrections in it) and
-        `cif`.
+        CSV file, optionally gzipped, with the columns `material_id`, `formation_energy_per_atom` (eV/atom, with MP2020
+        corrections) and `cif`.
+
+    Returns
+    -------
+    list of dict
+        Rows of the table. Keys are column names, values are text.
 
     Raises
     ------
     ValueError
-        The file is missing, is no such table, or is empty.
+        The file is missing or empty, cannot be read, or lacks a column.
     """
     if not table.is_file():
-        raise ValueError(f"{table}: no such file; give a CSV with the columns {', '.join(COLUMNS)}")
+        raise ValueError(f"{table}: no such file; give a CSV file with the columns {', '.join(COLUMNS)}")
     try:
         content = gzip.decompress(table.read_bytes()) if table.suffix == ".gz" else table.read_bytes()
         rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{table}: no readable CSV ({error}); wanted the columns {', '.join(COLUMNS)}") from None
+        raise ValueError(
+            f"{table}: cannot be read ({error}); give a CSV file with the columns {', '.join(COLUMNS)}"
+        ) from None
     missing = [name for name in COLUMNS if not rows or rows[0].get(name) is None]
     if missing:
-        raise ValueError(f"{table}: no column {', '.join(missing)}, or no rows; wanted {', '.join(COLUMNS)}")
+        raise ValueError(
+            f"{table}: no column {', '.join(missing)}, or no rows; give a CSV file with the columns {', '.join(COLUMNS)}"
+        )
     return rows
 
 
 def chosen_rows(
     rows: Sequence[dict[str, str]], count: int | None, seed: int, *, polymorphs: bool
 ) -> list[dict[str, str]]:
-    """Return rows in a random order that is the same for the same seed.
+    """Return rows in a random order. The same seed gives the same order.
 
     Parameters
     ----------
     rows : sequence of dict
-        Of `read_rows`.
+        Rows of `read_rows`.
     count : int or None
-        How many; None: all.
+        Maximum number of rows. None means all rows.
     seed : int
-        Of the order.
+        Random seed of the order.
     polymorphs : bool
-        Only formulas that have two rows or more, and all rows of such a formula together.
+        Whether to keep only formulas with two or more rows. All rows of such a formula follow each other.
+
+    Returns
+    -------
+    list of dict
+        Selected rows.
     """
     generator = random.Random(seed)
     groups: dict[str, list[dict[str, str]]] = defaultdict(list)
@@ -148,18 +162,18 @@ def chosen_rows(
 
 
 def _formula(row: dict[str, str]) -> str:
-    """Return the reduced formula that a row's CIF states."""
+    """Return the reduced formula in a row's CIF."""
     line = next((line for line in row["cif"].splitlines() if line.startswith("_chemical_formula_sum")), "")
     return str(Composition(line.partition(" ")[2].strip(" '\"")).reduced_formula) if line else row["material_id"]
 
 
 def compound_of(row: dict[str, str]) -> TableCompound:
-    """Return a row as a compound.
+    """Convert a row to a compound.
 
     Raises
     ------
     StructureInputError
-        Its CIF or energy cannot be read, or its MP2020 correction cannot be computed.
+        The CIF or the energy cannot be read, the MP2020 correction cannot be computed, or the row is an element.
     """
     name = row["material_id"]
     try:
@@ -171,13 +185,13 @@ def compound_of(row: dict[str, str]) -> TableCompound:
         raise StructureInputError(f"{name}: {' '.join(str(error).split())[:150]}") from None
     if not math.isfinite(formation) or len(structure.composition.element_composition) == 1:
         raise StructureInputError(
-            f"{name}: wanted a compound and a finite energy, got {structure.formula}, {formation}"
+            f"{name}: got {structure.formula} with a formation energy of {formation} eV/atom; wanted a compound and a finite energy"
         )
     return TableCompound(name, structure, formation, bool(mp_hubbard_u(structure)))
 
 
 def statistics(errors: Iterable[float | None]) -> dict[str, Any]:
-    """Return the number, bias, mean absolute error and worst of errors (meV/atom); None is left out."""
+    """Return the number, bias, mean absolute value and worst value of errors (meV/atom). None values are left out."""
     found = np.array([error for error in errors if error is not None])
     if not len(found):
         return {"n": 0, "bias_mev_per_atom": None, "mae_mev_per_atom": None, "worst_mev_per_atom": None}
@@ -190,20 +204,21 @@ def statistics(errors: Iterable[float | None]) -> dict[str, Any]:
 
 
 def scheme_figures(comparisons: Sequence[Comparison], elements: Mapping[str, float]) -> dict[str, Any]:
-    """Return the errors with one choice of the elements' energies.
+    """Compute the errors for one set of element energies.
 
     Parameters
     ----------
     comparisons : sequence of Comparison
-        Of one method.
+        Compounds with the energies of one method.
     elements : Mapping of str to float
         Energies of the elements (eV/atom).
 
     Returns
     -------
     dict
-        `n`, `bias_mev_per_atom`, `mae_mev_per_atom` and `worst_mev_per_atom` of compounds without U; `worst_compound`;
-        `by_class` and `by_element` with the same four; `with_hubbard_u` for the compounds apart.
+        `n`, `bias_mev_per_atom`, `mae_mev_per_atom` and `worst_mev_per_atom` of the compounds without a Hubbard U.
+        `worst_compound` names the compound with the worst error. `by_class` and `by_element` contain the same four
+        figures, and so does `with_hubbard_u` for the compounds with a Hubbard U.
     """
     plain = [item for item in comparisons if not item.compound.hubbard_u]
     by_class: dict[str, list[float | None]] = defaultdict(list)
@@ -225,13 +240,14 @@ def scheme_figures(comparisons: Sequence[Comparison], elements: Mapping[str, flo
 
 
 def polymorph_order(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Return how many pairs of one formula have the table's order; it does not depend on the elements.
+    """Compare the energy order of polymorphs with the table's. The result does not depend on the element energies.
 
     Returns
     -------
     dict
-        `pairs` that the table puts more than 5 meV/atom apart, `share` of them in the table's order (None without pairs), and
-        `difference_mae_mev_per_atom` of the energy differences of all pairs.
+        `pairs` is the number of pairs with one formula that differ by more than 5 meV/atom in the table. `share` is the
+        fraction of these pairs in the table's order, or None if there are no pairs. `difference_mae_mev_per_atom` is
+        the mean absolute error of the energy differences of all pairs.
     """
     groups: dict[str, list[Comparison]] = defaultdict(list)
     for item in comparisons:

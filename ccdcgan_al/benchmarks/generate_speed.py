@@ -1,4 +1,7 @@
-"""Crystal graphs generated and screened a second, and how much of the cores' peak that is. Networks here are untrained: their cost is the same."""
+"""Measure how many crystal graphs per second are generated and screened, and what fraction of the peak speed this is.
+
+The networks are untrained, because their cost does not depend on training.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from ccdcgan_al.benchmarks.outcome import Outcome, timed
 MILLION = 1_000_000
 GOALS = {"default": 10.0, "published": 45.0}  # minutes for a million graphs on two cores
 MAX_MEMORY = 4.0  # GB
-_SQUARE = 2048  # side of the matrices whose product stands for the peak
-SIDE = 28  # of a binary's crystal graph
+_SQUARE = 2048  # size of the square matrices whose product measures the peak speed
+SIDE = 28  # side of a binary's crystal graph
 
 
 def measure_generate_speed(
@@ -21,25 +24,25 @@ def measure_generate_speed(
     networks: Literal["default", "published"] = "default",
     precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Outcome:
-    """Draw graphs and screen each by the whole constraint ensemble, for each of `counts`.
+    """Generate graphs and screen each one with the whole constraint ensemble.
 
     Parameters
     ----------
     counts : sequence of int
         Numbers of graphs, measured one after the other.
-    networks : {"default", "published"}, optional
-        The GAN's: default or published.
-    precision : {"float32", "bfloat16"}, optional
-        Of the generator's products.
+    networks : {"default", "published"}, default "default"
+        Networks of the GAN.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of the generator's matrix products.
 
     Raises
     ------
     ValueError
-        Networks or a precision of another name.
+        The name of the networks or of the precision is unknown.
     """
     if networks not in GOALS or precision not in {"float32", "bfloat16"}:
         raise ValueError(
-            f"wanted networks default or published and float32 or bfloat16, got {networks!r} and {precision!r}"
+            f"got networks {networks!r} and precision {precision!r}: use default or published, and float32 or bfloat16"
         )
     from ccdcgan_al.models import runtime
     from ccdcgan_al.models.constraint import FormationEnergyConstraint
@@ -81,21 +84,22 @@ def measure_generate_speed(
         benchmark="generate",
         rows=rows,
         ratio=GOALS[networks] / minutes,
-        ratio_of=f"{GOALS[networks]:g} minutes over the minutes for a million graphs ({minutes:.2f}), {networks} networks",
+        ratio_of=f"{GOALS[networks]:g} minutes divided by the minutes for a million graphs ({minutes:.2f}), {networks} networks",
         goal=f">= 1 on two cores, memory <= {MAX_MEMORY:g} GB",
         met=minutes <= GOALS[networks] and memory <= MAX_MEMORY,
         notes=[
             (
-                f"each graph is drawn ({precision}) and judged by all {constraint.settings.members} members; the best 1,000 stay in memory, "
-                "no file is written"
+                f"each graph is generated ({precision}) and scored by all {constraint.settings.members} members of the constraint; the best "
+                "1,000 graphs stay in memory, and no file is written"
             ),
             (
-                f"{work / 1e6:.1f} million operations a graph, counted by TensorFlow; peak: the product of two float32 {_SQUARE} x {_SQUARE} "
-                f"matrices, timed before each row: {peak_wall / 1e9:.0f} GFLOP/s of wall time, {peak_cpu / 1e9:.0f} of a core's own time"
+                f"each graph needs {work / 1e6:.1f} million operations (counted by TensorFlow); the peak is the product of two float32 "
+                f"{_SQUARE} x {_SQUARE} matrices, timed before each row: {peak_wall / 1e9:.0f} GFLOP/s of wall time, {peak_cpu / 1e9:.0f} "
+                "GFLOP/s of CPU time"
             ),
-            "measured, not extrapolated"
+            "the time for a million graphs is measured, not extrapolated"
             if measured
-            else "the time for a million is the last row's, times its share of a million; the rows show whether the cost is linear",
+            else "the time for a million graphs is extrapolated from the last row; compare the rows to see whether the cost is linear",
         ],
         figures={
             "networks": networks,
@@ -109,7 +113,7 @@ def measure_generate_speed(
 
 
 def _operations(function: Any) -> int:
-    """Floating-point operations of one call, by TensorFlow's own count."""
+    """Return the number of floating-point operations in one call, as TensorFlow counts it."""
     import tensorflow as tf
 
     options = tf.compat.v1.profiler.ProfileOptionBuilder(
@@ -120,7 +124,7 @@ def _operations(function: Any) -> int:
 
 
 def _multiply(times: int) -> float:
-    """Multiply two large matrices and return the operations that took."""
+    """Multiply two large matrices and return the number of operations."""
     import tensorflow as tf
 
     square = tf.ones((_SQUARE, _SQUARE))
@@ -130,6 +134,6 @@ def _multiply(times: int) -> float:
 
 
 def _most_memory() -> float:
-    """Largest resident memory of this process so far (GB)."""
+    """Return the maximum resident memory of this process until now (GB)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

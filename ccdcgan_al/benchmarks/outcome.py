@@ -1,4 +1,4 @@
-"""What a benchmark measured: rows, one ratio, the goal it is held against. It measures nothing itself."""
+"""Define the result of a benchmark: rows, one ratio and its goal. It measures nothing except time."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class Outcome:
     Attributes
     ----------
     benchmark : str
-        Its name on the command line.
+        Name on the command line.
     rows : list of dict
-        One dict a line of the table, all with the same keys; values are what JSON holds.
+        Rows of the table, all with the same keys. Values are JSON types.
     ratio : float or None
-        The figure that the goal is about; None where this run could not measure it.
+        Figure that the goal refers to. None if this run could not measure it.
     ratio_of : str
-        What the ratio is, in words.
+        Description of the ratio.
     goal : str, default ""
-        What was wanted, in words; empty where there is no goal.
+        Description of the goal. Empty if there is no goal.
     met : bool, optional
-        Whether the ratio meets the goal; None where there is no goal or no ratio.
+        Whether the ratio meets the goal. None if there is no goal or no ratio.
     notes : list of str
-        Lines that a reader needs to judge the figures (source, denominator, what was left out).
+        Notes that explain the figures (source, denominator, what is left out).
     figures : dict
-        Further numbers for the JSON line, by name.
+        More numbers for the JSON line, by name.
     """
 
     benchmark: str
@@ -46,10 +46,10 @@ class Outcome:
 
     def __post_init__(self) -> None:
         if any(row.keys() != self.rows[0].keys() for row in self.rows):
-            raise ValueError(f"rows of benchmark {self.benchmark} differ in their keys: {self.rows}")
+            raise ValueError(f"the rows of benchmark {self.benchmark} must have the same keys, got {self.rows}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for one line of JSON, with the machine beside it."""
+        """Return all fields and a description of the machine, for one line of JSON."""
         return {
             "benchmark": self.benchmark,
             "ratio": self.ratio,
@@ -67,7 +67,7 @@ class Outcome:
 
 @dataclass
 class Timing:
-    """Time that a `timed` block took, in seconds: wall clock, and of this process on all cores."""
+    """Duration of a `timed` block in seconds: wall time, and CPU time of this process on all cores."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -75,7 +75,7 @@ class Timing:
 
 @contextmanager
 def timed() -> Iterator[Timing]:
-    """Time a block; the figures are there once it has ended."""
+    """Time a block. The figures are set when the block ends."""
     timing = Timing()
     wall, cpu = time.perf_counter(), time.process_time()
     try:

@@ -1,6 +1,6 @@
-"""The plain formula of the published voxels: the minimum-image distance of every grid point, no shortcut.
+"""Compute the published voxels with the plain formula: the minimum-image distance of every grid point, without a shortcut.
 
-An oracle for tests, and what `benchmark voxels` compares with; never used otherwise.
+Only the tests and `benchmark voxels` use it, as a reference.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ccdcgan_al.codec.voxels import CUBE, CUT, LATTICE_GRID, SIGMA, SITES_GRID, 
 
 
 def plain_lattice_voxels(lattice: Lattice, grid: int = LATTICE_GRID) -> NDArray[np.float32]:
-    """Image of a cell as `lattice_voxels` makes it, (grid, grid, grid, 1)."""
+    """Return the image (grid, grid, grid, 1) of a cell, as `lattice_voxels` does."""
     return _values(_grid_points(grid) - 0.5, lattice).astype(np.float32).reshape(grid, grid, grid, 1)
 
 
 def plain_sites_voxels(structure: Structure, elements: Sequence[str], grid: int = SITES_GRID) -> NDArray[np.float32]:
-    """Image of the sites as `sites_voxels` makes it, (grid, grid, grid, n_elements)."""
+    """Return the image (grid, grid, grid, n_elements) of the sites, as `sites_voxels` does."""
     cube, points = Lattice.cubic(CUBE), _grid_points(grid)
     voxels = np.zeros((grid**3, len(elements)), dtype=np.float32)
     for site, position in zip(structure, cube_positions(structure), strict=True):
@@ -30,13 +30,13 @@ def plain_sites_voxels(structure: Structure, elements: Sequence[str], grid: int 
 
 
 def _grid_points(grid: int) -> NDArray[np.floating]:
-    """Fractional coordinates i / grid of all points, (grid^3, 3)."""
+    """Return the fractional coordinates i / grid (grid^3, 3) of all points."""
     axis = np.arange(grid) / grid
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def _values(fractional: NDArray[np.floating], lattice: Lattice) -> NDArray[np.floating]:
-    """Gaussian of the minimum-image length of each difference vector (n, 3), (n,)."""
+    """Return the Gaussian (n,) of the minimum-image length of each difference vector (n, 3)."""
     matrix = lattice.matrix
     orthogonal = np.allclose(matrix, np.diag(np.diag(matrix)))
     if not orthogonal:  # in a reduced basis the nearest image is one of the 27 around the wrapped vector

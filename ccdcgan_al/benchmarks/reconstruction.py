@@ -1,4 +1,4 @@
-"""The reproduction ratio of a codec: of structures that trained none, how many come back as the same crystal."""
+"""Measure the reproduction ratio of a codec: the fraction of held-out structures that are the same crystal after encoding and decoding."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ccdcgan_al.codec.crystal_codec import CrystalCodec, DecodeFailure
 from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES
 
 GOAL_BINARIES, GOAL_MORE = 0.99, 0.95  # published: 0.96 for one system, 0.87 for many (Long et al. 2021 and 2022)
-HARD_CASES = 100  # of each kind
-BINS = ((1, 4), (5, 8), (9, 12), (13, 16), (17, 20))  # sites
+HARD_CASES = 100  # number of each kind
+BINS = ((1, 4), (5, 8), (9, 12), (13, 16), (17, 20))  # numbers of sites
 SAME = "same"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A structure that is to come back.
+    """A structure to encode and decode.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Case:
     kind : str
         `held out` or a key of `MAKERS`.
     structure : Structure
-        With elements out of `SYMBOLS`.
+        Structure with elements of `SYMBOLS`.
     """
 
     label: str
@@ -53,29 +53,29 @@ class Case:
 def measure_reconstruction(
     codec: str, data: Path | None, count: int | None = None, hard_cases: int = HARD_CASES
 ) -> Outcome:
-    """Encode, decode and match, by number of elements and of sites.
+    """Encode, decode and match structures, and count the results by number of elements and of sites.
 
     Parameters
     ----------
     codec : str
         Name of the codec.
     data : Path or None
-        Table of structures (see `read_table`), of which the held-out part is used; None: AFLOW prototypes.
+        Table of structures (see `read_table`). Its held-out part is used. None means AFLOW prototypes.
     count : int, optional
-        At most so many held-out structures, the same ones each time; None: all.
+        Maximum number of held-out structures. The same structures are chosen every time. None means all.
     hard_cases : int, default HARD_CASES
-        At most so many of each kind made from them (see `hard_cases`).
+        Maximum number of hard cases of each kind (see the module `hard_cases`).
 
     Raises
     ------
     StructureInputError
-        A table that cannot be read.
+        The table cannot be read.
     ValueError
-        An unknown codec.
+        The codec is unknown.
     """
     CrystalCodec.load(codec, SYMBOLS)
     source = list(prototypes()) if data is None else list(read_table(data, held_out=True))
-    # in an order that has nothing to do with what they are, so that a part stands for the whole
+    # an order that does not depend on the structures, so that a part represents the whole
     source.sort(key=lambda item: hashlib.sha256(item[0].encode()).digest())
     held_out = [Case(label, "held out", with_symbols(structure)) for label, structure in source[:count]]
     cases = [*held_out]
@@ -85,23 +85,27 @@ def measure_reconstruction(
         answers = _reproduce(codec, cases)
     rows = list(_rows(cases, answers))
     binaries = next((row["ratio"] for row in rows if row["set"] == "held out" and row["elements"] == "2"), None)
-    origin = "AFLOW prototypes" if data is None else f"one in six of {data.name}, by the sha256 of the identifier,"
+    origin = (
+        "AFLOW prototypes" if data is None else f"one in six of {data.name}, chosen by the sha256 of the identifier,"
+    )
     warning = (
-        ["these prototypes may have trained a codec: --data gives a figure that cannot flatter"] if not data else []
+        ["these prototypes may have trained a codec, so the ratio may be too high: use --data for an independent test"]
+        if not data
+        else []
     )
     return Outcome(
         benchmark="reconstruction",
         rows=rows,
         ratio=binaries,
-        ratio_of=f"share of held-out binaries that the codec {codec} gives back",
-        goal=f">= {GOAL_BINARIES} of binaries and >= {GOAL_MORE} of 3 to 5 elements, in every set",
+        ratio_of=f"fraction of held-out binaries that the codec {codec} reproduces",
+        goal=f">= {GOAL_BINARIES} for binaries and >= {GOAL_MORE} for 3 to 5 elements, in every set",
         met=all(row["ratio"] >= row["goal"] for row in rows if row["goal"] is not None),
         notes=[
-            f"held out: {origin} of at most {MAX_SITES} sites and {MAX_SEED_LENGTH:g} Å a cell vector; all failures count",
+            f"held out: {origin} with at most {MAX_SITES} sites and cell vectors of at most {MAX_SEED_LENGTH:g} Å; all failures count",
             *warning,
-            "relabelled: sites take other elements at random. skewed: the same crystal in a sheared cell",
-            "on faces: with sites on the cell's faces. oblique, elongated: strained cells",
-            "the same crystal: StructureMatcher with its defaults (ltol 0.2, stol 0.3, angle 5 degrees)",
+            "relabelled: sites with random elements; skewed: the same crystal in a sheared cell",
+            "on faces: sites on the faces of the cell; oblique, elongated: strained cells",
+            "the same crystal: a match by StructureMatcher with its defaults (ltol 0.2, stol 0.3, angle 5 degrees)",
         ],
         figures={
             "codec": codec,
@@ -116,7 +120,7 @@ def measure_reconstruction(
 
 
 def _made(kind: str, maker: Maker, held_out: Sequence[Case]) -> Iterator[Case]:
-    """Hard cases of one kind, in the order of the structures; each has a random generator of its own."""
+    """Yield the hard cases of one kind in the order of the structures. Each case has its own random generator."""
     for case in held_out:
         seed = int.from_bytes(hashlib.sha256(f"{kind} {case.label}".encode()).digest()[:8])
         made = maker(case.structure, np.random.default_rng(seed))
@@ -125,9 +129,11 @@ def _made(kind: str, maker: Maker, held_out: Sequence[Case]) -> Iterator[Case]:
 
 
 def _reproduce(codec_name: str, cases: Sequence[Case]) -> list[str]:
-    """Say what became of each case: `SAME`, `not encoded`, `other`, or the reason why its graph did not decode."""
+    """Return the result of each case: `SAME`, `not encoded`, `other`, or the reason why its graph could not be decoded."""
     answers = [""] * len(cases)
-    matcher = StructureMatcher()  # its defaults, as the ratio is stated, whatever `seen` calls the same phase
+    matcher = (
+        StructureMatcher()
+    )  # the defaults that the published ratio uses, independent of the service's own tolerance
     for n_elements in sorted({case.n_elements for case in cases}):
         codec = CrystalCodec.load(codec_name, SYMBOLS[:n_elements])
         group = [i for i, case in enumerate(cases) if case.n_elements == n_elements]
@@ -144,7 +150,7 @@ def _reproduce(codec_name: str, cases: Sequence[Case]) -> list[str]:
 
 
 def _rows(cases: Sequence[Case], answers: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """One row a kind and number of elements, then one a number of elements and bin of sites of the held-out ones."""
+    """Yield one row for each kind and number of elements, then one row for each bin of sites of the held-out structures."""
     for kind in ("held out", *MAKERS):
         for n_elements in range(1, len(SYMBOLS) + 1):
             chosen = [i for i, case in enumerate(cases) if case.kind == kind and min(case.n_elements, 5) == n_elements]
@@ -158,7 +164,7 @@ def _rows(cases: Sequence[Case], answers: Sequence[str]) -> Iterator[dict[str, A
 
 
 def _row(kind: str, elements: str, sites: str, answers: Sequence[str], goal: float | None) -> dict[str, Any]:
-    """Row of the table; `ratio` is the reproduction ratio."""
+    """Return one row of the table. `ratio` is the reproduction ratio."""
     counts = Counter(answers)
     return {
         "set": kind,

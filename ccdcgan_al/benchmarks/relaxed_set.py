@@ -1,4 +1,7 @@
-"""Relaxed Bi-Se structures with formation energies by SevenNet 7net-0, as shipped; and how such a file is written. It relaxes nothing."""
+"""Read and write data sets of relaxed structures. It relaxes nothing.
+
+The package contains a data set of Bi-Se structures with formation energies by SevenNet 7net-0.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ LICENCE = (
     "Prototypes: AFLOW library as shipped by pymatgen (Mehl et al., Comput. Mater. Sci. 136, S1 (2017)); Materials Project, CC BY 4.0 "
     "(Jain et al., APL Mater. 1, 011002 (2013)), by their ids; random crystals by pyxtal. Relaxed structures and energies: CC BY 4.0."
 )
-_DECIMALS = 4  # of lattice vectors (Å) and fractional coordinates
+_DECIMALS = 4  # decimals of lattice vectors (Å) and of fractional coordinates
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,18 @@ class LabelledStructure:
     Attributes
     ----------
     label : str
-        Prototype's label, or the number of a random draw.
+        Label of the prototype, or the number of a random structure.
     kind : Kind
-        ``element``, ``aflow``, ``binary``, ``ternary`` (of a table), ``random`` or ``campaign`` (chosen by a strategy
-        of `benchmark discovery`).
+        Source of the start: ``element``, ``aflow``, ``binary`` or ``ternary`` (prototypes of a table), ``random``, or
+        ``campaign`` (chosen by a strategy of `benchmark discovery`).
     family : str
-        What must not be split between training and held-out structures.
+        Label of the structure family. A family must not be split between training and held-out structures.
     formation_energy : float
-        eV/atom, against the data set's own elements.
-    relaxed, start : Structure
-        The structure after and before relaxation.
+        Formation energy (eV/atom) relative to the elements in the data set.
+    relaxed : Structure
+        Structure after relaxation.
+    start : Structure
+        Structure before relaxation.
     """
 
     label: str
@@ -50,7 +55,7 @@ class LabelledStructure:
 
 
 def plain(structure: Structure) -> dict[str, Any]:
-    """Return a structure as short JSON: lattice vectors (Å), species, fractional coordinates."""
+    """Return a structure as compact JSON: lattice vectors (Å), species and fractional coordinates."""
     return {
         "lattice": structure.lattice.matrix.round(_DECIMALS).tolist(),
         "species": [site.specie.symbol for site in structure],
@@ -59,7 +64,7 @@ def plain(structure: Structure) -> dict[str, Any]:
 
 
 def write_set(data: dict[str, Any], file: Path) -> None:
-    """Write a data set as gzipped JSON, the same bytes for the same data."""
+    """Write a data set as gzipped JSON. The same data give the same bytes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(gzip.compress(json.dumps(data, separators=(",", ":"), sort_keys=True).encode(), mtime=0))
 
@@ -70,13 +75,12 @@ def read_set(file: Path = SHIPPED) -> tuple[list[LabelledStructure], dict[str, A
     Returns
     -------
     tuple of (list of LabelledStructure, dict)
-        The structures, and everything else that the file says (method, versions, references, licence, what was left
-        out).
+        Structures, and all other fields of the file (method, versions, references, licence, what was left out).
 
     Raises
     ------
     ValueError
-        No data set.
+        The file is not a data set.
     """
     try:
         data = json.loads(gzip.decompress(file.read_bytes()))
@@ -93,7 +97,7 @@ def read_set(file: Path = SHIPPED) -> tuple[list[LabelledStructure], dict[str, A
         ]
     except (gzip.BadGzipFile, EOFError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{file} is no data set of relaxed structures ({error}); make one: benchmark relaxed-set"
+            f"{file} is not a data set of relaxed structures ({error}); make one with ccdcgan-al benchmark relaxed-set"
         ) from error
     return structures, data
 

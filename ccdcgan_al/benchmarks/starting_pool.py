@@ -1,8 +1,11 @@
-"""A large, varied pool of starting structures of a binary system, for data sets and benchmarks. It relaxes nothing and knows no energy.
+"""Build a large, varied pool of starting structures of a binary system, for data sets and benchmarks. It relaxes nothing and knows no energy.
 
-A campaign starts from `seeds.choose.choose_seeds`; this pool is wider: all AFLOW prototypes and the distinct prototypes among a table's binaries (the
-Materials Project's, say), both ways round; prototypes among its ternaries with two of their elements made one; the elements' own structures;
-and random symmetric crystals.
+A campaign starts from `seeds.choose.choose_seeds`. This pool is larger. It contains:
+
+- all AFLOW prototypes, and the distinct prototypes of a table's binaries (for example from the Materials Project), in both element orders;
+- prototypes of the table's ternaries, with two of their elements merged into one;
+- structures of the elements;
+- random symmetric crystals.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from ccdcgan_al.seeds.choose import (
 from ccdcgan_al.strategies.random_search import random_structures
 
 Kind = Literal["element", "aflow", "binary", "ternary", "random", "campaign"]
-_SIZE_BIAS = 30  # sites by which a structure moves back through the whole pool: small, cheap ones come somewhat earlier
+_SIZE_BIAS = 30  # sites that move a structure back by the length of the pool: small structures come a little earlier
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class Start:
     structure : Structure
         Niggli-reduced primitive cell at its predicted volume.
     kind : Kind
-        Where it is from.
+        Source of the structure.
     label : str
-        AFLOW label and formula, or the table's id and formula, or the number of the draw.
+        AFLOW label and formula, or the table's identifier and formula, or the number of the random structure.
     """
 
     structure: Structure
@@ -65,37 +68,41 @@ def starting_pool(
     per_element: int = 20,
     seed: int = 0,
 ) -> list[Start]:
-    """Return the pool in a random order that favours small cells, so that any first part of it is a varied set.
+    """Build the pool in a random order that favours small cells. Every first part of the list is a varied set.
 
     Parameters
     ----------
     elements : sequence of str
-        Two symbols.
+        Two element symbols.
     table : Path, optional
-        CSV (may be gzipped) with the columns `material_id`, `pretty_formula` and `cif`; None: no such prototypes.
+        CSV file, optionally gzipped, with the columns `material_id`, `pretty_formula` and `cif`. None means no
+        prototypes of a table.
     ternary_count : int, default 400
-        Prototypes of ternaries, the first of the table; which of their elements become one is drawn.
+        Number of ternary prototypes, the first ones of the table. The elements to merge are drawn at random.
     random_count : int, default 150
-        Random symmetric crystals.
+        Number of random symmetric crystals.
     per_element : int, default 20
-        Structures of each element, its ground state first.
+        Maximum number of structures of each element. The ground state comes first.
     seed : int, default 0
-        Of what is drawn, and of the order.
+        Seed of all random numbers.
 
     Returns
     -------
     list of Start
-        Without duplicates by pymatgen's StructureMatcher, except among the random crystals.
+        Starting structures without duplicates by pymatgen's StructureMatcher. Random crystals are not checked for
+        duplicates.
 
     Raises
     ------
     ValueError
-        Not two elements.
+        There are not two elements.
     StructureInputError
         The table lacks a column.
     """
     if len(elements) != 2:  # noqa: PLR2004
-        raise ValueError(f"the pool is one of a binary system, got {len(elements)} elements: {', '.join(elements)}")
+        raise ValueError(
+            f"got {len(elements)} elements ({', '.join(elements)}): the pool is for a binary system, give two elements"
+        )
     generator = np.random.default_rng(seed)
     starts = [
         Start(item.structure, "element", item.label)
@@ -119,9 +126,10 @@ def starting_pool(
 
 
 def table_prototypes(table: Path, n_elements: int) -> Iterator[tuple[Structure, str]]:
-    """Yield one (primitive cell, material id) of each prototype among a table's ordered structures of so many elements, within the limits.
+    """Yield the primitive cell and the material id of each prototype among a table's ordered structures with `n_elements` elements.
 
-    A prototype here is an anonymous formula, a space group and the Wyckoff positions taken; the first in the table stands for it.
+    Structures outside the limits on sites and cell length are left out. A prototype here is an anonymous formula, a space group and a set
+    of Wyckoff positions. The first structure of a prototype in the table is used.
     """
     seen: set[str] = set()
     opened = gzip.open if table.suffix == ".gz" else Path.open
@@ -129,7 +137,9 @@ def table_prototypes(table: Path, n_elements: int) -> Iterator[tuple[Structure, 
         rows = csv.DictReader(text)
         missing = {"material_id", "pretty_formula", "cif"} - set(rows.fieldnames or ())
         if missing:
-            raise StructureInputError(f"{table}: no column {', '.join(sorted(missing))}; wanted a table of structures")
+            raise StructureInputError(
+                f"{table}: no column {', '.join(sorted(missing))}; give a CSV file with the columns material_id, pretty_formula, cif"
+            )
         for row in rows:
             if len(Composition(row["pretty_formula"])) != n_elements:
                 continue
@@ -146,7 +156,7 @@ def table_prototypes(table: Path, n_elements: int) -> Iterator[tuple[Structure, 
 
 
 def _prototype(structure: Structure) -> str:
-    """Anonymous formula, space group number and Wyckoff letters by element."""
+    """Return the anonymous formula, number of sites, space group number and Wyckoff letters of each element."""
     dataset = SpacegroupAnalyzer(structure, symprec=0.1).get_symmetry_dataset()
     positions = sorted(
         "".join(
@@ -162,7 +172,7 @@ def _substituted(
     orders: Sequence[Sequence[str]],
     generator: np.random.Generator | None = None,
 ) -> list[Seed]:
-    """Return the prototypes with their elements replaced in each order (with a generator: in one that is drawn), at predicted volumes."""
+    """Return the prototypes with their elements replaced in each order, or in one random order if a generator is given, at predicted volumes."""
     found = []
     for prototype, label in prototypes:
         chosen = orders if generator is None else [orders[int(generator.integers(len(orders)))]]
@@ -170,7 +180,7 @@ def _substituted(
             item = substitute(prototype, label, order, "seed")
             if item is None:
                 continue
-            primitive = reduced_primitive(item.structure)  # two elements made one may leave a smaller cell
+            primitive = reduced_primitive(item.structure)  # merged elements may give a smaller cell
             if fits_limits(primitive, MAX_SITES, MAX_SEED_LENGTH):
                 found.append(replace(item, structure=primitive))
     return found

@@ -1,4 +1,4 @@
-"""Structures that a codec is judged on: none of them may train one. It judges nothing itself."""
+"""Provide the structures that test a codec. A codec must not be trained on them. It evaluates nothing."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ccdcgan_al.errors import StructureInputError
 from ccdcgan_al.seeds.choose import MAX_SEED_LENGTH, MAX_SITES
 
 HELD_OUT_OF = 6  # one in six identifiers is held out
-_LARGEST_CELL = 4 * MAX_SITES  # sites of a conventional cell: no centring has more than four primitive ones
+_LARGEST_CELL = 4 * MAX_SITES  # sites of a conventional cell, which contains at most four primitive cells
 
 
 def is_held_out(material_id: str) -> bool:
-    """Whether the structure of this identifier judges codecs and so must never train one: sha256 modulo 6 is 0."""
+    """Return whether a structure is held out to test codecs: the sha256 of its identifier modulo 6 is 0. It must never train a codec."""
     return int(hashlib.sha256(material_id.encode()).hexdigest(), 16) % HELD_OUT_OF == 0
 
 
 def read_table(path: Path, *, held_out: bool) -> Iterator[tuple[str, Structure]]:
-    """Structures of a table, within the published limits (20 sites, 10 Å a cell vector).
+    """Yield the structures of a table within the published limits (20 sites, cell vectors of 10 Å).
 
     Parameters
     ----------
     path : Path
-        Csv, gzipped or not, with columns `material_id` and `cif`.
+        CSV file, optionally gzipped, with the columns `material_id` and `cif`.
     held_out : bool
-        The part that judges codecs (True) or the rest, which may train them (False).
+        Whether to yield the part that tests codecs (True) or the part that may train them (False).
 
     Yields
     ------
@@ -40,7 +40,7 @@ def read_table(path: Path, *, held_out: bool) -> Iterator[tuple[str, Structure]]
     Raises
     ------
     StructureInputError
-        No such file, or one without the two columns.
+        The file is missing, cannot be read, or lacks a column.
     """
     import pandas as pd
 
@@ -48,7 +48,7 @@ def read_table(path: Path, *, held_out: bool) -> Iterator[tuple[str, Structure]]
         table = pd.read_csv(path, usecols=["material_id", "cif"], dtype=str)
     except (OSError, ValueError, EOFError) as error:
         raise StructureInputError(
-            f"{path} is no table of structures: {error}; wanted columns material_id and cif"
+            f"{path} is not a table of structures ({error}); give a CSV file with the columns material_id and cif"
         ) from None
     for material_id, cif in sorted(zip(table["material_id"], table["cif"], strict=True)):
         if is_held_out(material_id) != held_out:
@@ -62,7 +62,7 @@ def read_table(path: Path, *, held_out: bool) -> Iterator[tuple[str, Structure]]
 
 @cache
 def prototypes() -> tuple[tuple[str, Structure], ...]:
-    """AFLOW prototypes of two or more elements as they are, within the published limits: what is at hand without any file.
+    """Return the AFLOW prototypes of two or more elements within the published limits. They need no file.
 
     Returns
     -------

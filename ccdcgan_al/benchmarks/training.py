@@ -1,4 +1,4 @@
-"""Seconds and disk that training takes, on made-up energies: the cost is that of the arithmetic, not of what is learnt."""
+"""Measure the time and disk space of training. The energies are random, because the cost does not depend on them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ccdcgan_al.strategies.proposals import Example
 ELEMENTS = ("Bi", "Se")
 MAX_DISK = 1.0  # GB; the published scripts need 100
 Extra = tuple[str, Callable[[], bytes]]
-"""A further model to train: its name, and a function that trains it and returns its bytes."""
+"""Another model to train: its name, and a function that trains it and returns its bytes."""
 
 
 def training_structures(count: int, seed: int = 0) -> list[Structure]:
-    """AFLOW prototypes of Bi-Se in turn, each copy strained by up to 4 % and its atoms moved by 0.05 Å."""
+    """Return copies of the Bi-Se AFLOW prototypes in turn. Each copy is strained by up to 4 %, and its atoms are moved by 0.05 Å."""
     prototypes = [prototype.structure for prototype in prototype_structures(ELEMENTS)]
     rng = np.random.default_rng(seed)
     structures = []
@@ -36,14 +36,14 @@ def training_structures(count: int, seed: int = 0) -> list[Structure]:
 
 
 def measure_training(count: int = 1000, further: Sequence[Extra] = ()) -> Outcome:
-    """Train constraint and GAN at their defaults on `count` structures, with checkpoints and logs on disk.
+    """Train the constraint and the GAN with their defaults on `count` structures, with checkpoints and logs on disk.
 
     Parameters
     ----------
     count : int, default 1000
-        Structures to learn from.
+        Number of training structures.
     further : sequence of Extra, optional
-        Other models to train and to count, the codec's for one.
+        Other models to train and measure, for example the codec.
     """
     structures = training_structures(count)
     energies = np.random.default_rng(1).normal(0, 0.1, count)
@@ -90,24 +90,24 @@ def measure_training(count: int = 1000, further: Sequence[Extra] = ()) -> Outcom
         benchmark="train",
         rows=rows,
         ratio=MAX_DISK / disk,
-        ratio_of=f"{MAX_DISK:g} GB over the disk used ({disk:.3f} GB: all models, and the largest state of checkpoint and log)",
+        ratio_of=f"{MAX_DISK:g} GB divided by the disk space used ({disk:.3f} GB: all models, and the largest checkpoint and log)",
         goal=">= 1",
         met=disk <= MAX_DISK,
         notes=[
-            f"{count} Bi-Se structures: AFLOW prototypes, strained and shaken, {len(learnable)} within the codec's limits; energies are made up",
-            "training sets are arrays in memory; no voxel is ever on disk",
+            f"{count} Bi-Se structures: strained AFLOW prototypes with shifted atoms; {len(learnable)} fit the codec; energies are random",
+            "training sets are arrays in memory; no voxels are written to disk",
         ],
         figures={"disk_gb": disk, "seconds": sum(row["seconds"] for row in rows)},
     )
 
 
 class _MostDisk:
-    """Largest size of a folder's files, looked at every half second while a block runs.
+    """Measure the largest total size of a folder's files, every half second while a block runs.
 
     Parameters
     ----------
     folder : Path
-        What to look at.
+        Folder to measure.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,7 +134,7 @@ class _MostDisk:
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file; 0 of what is none, or is gone."""
+    """Return the size of a file in bytes, or 0 if it is not a file or no longer exists."""
     try:
         return file.stat().st_size if file.is_file() else 0
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Time of one structure's voxels at the published resolution, against the plain formula on the same structure in the same run."""
+"""Measure the time for one structure's voxels at the published resolution, and compare it with the plain formula on the same structure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ccdcgan_al.benchmarks.plain_voxels import plain_lattice_voxels, plain_sites
 from ccdcgan_al.codec.voxels import lattice_voxels, sites_voxels
 
 GOAL, TOLERANCE = 20.0, 1e-5
-PUBLISHED_SECONDS = 3.2  # the published script's sites voxel of five atoms on two cores
+PUBLISHED_SECONDS = 3.2  # time of the published script for the sites voxels of five atoms on two cores
 
 
 def measure_voxel_speed(repeats: int = 20) -> Outcome:
-    """Time lattice and sites voxels of Bi2Se3's primitive cell, five atoms of two elements: medians over `repeats`.
+    """Time the lattice and sites voxels of Bi2Se3's primitive cell, which has five atoms of two elements. Times are medians.
 
     Parameters
     ----------
     repeats : int, default 20
-        Of the separable form; the plain formula is repeated a fifth as often.
+        Number of repeats of the separable form. The plain formula runs a fifth as often.
     """
     cell = Lattice.hexagonal(4.143, 28.636)  # Nakajima, J. Phys. Chem. Solids 24, 479 (1963)
     sites = [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]]
@@ -49,12 +49,15 @@ def measure_voxel_speed(repeats: int = 20) -> Outcome:
         benchmark="voxels",
         rows=rows,
         ratio=ratio,
-        ratio_of="time of the plain formula over that of separable Gaussians, lattice and sites of one structure",
-        goal=f">= {GOAL:g}, values equal to {TOLERANCE:g}",
+        ratio_of="time of the plain formula divided by the time of separable Gaussians, lattice and sites of one structure",
+        goal=f">= {GOAL:g}, values equal within {TOLERANCE:g}",
         met=ratio >= GOAL and worst <= TOLERANCE,
         notes=[
             f"{structure.composition.reduced_formula}, {len(structure)} atoms; medians of {repeats} and {max(1, repeats // 5)} runs",
-            f"published script, sites: {PUBLISHED_SECONDS} s for 5 atoms on two cores, {PUBLISHED_SECONDS / seconds:.0f} times the sites' time here",
+            (
+                f"published script: {PUBLISHED_SECONDS} s for the sites of 5 atoms on two cores, which is {PUBLISHED_SECONDS / seconds:.0f} "
+                "times the time here"
+            ),
         ],
         figures={"largest_difference": worst},
     )
@@ -71,7 +74,7 @@ def _row(name: str, seconds: float, plain_seconds: float, difference: float) -> 
 
 
 def _median(call: Callable[[], Any], repeats: int) -> float:
-    """Median time of a call in seconds."""
+    """Return the median time of a call in seconds."""
     seconds = []
     for _ in range(repeats):
         with timed() as timing:

@@ -98,5 +98,7 @@ class FastLatents:
         """Sites of one graph, if their misfits are small enough."""
         for symbol, (fractional, misfit) in zip(elements, sites, strict=True):
             if misfit > MAX_MISFIT and len(fractional):
-                return DecodeFailure("inconsistent_sites", f"{len(fractional)} {symbol} sites leave a misfit of {misfit:.2f}")
+                return DecodeFailure(
+                    "inconsistent_sites", f"{len(fractional)} {symbol} sites leave a misfit of {misfit:.2f}"
+                )
         return [fractional for fractional, _ in sites]

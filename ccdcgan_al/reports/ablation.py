@@ -1,4 +1,7 @@
-"""What an ablation found: a table by strategy, or strategy and training size, mean and spread over seeds, and figures. It runs nothing."""
+"""Report an ablation: a table of means and standard deviations over seeds, and figures. It runs nothing.
+
+A row of the table is a strategy, or a strategy and a training size.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ COLUMNS = {
     "new_metastable": "new, <= 100",
     "seconds": "CPU s",
 }
-"""Figure -> heading. decoded, valid, strict, unique and novel are shares of what was drawn, energies are means over the relaxed (meV/atom), and the
-shares within 50 and 100 meV/atom of the hull are of all that were given to the relaxer, failures among them."""
+"""Column headings by figure. Decoded, valid, strict, unique and novel are fractions of the generated graphs. Energies are means over the relaxed
+structures (meV/atom). Fractions within 50 and 100 meV/atom of the hull refer to all structures that were sent to the relaxer, including failures."""
 
 
 def figures_of(run: dict[str, Any]) -> dict[str, float]:
-    """Figures of one strategy and seed, by the names of `COLUMNS`; nan where nothing was relaxed."""
+    """Return the figures of one strategy and seed, by the names of `COLUMNS`. A figure is nan if nothing was relaxed."""
     drawn, candidates = run["generated"], run["candidates"]
     relaxed = [item for item in candidates if item["state"] == "relaxed"]
     new = [item for item in relaxed if item["new"]]
@@ -57,7 +60,7 @@ def figures_of(run: dict[str, Any]) -> dict[str, float]:
 
 
 def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Mean and standard deviation over seeds of every figure, by the names of `rows_of`."""
+    """Return the mean and standard deviation over seeds of every figure, for each row of `rows_of`."""
     summary = {}
     for row, runs in rows_of(result).items():
         figures = [figures_of(run) for run in runs]
@@ -66,7 +69,7 @@ def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]
 
 
 def rows_of(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs by strategy, in the order of the registry, and by the number of structures learnt from, where the result has several."""
+    """Return the runs by strategy in the order of the registry. Runs are also divided by training size if the result has several sizes."""
     several = len({run["training"] for run in result["runs"]}) > 1
     rows: dict[str, list[dict[str, Any]]] = {}
     for run in sorted(result["runs"], key=lambda run: (*_place(run["strategy"]), run["training"], run["seed"])):
@@ -76,7 +79,7 @@ def rows_of(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation of what is a number; nan and 0 where nothing is."""
+    """Return the mean and standard deviation of the finite values, or nan and 0 if there are none."""
     numbers = [value for value in values if np.isfinite(value)]
     if not numbers:
         return float("nan"), 0.0
@@ -84,7 +87,7 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown table of `summarise`: per cent, meV/atom and seconds, each with the standard deviation over the seeds."""
+    """Return a Markdown table of `summarise` in per cent, meV/atom and seconds, with standard deviations over the seeds."""
     lines = [f"| strategy | seeds | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for strategy, figures in summarise(result).items():
         cells = [_cell(name, *figures[name]) for name in COLUMNS]
@@ -93,7 +96,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _cell(name: str, mean: float, spread: float) -> str:
-    """Text of one cell."""
+    """Return the text of one cell."""
     if name in {"formation", "above", "seconds"}:
         return f"{mean:.0f} ± {spread:.0f}"
     return f"{100 * mean:.0f} ± {100 * spread:.0f} %"
@@ -105,7 +108,7 @@ def _place(strategy: str) -> tuple[int, str]:
 
 
 def plot_energies(result: dict[str, Any]) -> Figure:
-    """Energy above hull of every relaxed candidate by strategy, beside the data set's; a bar is the median."""
+    """Plot the energy above hull of every relaxed candidate by strategy, and of the data set. A bar shows the median."""
     figure, axes = _axes(result)
     known = [item["above_hull"] for item in result["data"]]
     groups = [("data set", known), *((name, _above_hull(runs)) for name, runs in rows_of(result).items())]
@@ -124,9 +127,9 @@ def plot_energies(result: dict[str, Any]) -> Figure:
 
 
 def plot_compositions(result: dict[str, Any]) -> Figure:
-    """Composition and formation energy of what each strategy's candidates relaxed to, beside the training set."""
+    """Plot the composition and formation energy of each strategy's relaxed candidates, and of the training set."""
     figure, axes = _axes(result)
-    for training, colour, label in ((False, "0.85", "data set, not learnt from"), (True, "0.55", "training set")):
+    for training, colour, label in ((False, "0.85", "data set, not in training"), (True, "0.55", "training set")):
         items = [item for item in result["data"] if item["training"] == training]
         axes.scatter(*_points(items), s=12, color=colour, label=label, zorder=1)
     for number, (row, runs) in enumerate(rows_of(result).items()):
@@ -152,12 +155,12 @@ def _points(items: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:
 
 
 def _above_hull(runs: Sequence[dict[str, Any]]) -> list[float]:
-    """Energies above hull (eV/atom) of all that relaxed in these runs."""
+    """Return the energies above hull (eV/atom) of all relaxed candidates in these runs."""
     return [item["above_hull"] for run in runs for item in run["candidates"] if item["state"] == "relaxed"]
 
 
 def _axes(result: dict[str, Any]) -> tuple[Figure, Any]:
-    """Return a figure with one pair of axes, titled with what was compared."""
+    """Return a figure with one pair of axes and a title that names the system and the method."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

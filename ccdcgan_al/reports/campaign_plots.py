@@ -1,4 +1,4 @@
-"""The picture of a campaign as a whole. It uses the styles and pieces of `ccdcgan_al.reports.plots`; it takes data and returns a figure."""
+"""Draw figures of a whole campaign with the styles of `ccdcgan_al.reports.plots`. It takes data and returns a figure or a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AXES = ("Predicted formation energy (eV/atom)", "Formation energy after relaxat
 
 
 def errors(predicted: Sequence[float], relaxed: Sequence[float]) -> str:
-    """Return the mean absolute error, the bias (predicted less relaxed) and Spearman's rank correlation, in words."""
+    """Return a text with the mean absolute error, the bias (predicted minus relaxed) and Spearman's rank correlation."""
     from scipy.stats import spearmanr
 
     difference = np.asarray(predicted) - np.asarray(relaxed)
@@ -30,24 +30,24 @@ def errors(predicted: Sequence[float], relaxed: Sequence[float]) -> str:
 
 
 def parity_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Draw what the constraint predicted against what the relaxation gave.
+    """Plot the relaxed energies against the predictions of the constraint.
 
     Parameters
     ----------
     points : sequence of mapping
         Documents with `round`, `predicted_energy`, `uncertainty` (or None) and `formation_energy_per_atom` (eV/atom).
     title : str
-        Of the figure.
+        Title of the figure.
 
     Returns
     -------
     Figure
-        A colour a round, a bar of one standard deviation, the diagonal.
+        Parity plot with one colour for each round, error bars of one standard deviation, and the diagonal.
 
     Raises
     ------
     ValueError
-        No points.
+        There are no points.
     """
     _some(points)
     figure, axes = new_figure(5.4, 5.2)
@@ -79,7 +79,7 @@ def parity_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
 
 def parity_page(points: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return `parity_figure` as an interactive page, whole in itself; under the pointer: the structure."""
+    """Return `parity_figure` as a self-contained interactive page. The pointer shows the structure's id and energies."""
     import plotly.graph_objects as go
 
     _some(points)
@@ -104,11 +104,14 @@ def parity_page(points: Sequence[Mapping[str, Any]], title: str) -> str:
 
 
 def discovery_page(runs: Mapping[str, Sequence[Sequence[int]]], threshold: float, title: str) -> str:
-    """Return discovery curves as an interactive page, whole in itself; a line a run (`ccdcgan_al.reports.plots.discovery_curve_figure`)."""
+    """Return discovery curves as a self-contained interactive page with one line for each run.
+
+    `ccdcgan_al.reports.plots.discovery_curve_figure` describes `runs` and `threshold`.
+    """
     import plotly.graph_objects as go
 
     if not runs or not all(runs.values()):
-        raise ValueError("discovery_page needs at least one run of each strategy, got none")
+        raise ValueError("a strategy has no runs: a discovery curve needs at least one run of each strategy")
     figure = go.Figure()
     for number, (name, counts) in enumerate(runs.items()):
         for which, run in enumerate(counts):
@@ -128,17 +131,19 @@ def discovery_page(runs: Mapping[str, Sequence[Sequence[int]]], threshold: float
 
 def _some(points: Sequence[Mapping[str, Any]]) -> None:
     if not points:
-        raise ValueError("nothing to draw: no relaxed structure has a predicted energy (the strategy ranks by none)")
+        raise ValueError(
+            "nothing to plot: no relaxed structure has a predicted energy, because the strategy does not predict energies"
+        )
 
 
 def _rounds(points: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
-    """Return the rounds with a colour each."""
+    """Return the round numbers, each with its colour."""
     numbers = sorted({point["round"] for point in points})
     return [(number, COLOURS[place % len(COLOURS)]) for place, number in enumerate(numbers)]
 
 
 def _page(figure: Any, title: str, subtitle: str) -> str:
-    """Return a plotly figure as a whole page that needs no network (5 MB, most of it plotly's script)."""
+    """Return a plotly figure as a self-contained page that needs no network (5 MB, mostly plotly's script)."""
     figure.update_layout(template="simple_white", margin={"t": 20}, height=620)
     plot = figure.to_html(include_plotlyjs=True, full_html=False, config={"displaylogo": False})
     return (

@@ -1,4 +1,4 @@
-"""The discovery experiment told: figures of every run, a table, a page and plots, from its JSON alone. It runs and judges nothing."""
+"""Report the discovery experiment: figures of every run, a table and plots, all from its JSON file. It runs and judges nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 THRESHOLDS = (0.0, 0.05, 0.1)  # eV/atom above the reference hull
 NEAR = THRESHOLDS[1]
-DILUTE = 0.75  # fraction of one element above which a phase is nearly that element, and the hull nearly zero
+DILUTE = 0.75  # threshold of the fraction of one element; above it the hull is shallow
 ONE_SHOT = "one-shot"  # `ccdcgan` trained once, on the seeds
-OURS = "ccdcgan"  # whose acceleration is told
+OURS = "ccdcgan"  # the strategy whose acceleration is reported
 COLUMNS = {
     "proposed": "proposed",
     "failed": "failed",
@@ -35,31 +35,39 @@ COLUMNS = {
     "withheld": "withheld found",
     "cpu_seconds": "CPU s",
 }
-"""Figure -> heading. Of a run: relaxations after the seeds; those that failed; median energy above the reference hull of what relaxed (meV/atom);
-unique new phases per 100 relaxations after the seeds; how many reduced formulas those within 50 meV/atom have; of those within 50 and within 100
-the ones that MP2020 corrections would not put on the hull, and those of which one element is more than `DILUTE`; unique new within 100 meV/atom as
-a share of all relaxations after the seeds; withheld phases found; CPU time of proposing."""
+"""Column headings by figure of a run.
+
+- `proposed`, `failed`: relaxations after the seeds, and how many of them failed.
+- `above`: median energy above the reference hull of the relaxed candidates (meV/atom).
+- `0`, `0.05`, `0.1`: unique new phases within this threshold (eV/atom), per 100 relaxations after the seeds.
+- `formulas`: number of reduced formulas of the new phases within 50 meV/atom.
+- `sound_near`, `sound`: new phases within 50 and 100 meV/atom that MP2020 corrections would not put on the hull.
+- `dilute`: new phases within 100 meV/atom with a fraction of one element above `DILUTE`.
+- `sun`: unique new phases within 100 meV/atom as a fraction of all relaxations after the seeds.
+- `withheld`: withheld phases found.
+- `cpu_seconds`: CPU time for proposing candidates.
+"""
 
 
 def key_of(threshold: float) -> str:
-    """Key of a threshold in the JSON: `0`, `0.05`, `0.1`."""
+    """Return the JSON key of a threshold: `0`, `0.05` or `0.1`."""
     return f"{threshold:g}"
 
 
 def proposed(run: dict[str, Any]) -> list[dict[str, Any]]:
-    """Candidates of a run that a strategy proposed, in the order relaxed."""
+    """Return the candidates of a run that a strategy proposed, in the order of relaxation."""
     return [row for row in run["candidates"] if row["round"] > 0]
 
 
 def is_new(row: dict[str, Any], threshold: float) -> bool:
-    """Whether a candidate is a unique new phase within a threshold (eV/atom) of the reference hull, with either choice of the elements' energies."""
+    """Return whether a candidate is a unique new phase within a threshold (eV/atom) of the reference hull with both sets of element energies."""
     if row["state"] != "relaxed" or not row["new"]:
         return False
     return bool(max(row["above_hull"], row["own_elements_above_hull"]) <= threshold + ON_HULL)
 
 
 def figures_of(run: dict[str, Any]) -> dict[str, Any]:
-    """Figures of a run by the names of `COLUMNS`; nan where nothing was proposed or relaxed."""
+    """Return the figures of a run by the names of `COLUMNS`. A figure is nan if nothing was proposed or relaxed."""
     rows = proposed(run)
     relaxed = [1000 * row["above_hull"] for row in rows if row["state"] == "relaxed"]
     share = 100 / len(rows) if rows else float("nan")
@@ -79,7 +87,7 @@ def figures_of(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def withheld_found(run: dict[str, Any]) -> dict[str, int]:
-    """Withheld phase -> how many relaxations of the run, seeds included, it took to find it."""
+    """Return, for each withheld phase that was found, the number of relaxations until it was found, including the seeds."""
     found: dict[str, int] = {}
     for number, row in enumerate(run["candidates"], start=1):
         if row["round"] > 0 and row.get("withheld"):
@@ -88,7 +96,7 @@ def withheld_found(run: dict[str, Any]) -> dict[str, int]:
 
 
 def by_round(run: dict[str, Any]) -> list[dict[str, Any]]:
-    """Relaxations and unique new phases of every round after the seeds."""
+    """Return the number of relaxations and of unique new phases of every round after the seeds."""
     numbers = sorted({row["round"] for row in proposed(run)})
     return [
         {
@@ -104,10 +112,11 @@ def by_round(run: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def rise(runs: Sequence[dict[str, Any]], threshold: float) -> float | None:
-    """Return the one-sided p of no rise: that the share of unique new phases within a threshold does not grow with the round.
+    """Return the one-sided p value that the fraction of unique new phases within a threshold does not rise with the round.
 
-    Pearson's correlation between a relaxation's round and whether it brought one, over all relaxations after the seeds: the Cochran-Armitage test for
-    a trend but for a factor 1 - 1/n. None where there is one round only, or all or none brought one.
+    The test uses Pearson's correlation between the round of a relaxation and whether it gave such a phase, over all relaxations after the
+    seeds. This is the Cochran-Armitage test for a trend, except for a factor 1 - 1/n. The result is None if there is only one round, or if
+    all or no relaxations gave such a phase.
     """
     from scipy.stats import pearsonr
 
@@ -119,7 +128,7 @@ def rise(runs: Sequence[dict[str, Any]], threshold: float) -> float | None:
 
 
 def by_origin(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return relaxations and unique new phases of what was drawn, and of each operation by which mutants were made, over some runs."""
+    """Return the relaxations and unique new phases of generated structures and of mutants by operation, over several runs."""
     found: dict[str, dict[str, int]] = {}
     for row in (row for run in runs for row in proposed(run)):
         counts = found.setdefault(row["operation"] or "drawn", {"relaxations": 0, "0": 0, "0.05": 0, "0.1": 0})
@@ -130,7 +139,7 @@ def by_origin(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def lowest_by_composition(run: dict[str, Any]) -> dict[str, float]:
-    """Reduced formula -> lowest energy above the reference hull (eV/atom) of what a strategy proposed."""
+    """Return the lowest energy above the reference hull (eV/atom) of the proposed candidates, by reduced formula."""
     lowest: dict[str, float] = {}
     for row in proposed(run):
         if row["state"] == "relaxed":
@@ -147,7 +156,7 @@ def strategies_of(result: dict[str, Any]) -> list[str]:
 
 
 def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Mean and standard deviation over seeds of every figure, by strategy."""
+    """Return the mean and standard deviation over seeds of every figure, by strategy."""
     summary = {}
     for name in strategies_of(result):
         runs = [figures_of(run) for run in result["runs"] if run["strategy"] == name]
@@ -156,10 +165,10 @@ def summarise(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]
 
 
 def acceleration(result: dict[str, Any], over: str) -> dict[str, float | None]:
-    """Return `ccdcgan`'s unique new phases per 100 relaxations over another strategy's, by threshold, of the seeds that both have run whole.
+    """Return the ratio of `ccdcgan`'s unique new phases per 100 relaxations to another strategy's, by threshold.
 
-    A run that was cut off is compared with nothing: its first relaxations are not those of a whole budget. None where no seed is left, or where the
-    other strategy found none.
+    Only seeds with a complete run of both strategies count. An incomplete run is not compared, because its first relaxations do not
+    represent the whole budget. A ratio is None if no seed remains or if the other strategy found no new phase.
     """
     whole = {
         name: {run["seed"]: figures_of(run) for run in result["runs"] if run["strategy"] == name and run["complete"]}
@@ -174,7 +183,7 @@ def acceleration(result: dict[str, Any], over: str) -> dict[str, float | None]:
 
 
 def with_figures(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result with what follows from its runs: the top-level figures, and in every run its own."""
+    """Return the result with the figures that follow from its runs, at the top level and in every run."""
     runs = [
         {
             **{name: value for name, value in run.items() if name != "candidates"},
@@ -204,7 +213,7 @@ def with_figures(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found_by(result: dict[str, Any], strategy: str) -> int:
-    """How many different withheld phases within the size limits a strategy found, over its seeds."""
+    """Return the number of different withheld phases within the size limits that a strategy found, over its seeds."""
     found = {name for run in result["runs"] if run["strategy"] == strategy for name in withheld_found(run)}
     return len(found & set(result["withheld_in_limits"]))
 
@@ -214,7 +223,7 @@ def _json(value: float) -> float | None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown table of `summarise`: mean and, over two seeds or more, standard deviation."""
+    """Return a Markdown table of `summarise`: means, and standard deviations if there are two seeds or more."""
     lines = [f"| strategy | seeds | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for name, figures in summarise(result).items():
         seeds = sum(run["strategy"] == name for run in result["runs"])
@@ -233,7 +242,7 @@ def _cell(column: str, mean: float, spread: float, seeds: int) -> str:
 
 
 def plot_curve(result: dict[str, Any]) -> Figure:
-    """Draw unique new phases within 50 and 100 meV/atom of the reference hull over relaxations: thin by seed, thick the mean."""
+    """Draw unique new phases within 50 and 100 meV/atom of the reference hull against relaxations. Thin lines are seeds, thick lines are means."""
     figure, panels = _panels(result, 2)
     for axes, limit in zip(panels, THRESHOLDS[1:], strict=True):
         for number, name in enumerate(strategies_of(result)):
@@ -253,15 +262,15 @@ def plot_curve(result: dict[str, Any]) -> Figure:
 
 
 def _curve(run: dict[str, Any], limit: float) -> list[int]:
-    """Count unique new phases after 0, 1, 2, ... relaxations."""
+    """Return the number of unique new phases after 0, 1, 2, ... relaxations."""
     new = [row["round"] > 0 and is_new(row, limit) for row in run["candidates"]]
     return [0, *np.cumsum(new).tolist()]
 
 
 def plot_energies(result: dict[str, Any]) -> Figure:
-    """Draw the energy above the reference hull of everything relaxed, by strategy, beside the seeds'; a bar is the median."""
+    """Draw the energy above the reference hull of the relaxed candidates by strategy, and of the seeds. A bar shows the median."""
     figure, (axes,) = _panels(result, 1)
-    seeds = {  # one strategy's: all share them
+    seeds = {  # all strategies have the same seeds
         (run["seed"], row["structure_id"]): row["above_hull"]
         for run in result["runs"]
         for row in run["candidates"]
@@ -287,7 +296,7 @@ def plot_energies(result: dict[str, Any]) -> Figure:
 
 
 def plot_hull(result: dict[str, Any]) -> Figure:
-    """Draw the reference hull and everything proposed: formation energy over composition for two elements, the triangle for three."""
+    """Draw the reference hull and the proposed candidates: formation energy over composition for two elements, a triangle for three."""
     figure, (axes,) = _panels(result, 1)
     if len(result["elements"]) == 2:  # noqa: PLR2004
         _binary(axes, result)
@@ -343,7 +352,7 @@ def _on_hull(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _panels(result: dict[str, Any], count: int) -> tuple[Figure, Sequence[Any]]:
-    """Return a figure with so many axes beside each other, titled with what was compared."""
+    """Return a figure with `count` axes in a row and a title that names the system and the method."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

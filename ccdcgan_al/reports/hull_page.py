@@ -1,4 +1,4 @@
-"""The interactive page of a hull, for a browser: data in, HTML out; saving is the caller's. `ccdcgan_al.reports.plots` draws the still figures."""
+"""Make the interactive page of a hull for a browser. It returns HTML and saves nothing. `ccdcgan_al.reports.plots` draws the static figures."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def hull_page(hull: Hull) -> str:
-    """Return an interactive page of the hull, whole in itself: it needs no network.
+    """Return a self-contained interactive page of the hull. It needs no network.
 
     Parameters
     ----------
     hull : Hull
-        Of any number of elements.
+        Convex hull of any number of elements.
 
     Returns
     -------
     str
-        HTML, about 5 MB, most of it plotly's script. Under the pointer: id, formula, space group, energies with and
-        without corrections, origin and round.
+        HTML of about 5 MB, mostly plotly's script. The pointer shows the id, formula, space group, energies with and
+        without corrections, origin and round of a phase.
     """
     import plotly.graph_objects as go
 
@@ -97,7 +97,7 @@ def hull_page(hull: Hull) -> str:
 
 
 def _add_points(figure: Any, hull: Hull, fractions: np.ndarray, chosen: Sequence[int]) -> None:
-    """Add an empty-styled trace of the chosen entries, in the coordinates that fit the number of elements."""
+    """Add a trace of the chosen entries without style. The coordinates depend on the number of elements."""
     entries = [hull.entries[number] for number in chosen]
     if len(hull.elements) == BINARY:
         energies = [entry.formation_energy_per_atom for entry in entries]
@@ -130,7 +130,7 @@ def _label_axes(figure: Any, hull: Hull) -> None:
 
 
 def _table(hull: Hull) -> str:
-    """Return the phases on the hull, and those close to it, as an HTML table."""
+    """Return the phases on the hull, and the lowest phases above it, as an HTML table."""
     rows = sorted(hull.unique_entries(), key=lambda entry: (entry.energy_above_hull, entry.structure_id))
     rows = [entry for entry in rows if entry.energy_above_hull <= ON_HULL] + [
         entry for entry in rows if entry.energy_above_hull > ON_HULL
@@ -139,7 +139,7 @@ def _table(hull: Hull) -> str:
         f"<th>{name}</th>"
         for name in (
             "phase", "space group", "id, origin, round", "formation energy<br>eV/atom", "above hull<br>meV/atom",
-            "the same,<br>corrected", "the same, the<br>method's elements",
+            "above hull,<br>corrected", "above hull, the<br>method's elements",
         )
     )  # fmt: skip
     body = "".join(
@@ -150,13 +150,13 @@ def _table(hull: Hull) -> str:
         f"<td>{_mev(entry.own_elements_energy_above_hull)}{' (elements only)' if entry.element_driven else ''}</td></tr>"
         for entry in rows
     )
-    return f"<h2>On the hull, and the {BARS} lowest above it</h2><table><tr>{head}</tr>{body}</table>"
+    return f"<h2>Phases on the hull, and the {BARS} lowest phases above it</h2><table><tr>{head}</tr>{body}</table>"
 
 
 def _hover(entry: HullEntry) -> str:
-    """Return what the page shows of an entry under the pointer."""
-    flag = "<br><b>on the hull through corrections only</b>" if entry.correction_driven else ""
-    flag += "<br><b>on one of the two uncorrected hulls only</b>" if entry.element_driven else ""
+    """Return the text that the page shows for an entry under the pointer."""
+    flag = "<br><b>on the hull only with corrections</b>" if entry.correction_driven else ""
+    flag += "<br><b>on only one of the two uncorrected hulls</b>" if entry.element_driven else ""
     corrected = entry.corrected_formation_energy_per_atom
     return (
         f"<b>{_formula_html(entry.formula)}</b> {html.escape(entry.space_group)}, {entry.n_sites} sites<br>"
@@ -170,7 +170,7 @@ def _hover(entry: HullEntry) -> str:
 
 
 def _mev(energy: float | None) -> str:
-    """Return an energy (eV/atom) in meV/atom; a dash where there is none."""
+    """Return the text of an energy (eV/atom) in meV/atom, or a dash for None."""
     return "-" if energy is None else f"{1000 * energy:.1f}"
 
 

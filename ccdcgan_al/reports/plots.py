@@ -1,4 +1,4 @@
-"""Figures of hulls and of campaigns: data in, figure out; saving is the caller's, only positions are computed."""
+"""Draw figures of hulls and campaigns. It takes data and returns figures. It saves nothing and computes no energies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 BINARY, TERNARY = 2, 3
 TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # corners of a ternary's composition triangle
-SHOWN_ABOVE_HULL = 0.3  # eV/atom; a ternary or larger system's figure leaves out what lies higher
-SHOWN_FORMATION = 0.15  # eV/atom; a binary's figure leaves out what lies higher than this, or than the hull is deep
+SHOWN_ABOVE_HULL = 0.3  # eV/atom; a figure of a ternary or larger system hides phases above this threshold
+SHOWN_FORMATION = 0.15  # eV/atom; a binary's figure hides phases above this threshold, or above half the depth of the hull if that is larger
 BARS = 24  # phases in the bar chart of four or more elements
-_CLOSE = 0.075  # labels nearer than this in composition are set at different heights
-ORIGIN_STYLE = {  # colours that also tell apart for the colour-blind (Okabe & Ito), and a marker for each origin
+_CLOSE = 0.075  # labels closer than this in composition get different heights
+ORIGIN_STYLE = {  # colours for the colour-blind (Okabe & Ito), and a marker for each origin
     "reference": ("#4d4d4d", "s", "square", "reference"),
     "seed": ("#0072b2", "o", "circle", "starting set"),
     "generated": ("#d55e00", "D", "diamond", "generated"),
@@ -42,13 +42,13 @@ def _second_fraction(hull: Hull) -> np.ndarray:
 
 
 def _triangle(hull: Hull) -> np.ndarray:
-    """Return every entry's place in the unit triangle, shape (n_entries, 2); elements at left, right and top."""
+    """Return every entry's position in the unit triangle, shape (n_entries, 2). The elements are at the left, right and top."""
     fractions = [[phase.structure.composition.get_atomic_fraction(el) for el in hull.elements] for phase in hull.phases]
     return np.array(fractions) @ TRIANGLE
 
 
 def stable_entries(hull: Hull) -> list[int]:
-    """Return positions of the entries on the hull, one a composition."""
+    """Return the indices of the entries on the hull, one for each composition."""
     first: dict[str, int] = {}
     for number, entry in enumerate(hull.entries):
         if entry.energy_above_hull <= ON_HULL:
@@ -57,13 +57,13 @@ def stable_entries(hull: Hull) -> list[int]:
 
 
 def subtitle(hull: Hull, between: str = " · ") -> str:
-    """Return the method of a hull, whose elements set its zero, and how many phases it has, for a caption."""
+    """Return a caption with the hull's method, its element references and its number of phases."""
     counts = f"{len(hull.entries)} phases, {len(stable_entries(hull))} on the hull"
     return f"{hull.method.calculator}, {hull.method.functional}, without corrections, {hull.element_references}{between}{counts}"
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Any]:
-    """Return a figure (inches) with one plain axes; no global state of pyplot is touched."""
+    """Return a figure (size in inches) with one pair of axes. The global state of pyplot does not change."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
@@ -74,7 +74,7 @@ def new_figure(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def _points(axes: Any, hull: Hull, places: np.ndarray, shown: np.ndarray) -> None:
-    """Draw entries by origin, filled on the hull and open above it; `places` (n_entries, 2), `shown` (n_entries,)."""
+    """Draw entries by origin, with filled markers on the hull and open markers above it. `places` has shape (n_entries, 2)."""
     stable = np.array([entry.energy_above_hull <= ON_HULL for entry in hull.entries])
     origins = np.array([entry.origin for entry in hull.entries])
     for level, (origin, (colour, marker, _, name)) in enumerate(ORIGIN_STYLE.items()):
@@ -90,16 +90,18 @@ def _points(axes: Any, hull: Hull, places: np.ndarray, shown: np.ndarray) -> Non
 def hull_figure(hull: Hull) -> Figure:
     """Draw the uncorrected convex hull.
 
+    Two elements give the formation energy (eV/atom) over the composition. Three elements give a triangle with tie lines. More elements give
+    bars of the energy above hull (meV/atom) of the lowest phases.
+
     Parameters
     ----------
     hull : Hull
-        Of two elements (formation energy in eV/atom over composition), of three (triangle with its tie lines), or of
-        more (bars of the energy above hull of the lowest phases, in meV/atom).
+        Convex hull of two or more elements.
 
     Returns
     -------
     Figure
-        Matplotlib figure, not saved.
+        Matplotlib figure. It is not saved.
     """
     if len(hull.elements) == BINARY:
         return _binary_figure(hull)
@@ -192,7 +194,7 @@ def _ternary_figure(hull: Hull) -> Figure:
 
 
 def _outwards(x: float, y: float) -> tuple[tuple[float, float], str, str]:
-    """Return where a label stands off its point in the triangle: offset (points) and alignments, outside the edges."""
+    """Return the position of a label relative to its point in the triangle: offset (points) and alignments. Labels lie outside the edges."""
     near = 0.01
     if y < near:
         return (0, -9), "center", "top"
@@ -226,29 +228,30 @@ def _bar_figure(hull: Hull) -> Figure:
 def discovery_curve_figure(
     runs: Mapping[str, Sequence[Sequence[int]]], threshold: float = 0.05, controls: Sequence[str] = ()
 ) -> Figure:
-    """Draw how many phases strategies found over how many relaxations.
+    """Draw the number of new phases of each strategy against the number of relaxations.
 
     Parameters
     ----------
     runs : mapping of str to sequence of sequence of int
-        By strategy, one sequence a random seed: item i is the number of unique new phases after i + 1 relaxations.
+        Runs by strategy, one sequence for each random seed. Item i is the number of unique new phases after i + 1
+        relaxations.
     threshold : float, default 0.05
-        Energy above hull (eV/atom) up to which a phase counts, for the axis label.
+        Threshold of the energy above hull (eV/atom), for the axis label.
     controls : sequence of str, optional
-        Strategies drawn in grey, each dashed in its own way.
+        Strategies to draw in grey with different dashes.
 
     Returns
     -------
     Figure
-        A line a strategy (the median over seeds) in a band from the least to the most.
+        One line for each strategy (the median over seeds) in a band from the minimum to the maximum.
 
     Raises
     ------
     ValueError
-        No runs.
+        A strategy has no runs.
     """
     if not runs or not all(runs.values()):
-        raise ValueError("discovery_curve_figure needs at least one run of each strategy, got none")
+        raise ValueError("a strategy has no runs: a discovery curve needs at least one run of each strategy")
     figure, axes = new_figure(6.4, 4.2)
     dashes = cycle(("--", ":", "-."))
     colours = iter(["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"] * (1 + len(runs) // 6))
@@ -270,6 +273,6 @@ def discovery_curve_figure(
         xlim=(0, None),
         ylim=(0, None),
     )
-    axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))  # phases are counted in whole numbers
+    axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))  # the number of phases is an integer
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure

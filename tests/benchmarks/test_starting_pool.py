@@ -79,5 +79,5 @@ def test_a_foreign_table(tmp_path: Path) -> None:
 
 
 def test_two_elements() -> None:
-    with pytest.raises(ValueError, match="binary system, got 3 elements: Bi, Se, Te"):
+    with pytest.raises(ValueError, match=r"got 3 elements \(Bi, Se, Te\): the pool is for a binary system"):
         starting_pool(("Bi", "Se", "Te"))
