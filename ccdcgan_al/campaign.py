@@ -1,4 +1,4 @@
-"""What a campaign is: its fixed choices, its identity and its stop rule. It holds no state; the database does."""
+"""Define a campaign: its fixed choices, its identity and its stop rule. It has no state. The state is in the database."""
 
 from __future__ import annotations
 
@@ -18,21 +18,36 @@ CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
 
 @dataclass(frozen=True)
 class Campaign:
-    """The choices that make a campaign; two campaigns with the same choices are one.
+    """The fixed choices of a campaign. Two campaigns with the same choices are the same campaign.
 
     Attributes
     ----------
-    chemical_system : e.g. ``Bi-Se``
-    method : what relaxes (see `workflows.relax`)
-    strategy : how structures are proposed after the seeds
-    seed : random seed of all that is drawn
-    rounds, per_round : rounds after the seeds, and relaxations in each
-    seed_count : starting structures, elements included
-    generated_per_round : crystal graphs (or random draws) made to choose from
-    budget : most relaxations by `method` in all rounds, seeds included, those from distortions not; None: as many as the rounds take
-    patience : end after so many rounds in a row without a new phase on the hull; None: go on
-    own_seeds : label (file name, with #block where a file holds several) -> JSON text of the user's own starting structures
-    withheld : JSON texts of structures that, with whatever matches them, are kept out of seeds and training
+    chemical_system : str
+        Chemical system, for example ``Bi-Se``.
+    method : str, default DEFAULT_METHOD
+        Method that relaxes the structures (see `workflows.relax`).
+    strategy : Strategy, default "ccdcgan"
+        Strategy that proposes structures after the seeds.
+    seed : int, default 0
+        Random seed.
+    rounds : int, default 2
+        Number of rounds after the seeds.
+    per_round : int, default 24
+        Number of relaxations in each round.
+    seed_count : int, default 64
+        Number of starting structures, including the elements.
+    generated_per_round : int, default 1000
+        Number of crystal graphs (or random structures) from which a round is selected.
+    budget : int, optional
+        Maximum number of relaxations by `method` in all rounds, including the seeds. Relaxations of distorted phases do
+        not count. None means no limit.
+    patience : int, optional
+        The campaign ends after this number of successive rounds without a new phase on the hull. None means it does
+        not.
+    own_seeds : dict of str to str, optional
+        The user's own starting structures as JSON texts, by label (the file name, with #block if the file has several).
+    withheld : tuple of str, optional
+        Structures as JSON texts. They, and all structures that match them, are kept out of seeds and training.
     """
 
     chemical_system: str
@@ -59,13 +74,13 @@ class Campaign:
             raise ValueError(f"patience must be at least 1 round, got {self.patience}")
         if self.budget is not None and self.budget < self.seed_count:
             raise ValueError(
-                f"a budget of {self.budget} relaxations does not cover the {self.seed_count} seeds: raise it, or lower seed_count"
+                f"a budget of {self.budget} relaxations is too small for {self.seed_count} seeds: increase it, or reduce seed_count"
             )
         of_elements = len(self.elements) * references_per_element(self.elements, self.seed_count)
         if self.budget is not None and self.own_seeds and self.budget < len(self.own_seeds) + of_elements:
             raise ValueError(
-                f"a budget of {self.budget} relaxations does not cover {len(self.own_seeds)} structures of your own and "
-                f"{of_elements} of the elements, all of which are relaxed: raise it, or give fewer"
+                f"a budget of {self.budget} relaxations is too small for {len(self.own_seeds)} own structures and {of_elements} "
+                "structures of the elements: increase it, or give fewer structures"
             )
 
     @property
@@ -82,18 +97,25 @@ class Campaign:
 
     @property
     def confirming_method(self) -> str | None:
-        """Second method, which relaxes what lies near the hull; None for DFT, which no potential confirms."""
+        """Second method, which relaxes the phases near the hull again. None for DFT, which no potential can confirm."""
         if self.method == DFT:
             return None
         return CONFIRMING_METHOD if self.method != CONFIRMING_METHOD else ITS_OWN_CONFIRMATION
 
     def ending(self, submitted: Sequence[int], new_phases: Sequence[int]) -> str | None:
-        """Why the campaign ends after the rounds that are closed; None where another round follows.
+        """Return why the campaign ends after the closed rounds, or None if another round follows.
 
         Parameters
         ----------
-        submitted : relaxations of each closed round, the seeds first
-        new_phases : new phases that each of them put on the hull
+        submitted : sequence of int
+            Number of relaxations of each closed round. The seeds are the first round.
+        new_phases : sequence of int
+            Number of new phases that each closed round put on the hull.
+
+        Returns
+        -------
+        str or None
+            Reason of the end.
         """
         done, spent = len(submitted) - 1, sum(submitted)
         if done >= self.rounds:
@@ -105,19 +127,19 @@ class Campaign:
         return None
 
     def round_size(self, spent: int) -> int:
-        """How many relaxations the next round has after `spent`, seeds included."""
+        """Return the number of relaxations in the next round, after `spent` relaxations including the seeds."""
         return self.per_round if self.budget is None else min(self.per_round, self.budget - spent)
 
     def round_seed(self, round_number: int, purpose: str) -> int:
-        """Random seed for one purpose in one round, the same whenever it is asked (below 2^31)."""
+        """Return the random seed (below 2^31) for one purpose in one round. It is always the same."""
         text = f"{self.seed}/{round_number}/{purpose}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain document of all choices."""
+        """Return all choices as a plain document."""
         return {**asdict(self), "withheld": list(self.withheld)}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Campaign:
-        """Read what `as_dict` wrote."""
+        """Build a campaign from a document of `as_dict`."""
         return cls(**{**document, "withheld": tuple(document["withheld"])})

@@ -1,4 +1,4 @@
-"""Chemical systems as users write them, `Bi-Se`; it does not say which systems a method can compute."""
+"""Parse chemical systems such as `Bi-Se`. It does not know which systems a method can compute."""
 
 import math
 import re
@@ -9,10 +9,10 @@ from ccdcgan_al.errors import ChemicalSystemError
 from ccdcgan_al.structures.electronegativity import electronegativity
 
 MIN_ELEMENTS, MAX_ELEMENTS = 2, 8
-_SHOWN = 60  # characters of a wrong input that an error repeats
+_SHOWN = 60  # maximum number of characters of a wrong input in an error message
 
 ELEMENT_SYMBOLS: frozenset[str] = frozenset(element.symbol for element in Element) - {"D", "T"}
-"""Symbols of the elements; deuterium and tritium, which pymatgen lists too, are hydrogen here."""
+"""Symbols of the elements. pymatgen also lists deuterium and tritium, which are hydrogen here."""
 
 
 def parse_chemical_system(text: str) -> tuple[str, ...]:
@@ -21,19 +21,19 @@ def parse_chemical_system(text: str) -> tuple[str, ...]:
     Parameters
     ----------
     text : str
-        2 to 8 element symbols joined by hyphens, in alphabetical order (`Co-Li-O`, as the Materials Project has it)
-        or in the order of a formula, by electronegativity (`Li-Co-O`).
+        2 to 8 element symbols joined by hyphens. They are in alphabetical order (`Co-Li-O`, as in the Materials
+        Project) or in the order of a formula, by electronegativity (`Li-Co-O`).
 
     Returns
     -------
     tuple of str
-        The symbols, in alphabetical order.
+        Element symbols in alphabetical order.
 
     Raises
     ------
     ChemicalSystemError
-        An unknown, repeated or lower-case symbol, a wrong order, too few or too many elements. The message is one
-        line and gives the right spelling where there is one.
+        A symbol is unknown, repeated or in lower case, the order is wrong, or there are too few or too many elements.
+        The message is one line and suggests the right spelling if there is one.
     """
     shown = " ".join(text.split())
     shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
@@ -49,24 +49,22 @@ def parse_chemical_system(text: str) -> tuple[str, ...]:
     if repeated:
         raise ChemicalSystemError(f"{prefix} repeats {repeated[0]}{hint}")
     if len(symbols) < MIN_ELEMENTS:
-        raise ChemicalSystemError(f"{prefix} has a single element; wanted {MIN_ELEMENTS} to {MAX_ELEMENTS}{hint}")
+        raise ChemicalSystemError(f"{prefix} has one element; give {MIN_ELEMENTS} to {MAX_ELEMENTS}{hint}")
     if len(symbols) > MAX_ELEMENTS:
-        raise ChemicalSystemError(
-            f"{prefix} has {len(symbols)} elements; wanted {MIN_ELEMENTS} to {MAX_ELEMENTS}; leave some out"
-        )
+        raise ChemicalSystemError(f"{prefix} has {len(symbols)} elements; give {MIN_ELEMENTS} to {MAX_ELEMENTS}")
     if symbols not in (sorted(symbols), sorted(symbols, key=_formula_order)):
-        raise ChemicalSystemError(f"{prefix} is neither in alphabetical order nor in that of a formula{hint}")
+        raise ChemicalSystemError(f"{prefix} is neither in alphabetical order nor in the order of a formula{hint}")
     return tuple(sorted(symbols))
 
 
 def _formula_order(symbol: str) -> tuple[float, str]:
-    """Sort key of a symbol in a formula: Pauling electronegativity (none known: last), then the alphabet."""
+    """Return the sort key of a symbol in a formula: Pauling electronegativity (unknown values last), then the alphabet."""
     value = electronegativity(symbol)
     return (math.inf if value is None else value), symbol
 
 
 def _right_spelling(text: str) -> str | None:
-    """Return what was probably meant (`se-bi`, `Bi, Se`, `BiSe` -> `Bi-Se`), None where that is not a valid system."""
+    """Return the probable spelling (`se-bi`, `Bi, Se`, `BiSe` -> `Bi-Se`), or None if it is not a valid system."""
     parts = {part.capitalize() for part in re.split(r"[^A-Za-z]+", text) if part}
     if not parts <= ELEMENT_SYMBOLS:
         parts = set(re.findall(r"[A-Z][a-z]?", text))

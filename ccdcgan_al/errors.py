@@ -1,43 +1,43 @@
-"""Named errors that a caller may want to catch; everything else raises a built-in exception.
+"""Define errors that a caller may want to catch. All other failures raise built-in exceptions.
 
-Every message says what came, what was wanted and what to do. The command line prints any `CcdcganError` as one line.
+Every message says what was received, what is expected and what to do. The command line prints a `CcdcganError` as one line.
 """
 
 
 class CcdcganError(Exception):
-    """Base of all errors that have a clear remedy for the user."""
+    """Base class of all errors that the user can correct."""
 
 
 class ChemicalSystemError(CcdcganError, ValueError):
-    """A chemical system that names an unknown element, too few elements, or repeats one."""
+    """A chemical system has an unknown or repeated element, a wrong order, or too few or too many elements."""
 
 
 class SettingsError(CcdcganError, ValueError):
-    """An environment variable of this machine's settings that holds what it cannot."""
+    """An environment variable of this machine's settings has an invalid value."""
 
 
 class StructureInputError(CcdcganError, ValueError):
-    """A structure that the codec or the loop cannot take: disordered, too large, NaN coordinates, no volume."""
+    """The codec or the loop cannot use a structure: it is disordered or too large, or has NaN coordinates or no volume."""
 
 
 class TooFewExamplesError(CcdcganError, ValueError):
-    """Too few relaxed structures, or none of the right kind, for a strategy to propose from: more seeds help."""
+    """There are too few relaxed structures, or none of the right kind, for a strategy to propose from. More seeds help."""
 
 
 class StartingStructuresError(CcdcganError, ValueError):
-    """A chemical system of which starting structures that a campaign needs cannot be made: the user's own help."""
+    """The starting structures of a campaign cannot be made. The user's own structures help."""
 
 
 class WeightsError(CcdcganError, ValueError):
-    """A weights file that is truncated, foreign, or does not have the sha256 that was asked for."""
+    """A weights file is truncated, has wrong content, or does not have the expected sha256."""
 
 
 class MixedMethodsError(CcdcganError, ValueError):
-    """Energies of different methods, functionals or correction schemes met in one hull."""
+    """One hull has energies of different methods, functionals or correction schemes."""
 
 
 class HullError(CcdcganError, ValueError):
-    """A hull that cannot be built or does not pass its self-test."""
+    """A hull cannot be built or does not pass its self-test."""
 
 
 class MongoError(CcdcganError, RuntimeError):
@@ -45,12 +45,12 @@ class MongoError(CcdcganError, RuntimeError):
 
 
 class MongoUnreachableError(MongoError):
-    """A MongoDB that does not answer now, and may in a moment: the network, or a server that is being restarted."""
+    """MongoDB does not answer at the moment, for example because of the network or a restart. A later attempt may succeed."""
 
 
 class UnknownMethodError(CcdcganError, ValueError):
-    """A method (energy calculator) that is not known or whose package is not installed."""
+    """A method (energy calculator) is unknown, or its package is not installed."""
 
 
 class MaterialsProjectError(CcdcganError, RuntimeError):
-    """The Materials Project cannot be asked: no key, a refused one, or a server that does not answer."""
+    """The Materials Project cannot be used: the key is missing or refused, or the server does not answer."""

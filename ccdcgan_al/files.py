@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files atomically: a file is complete, or it does not exist."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 
 def write_json(document: dict[str, Any], path: Path) -> None:
-    """Write a document whole or not at all."""
+    """Write a document as JSON, atomically."""
     write_atomically(path, json.dumps(document, allow_nan=False))
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> Path:
-    """Write a text file so that a reader sees the old one or the new one, never a part; `mode` holds from the start."""
+    """Write a text file atomically. A reader sees the old or the new file, never a part. The file has `mode` from the start."""
     temporary = path.with_name(
         f".{path.name}.{secrets.token_hex(4)}"
-    )  # of this writer alone, also among several machines'
+    )  # a unique name, also with writers on several machines
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
@@ -26,5 +26,5 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> Path:
             os.fsync(file.fileno())
         return temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)  # a full disk must not keep half a file
+        temporary.unlink(missing_ok=True)  # no partial file may remain, for example on a full disk
         raise

@@ -101,7 +101,7 @@ def test_an_element_without_a_relaxed_structure_is_tried_again_once() -> None:
     assert further.number == 0
     assert {item.structure.composition.chemical_system for item in further} == {"Bi"}
     loop.tell([without_bismuth(candidate) for candidate in further])
-    with pytest.raises(HullError, match=r"no structure of Bi was relaxed, of 4 tried \(unphysical: 4\)"):
+    with pytest.raises(HullError, match=r"none of 4 structures of Bi could be relaxed \(unphysical: 4\)"):
         loop.ask()
 
 

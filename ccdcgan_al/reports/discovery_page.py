@@ -1,4 +1,4 @@
-"""The pages of discovery experiments in Markdown, from its JSON alone; every figure and verdict on it follows from the runs that are there."""
+"""Write the Markdown pages of discovery experiments from their JSON files. The runs in the file determine every figure and verdict."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ccdcgan_al.reports.discovery import (
     withheld_found,
 )
 
-GOALS = {  # issue's wording -> (figure of the JSON, key in it, at least)
-    "within 50 meV/atom, times `random`": ("acceleration_over_random", "0.05", 5.0),
-    "within 100 meV/atom, times `random`": ("acceleration_over_random", "0.1", 3.0),
-    "within 50 meV/atom, times `one-shot`": ("acceleration_over_one_shot", "0.05", 1.5),
+GOALS = {  # description -> (figure in the JSON, its key, minimum)
+    "new phases within 50 meV/atom, ratio to `random`": ("acceleration_over_random", "0.05", 5.0),
+    "new phases within 100 meV/atom, ratio to `random`": ("acceleration_over_random", "0.1", 3.0),
+    "new phases within 50 meV/atom, ratio to `one-shot`": ("acceleration_over_one_shot", "0.05", 1.5),
     "S.U.N. of `ccdcgan`": ("sun", "ccdcgan", 0.4),
 }
-SHOWN = 30  # phases near the hull that are not claimed
-NAMED = 12  # phases named in a verdict
+SHOWN = 30  # maximum number of phases near the hull in the table of phases that are not claimed
+NAMED = 12  # maximum number of phases named in a verdict
 
 
 def page(result: dict[str, Any]) -> str:
-    """Return the page of a result of `discovery_report.with_figures`."""
+    """Return the page of a result of `discovery.with_figures`."""
     name = result["chemical_system"]
     plots = [
         f"![{text}]({name}-{kind}.png)"
@@ -47,7 +47,7 @@ def page(result: dict[str, Any]) -> str:
         "\n".join(plots),
         "## Goals\n\n" + _goals(result),
         "## By round\n\n" + _rounds(result),
-        "## What was drawn, and what is a mutant\n\n" + _origins(result),
+        "## Generated structures and mutants\n\n" + _origins(result),
         "## Withheld phases\n\n" + _withheld(result),
         "## Claims\n\n" + _claims(result),
         "## Reference hull\n\n" + _reference(result),
@@ -56,9 +56,9 @@ def page(result: dict[str, Any]) -> str:
 
 
 def overview(results: Sequence[dict[str, Any]]) -> str:
-    """Return the table of all systems: budget, what `random` and `ccdcgan` found, and the claims."""
+    """Return the table of all systems: budget, new phases of each strategy, and claimed phases."""
     lines = [
-        "| system | budget, seeds of it | strategy | random seeds | new, <= 0 | <= 50 | <= 100 | withheld found | claimed, of those near the hull |",
+        "| system | budget, of which seeds | strategy | random seeds | new, <= 0 | <= 50 | <= 100 | withheld found | claimed, of phases near hull |",
         "|---" * 9 + "|",
     ]
     for result in results:
@@ -82,7 +82,7 @@ def overview(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _rises(results: Sequence[dict[str, Any]]) -> str:
-    """Tell whether the share of `ccdcgan` rises by round over all systems."""
+    """Return a sentence with the p value that the fraction of `ccdcgan` does not rise with the round, over all systems."""
     from scipy.stats import combine_pvalues
 
     told = []
@@ -92,17 +92,17 @@ def _rises(results: Sequence[dict[str, Any]]) -> str:
             (p, sum(len(proposed(run)) for run in runs)) for runs in systems if (p := rise(runs, limit)) is not None
         ]
         if not trends:
-            return f"No rounds of `{OURS}` to compare."
+            return f"There are not enough rounds of `{OURS}` for a test."
         p = combine_pvalues([p for p, _ in trends], "stouffer", [count**0.5 for _, count in trends]).pvalue
         told.append(f"{p:.2g} within {1000 * limit:.0f} meV/atom ({len(trends)} systems)")
     return (
-        f"That the share of `{OURS}` does not rise by round, over all systems (each page's p values by Stouffer's method, weighted by the root of "
-        f"the relaxations): p {', '.join(told)}."
+        f"The p value that the fraction of new phases of `{OURS}` does not rise with the round, over all systems: {', '.join(told)}. Stouffer's "
+        "method combines the p values of all pages, weighted by the square root of the number of relaxations."
     )
 
 
 def claimed(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the new phases near the reference hull that keep their place under the first checking potential and owe nothing to corrections."""
+    """Return the claimed phases: new, near the reference hull also with the first checking potential, and independent of corrections."""
     return [phase for phase in result["near_hull"] if _claimed(phase)]
 
 
@@ -116,12 +116,13 @@ def _head(result: dict[str, Any]) -> str:
     seeds = sorted({run["seed"] for run in result["runs"]})
     whole = sum(run["complete"] for run in result["runs"])
     budget = (
-        f"**Budget of these runs: {result['budget']} relaxations a strategy and seed, {result['seed_count']} of them seeds, then rounds of "
-        f"{result['per_round']}; random seeds {', '.join(map(str, seeds))}.** {whole} of {len(result['runs'])} runs are complete."
+        f"**Budget of these runs: {result['budget']} relaxations for each strategy and random seed. {result['seed_count']} of them are starting "
+        f"structures (seeds), the rest are rounds of {result['per_round']}. Random seeds: {', '.join(map(str, seeds))}.** {whole} of "
+        f"{len(result['runs'])} runs are complete."
     )
     lines = [
-        f"Written by `ccdcgan-al benchmark discovery`, all figures from `{result['chemical_system']}.json`. {budget}",
-        f"The spec asks for {spec['budget']} relaxations; with the same `--work`, this goes there: `{result['goes_on']}`.",
+        f"`ccdcgan-al benchmark discovery` wrote this page. All figures are from `{result['chemical_system']}.json`. {budget}",
+        f"The spec asks for {spec['budget']} relaxations. This command, with the same `--work`, continues to that number: `{result['goes_on']}`.",
         (
             f"Energies: {method['calculator']} {method['version']}, {method['functional']}, {result['provenance']['scale']}. "
             f"Spin: {spec['spin']}."
@@ -132,40 +133,48 @@ def _head(result: dict[str, Any]) -> str:
 
 
 def _elements(references: dict[str, Any]) -> str:
-    """Tell whose elements set the zero, and which of the method's are off."""
+    """Return sentences with the source of the element energies and the deviations of the method's own."""
     whose = "the Materials Project's" if references["scheme"] == "materials_project" else "the method's own"
     off = ", ".join(f"{symbol} {1000 * value:+.0f}" for symbol, value in references["deviations"].items())
     warnings = " ".join(f"**{warning}.**" for warning in references["warnings"])
-    distances = f" The method's elements less the Materials Project's (meV/atom): {off}." if off else ""
-    return f"The zero: {whose} energies of the elements.{distances} {warnings}".strip()
+    distances = (
+        f" Deviation of the method's element energies from the Materials Project's (meV/atom): {off}." if off else ""
+    )
+    return f"Formation energies are relative to {whose} energies of the elements.{distances} {warnings}".strip()
 
 
 def _verdicts(result: dict[str, Any]) -> str:
-    """Tell what was found though withheld, what lies on the hull, what another potential leaves there, and what would need DFT."""
+    """Return the verdicts: withheld phases found, new phases on the hull, claimed phases, and phases to confirm by DFT."""
     found: dict[str, list[str]] = {name: [] for name in result["withheld_in_limits"]}
     for run in result["runs"]:
         for name in withheld_found(run).keys() & found.keys():
             found[name].append(f"`{run['strategy']}`")
-    known = [f"{name} by {', '.join(sorted(set(by)))}" if by else f"{name} by none" for name, by in found.items()]
+    known = [f"{name} by {', '.join(sorted(set(by)))}" if by else f"{name} not found" for name, by in found.items()]
     near = [phase for phase in result["near_hull"] if phase["withheld"] is None]
     on_hull = [phase for phase in near if phase["above_hull"] <= 0 and not phase["element_driven"]]
     kept = [phase for phase in claimed(result) if phase["withheld"] is None]
-    checked = f"{len(kept)} of them claimed, within 25 by the checking potential too: {_names(kept)}"
+    checked = f"{len(kept)} of them are claimed, because they are within 25 meV/atom also with the checking potential: {_names(kept)}"
     if any(phase["keeps_its_place"] is None for phase in near):
-        checked += "; of the others not all are checked by it, or it relaxes them into something else"
-    magnetic = "" if result["provenance"]["spec"]["spin"].startswith("none:") else ", with spin"
+        checked += (
+            ". Some of the others were not checked, or the checking potential relaxes them into another structure"
+        )
+    magnetic = "" if result["provenance"]["spec"]["spin"].startswith("none:") else " with spin"
     lines = [
-        f"- Known phases found though withheld: {'; '.join(known) or 'none was withheld'}.",
-        f"- New and not withheld, on the reference hull or below it: {_names(on_hull)}.",
-        f"- New and not withheld, within 50 meV/atom of it: {len(near)}; {checked}.",
-        f"- To confirm by DFT{magnetic}: {f'those {len(kept)}, lowest first' if kept else 'none of them'}; nothing here is confirmed.",
+        f"- Known phases that were withheld: {'; '.join(known) or 'none was withheld'}.",
+        f"- New phases on or below the reference hull, not withheld (meV/atom above the hull): {_names(on_hull)}.",
+        f"- New phases within 50 meV/atom of the reference hull, not withheld: {len(near)}. {checked}.",
+        (
+            f"- To confirm by DFT{magnetic}: {f'these {len(kept)} claimed phases, the lowest first' if kept else 'none of them'}. "
+            "No phase on this page is confirmed."
+        ),
     ]
     for name, figures in result["summary"].items():
         within, sound, dilute = (figures[column][0] for column in ("0.1", "sound", "dilute"))
         if within:
             lines.append(
-                f"- Of `{name}`'s {within:.0f} new phases within 100 meV/atom per 100 relaxations, {dilute:.0f} are more than {100 * DILUTE:.0f} % "
-                f"one element, where the hull is shallow, and {within - sound:.0f} would be on the hull with MP2020 corrections."
+                f"- `{name}`: {within:.0f} new phases within 100 meV/atom per 100 relaxations. {dilute:.0f} of them consist of more than "
+                f"{100 * DILUTE:.0f} % of one element, where the hull is shallow. {within - sound:.0f} of them are on the hull only with "
+                "MP2020 corrections."
             )
     return "\n".join(lines)
 
@@ -183,16 +192,21 @@ def _legend(result: dict[str, Any]) -> str:
     code = sorted({stage["source"] for run in result["runs"] for stage in run["rounds"]})
     matcher = f"ltol {tolerances['ltol']}, stol {tolerances['stol']}, angle {tolerances['angle_tol']:g}"
     return (
-        "Proposed: relaxations after the seeds. Above hull: median above the reference hull of what relaxed (meV/atom). New, <= 0, 50, 100: "
-        "unique new phases within so many meV/atom of the reference hull, per 100 proposed relaxations, failures counted; then how many reduced "
-        "formulas those within 50 have (stackings of one layer share theirs), how many MP2020 corrections would not put on the hull "
-        "(not corr.), and how many are dilute, more than "
-        f"{100 * DILUTE:.0f} % one element. S.U.N.: unique new "
-        "within 100 meV/atom, as a share of all that was given to the relaxer (not of all that was drawn: what is not relaxed has no energy). "
-        f"New is what matches (StructureMatcher, {matcher}) no relaxed seed, no known phase that was not withheld and no earlier candidate, "
-        "and is a plausible crystal. Withheld found: those beyond the size limits, too. CPU s: proposing and selecting, networks included, "
-        "relaxations not. ± is the standard deviation over random seeds. "
-        f"Code that proposed (sha256 of the package's source): {', '.join(code)}."
+        "- Proposed: relaxations after the seeds.\n"
+        "- Above hull: median energy above the reference hull of the relaxed candidates (meV/atom).\n"
+        "- New, <= 0, <= 50, <= 100: unique new phases within this threshold (meV/atom) of the reference hull, per 100 proposed relaxations. "
+        "Failures count as relaxations.\n"
+        "- Formulas: number of reduced formulas of the new phases within 50 meV/atom. Stackings of one layer have the same formula.\n"
+        "- Not corr.: new phases that MP2020 corrections would not put on the hull.\n"
+        f"- Dilute: new phases with more than {100 * DILUTE:.0f} % of one element.\n"
+        "- S.U.N.: unique new phases within 100 meV/atom as a fraction of all structures that were sent to the relaxer. Structures that were "
+        "not relaxed have no energy and do not count.\n"
+        f"- New: the structure is a plausible crystal. It matches (StructureMatcher, {matcher}) no relaxed seed, no earlier candidate, and no "
+        "known phase except withheld ones.\n"
+        "- Withheld found: withheld phases found, including phases outside the size limits.\n"
+        "- CPU s: time for proposing and selecting, including the networks, without relaxations.\n"
+        "- ±: standard deviation over random seeds.\n"
+        f"- Code that proposed the candidates (sha256 of the package's source): {', '.join(code)}."
     )
 
 
@@ -201,22 +215,23 @@ def _goals(result: dict[str, Any]) -> str:
     for text, (figure, key, least) in GOALS.items():
         value = result[figure].get(key)
         lines.append(
-            f"| {text} | >= {least:g} | {'not defined: the other found none, or did not run' if value is None else _verdict(value, least)} |"
+            f"| {text} | >= {least:g} | {'not defined: the other strategy found none or did not run' if value is None else _verdict(value, least)} |"
         )
     summary = result["summary"]
     for other in ("random", "one-shot"):
-        least = GOALS[f"within 50 meV/atom, times `{other}`"][2]
+        least = GOALS[f"new phases within 50 meV/atom, ratio to `{other}`"][2]
         if {"ccdcgan", other} <= summary.keys() and summary[other]["sound_near"][0]:
             ratio = summary["ccdcgan"]["sound_near"][0] / summary[other]["sound_near"][0]
             lines.append(
-                f"| within 50, less what MP2020 corrections would put on the hull, times `{other}` | >= {least:g} | {_verdict(ratio, least)} |"
+                f"| new phases within 50 meV/atom without those on the hull with MP2020 corrections, ratio to `{other}` | >= {least:g} | "
+                f"{_verdict(ratio, least)} |"
             )
     for other in ("substitution", "perturbation"):
         if {"ccdcgan", other} <= summary.keys():
             ours, theirs = (summary[name]["0.05"][0] for name in ("ccdcgan", other))
             said = "met" if ours > theirs else "**not met**"
             lines.append(
-                f"| within 50 meV/atom per 100 relaxations, above `{other}` | > {theirs:.3g} | {ours:.3g}, {said} |"
+                f"| new phases within 50 meV/atom per 100 relaxations, more than `{other}` | > {theirs:.3g} | {ours:.3g}, {said} |"
             )
     found, wanted = result["withheld_found"].get("ccdcgan"), result["withheld_total"]
     if found is not None and result["withhold_hull"]:
@@ -224,9 +239,9 @@ def _goals(result: dict[str, Any]) -> str:
             f"| withheld phases within the size limits found by `ccdcgan` | {wanted} | {_verdict(found, wanted)} |"
         )
     if near := result["near_hull"]:
-        kept = f"{len(claimed(result))} of {len(near)} do, and no other is claimed"
+        kept = f"{len(claimed(result))} of {len(near)}; only these are claimed"
         lines.append(
-            f"| new within 50 meV/atom keep their place (within 25) by `{next(iter(near[0]['checked']), '-')}` | all | {kept} |"
+            f"| new phases within 50 meV/atom are within 25 meV/atom also with `{next(iter(near[0]['checked']), '-')}` | all | {kept} |"
         )
     return "\n".join(lines)
 
@@ -238,8 +253,8 @@ def _verdict(value: float, least: float) -> str:
 def _rounds(result: dict[str, Any]) -> str:
     lines = [
         (
-            "Unique new phases within 0 / 50 / 100 meV/atom, of so many relaxations, by round; seeds added up. The last column has the p values "
-            "that the share within 50 and within 100 does not rise (one-sided test for a trend)."
+            "Each cell has the unique new phases within 0 / 50 / 100 meV/atom of the number of relaxations in a round, summed over random "
+            "seeds. The last column has the p values that the fractions within 50 and within 100 meV/atom do not rise (one-sided test for a trend)."
         ),
         "",
     ]
@@ -264,8 +279,9 @@ def _rounds(result: dict[str, Any]) -> str:
 def _origins(result: dict[str, Any]) -> str:
     lines = [
         (
-            "Of the relaxations of each strategy whose pool holds both: crystal graphs that the GAN drew, and low-lying structures with atoms "
-            "swapped, atoms transmuted, or layers slipped. Unique new phases within 0 / 50 / 100 meV/atom, seeds added up."
+            "The table divides the relaxations of each strategy into structures that the GAN generated (drawn) and mutants. A mutant is a "
+            "low-energy structure with swapped atoms, transmuted atoms or slipped layers. New phases are unique, within 0 / 50 / 100 "
+            "meV/atom, and summed over random seeds."
         ),
         "",
         "| strategy | origin | relaxations | new, <= 0 / 50 / 100 |",
@@ -281,10 +297,10 @@ def _origins(result: dict[str, Any]) -> str:
 
 def _withheld(result: dict[str, Any]) -> str:
     if not result["withheld"]:
-        return "None was withheld."
+        return "No phase was withheld."
     inside = set(result["withheld_in_limits"])
     lines = [
-        "| phase | within 20 sites and 10 Å | found (strategy-seed: after how many relaxations) |",
+        "| phase | within 20 sites and 10 Å | found (strategy-seed: number of relaxations) |",
         "|---|---|---|",
     ]
     for name in result["withheld"]:
@@ -293,10 +309,10 @@ def _withheld(result: dict[str, Any]) -> str:
             for run in result["runs"]
             if name in withheld_found(run)
         ]
-        lines.append(f"| {name} | {'yes' if name in inside else 'no'} | {', '.join(found) or 'by none'} |")
+        lines.append(f"| {name} | {'yes' if name in inside else 'no'} | {', '.join(found) or 'not found'} |")
     lines.append(
-        "\nSeeds that match or relax into a withheld phase are left out or set aside, so no strategy learns from them; `substitution` may "
-        "still propose a withheld phase's prototype."
+        "\nSeeds that match a withheld phase or relax into one are excluded, so no strategy learns from them. `substitution` may still propose "
+        "the prototype of a withheld phase."
     )
     return "\n".join(lines)
 
@@ -310,41 +326,41 @@ def _claims(result: dict[str, Any]) -> str:
     by_elements = sum(phase["element_driven"] for phase in near)
     kept, others = claimed(result), [phase for phase in near if not _claimed(phase)]
     judged = (
-        f"{len(kept)} are within 25 meV/atom of the hull of the first checking potential too, and owe nothing to corrections: these alone are claimed"
+        f"{len(kept)} are claimed: they are within 25 meV/atom of the hull also with the first checking potential, and do not depend on corrections"
         if near[0]["checked"]
-        else "**no other potential has checked them, so none is claimed**"
+        else "**None is claimed, because no other potential has checked them**"
     )
     text = (
-        f"{len(near)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull, {below} of them on or below it; "
-        f"{judged}; {driven} would be on the hull with MP2020 corrections but are not, {by_elements} are "
-        "on the hull with one choice of the elements' energies only. Energies above each potential's own reference hull in "
-        "meV/atom (-: that potential relaxes it into another structure, or not at all). **None is confirmed by DFT, which every one would need**, "
-        "with spin where the page says so; the cells are in the JSON."
+        f"{len(near)} unique new phases of all strategies and seeds lie within 50 meV/atom of the reference hull. {below} of them lie on or below "
+        f"it. {judged}. {driven} are on the hull only with MP2020 corrections. {by_elements} are on the hull with only one set of element "
+        "energies. The tables give energies above each potential's own reference hull in meV/atom. A dash means that this potential relaxes the "
+        "phase into another structure, or that the relaxation failed. **No phase is confirmed by DFT. Every phase needs a DFT calculation**, with "
+        "spin if the page says so. The cells are in the JSON file."
     )
     parts = [f"{text}\n\n{_shift(near)}" if near[0]["checked"] else text]
     if kept:
         parts.append(_phases(kept))
     parts += [f"**`{name}` checked nothing**: {why}." for name, why in result.get("checks_without_hull", {}).items()]
     if others:
-        parts += ["### Near the hull by the campaign's potential alone, not claimed", _phases(others[:SHOWN])]
+        parts += ["### Near the hull only with the campaign's potential, not claimed", _phases(others[:SHOWN])]
     if len(others) > SHOWN:
-        parts.append(f"{len(others) - SHOWN} more are in the JSON.")
+        parts.append(f"The JSON file has {len(others) - SHOWN} more.")
     return "\n\n".join(parts)
 
 
 def _shift(near: Sequence[dict[str, Any]]) -> str:
-    """Tell how the first checking potential moves what is near the hull."""
+    """Return sentences about the energies of the phases near the hull with the first checking potential."""
     name = next(iter(near[0]["checked"]))
     both = np.array(
         [(phase["above_hull"], phase["checked"][name]) for phase in near if phase["checked"][name] is not None]
     )
     if not len(both):
-        return f"`{name}` leaves none of them what it is."
+        return f"`{name}` relaxes all of them into other structures, or their relaxations failed."
     kept, near_both = sum(bool(phase["keeps_its_place"]) for phase in near), (both[:, 1] <= THRESHOLDS[1]).sum()
     low, middle, high = 1000 * np.percentile(both[:, 1] - both[:, 0], (25, 50, 75))
     return (
-        f"Of the {len(both)} that stay what they are under `{name}`, half move by {low:+.0f} to {high:+.0f} meV/atom (median {middle:+.0f}); "
-        f"it has {kept} within 25 meV/atom of its hull and {near_both} within 50."
+        f"{len(both)} phases keep their structure with `{name}`. The energy above hull of half of them changes by {low:+.0f} to {high:+.0f} meV/atom "
+        f"(median {middle:+.0f}). {kept} are within 25 meV/atom of the hull of `{name}`, and {near_both} within 50 meV/atom."
     )
 
 
@@ -367,7 +383,7 @@ def _phases(phases: Sequence[dict[str, Any]]) -> str:
 
 def _reference(result: dict[str, Any]) -> str:
     lines = [
-        "| phase | formation energy (meV/atom) | above hull (meV/atom) | with own elements | sites |",
+        "| phase | formation energy (meV/atom) | above hull (meV/atom) | above hull, method's elements | sites |",
         "|---|---|---|---|---|",
     ]
     for item in sorted(result["reference"], key=lambda item: (item["fractions"], item["above_hull"])):
@@ -377,5 +393,5 @@ def _reference(result: dict[str, Any]) -> str:
         lines.append(f"| {item['name']} | {energies} | {item['n_sites']} |")
     if result["reference_failed"]:
         failed = ", ".join(f"{name} ({reason})" for name, reason in result["reference_failed"].items())
-        lines.append(f"\nNot in the hull, since it did not relax: {failed}.")
+        lines.append(f"\nNot in the hull, because the relaxation failed: {failed}.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a crystal that was read from a file must be before anything is done with it. It reads no file."""
+"""Check a crystal that was read from a file before it is used. It reads no file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ccdcgan_al.strategies.selection import MIN_DISTANCE, MIN_VOLUME
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-MAX_RAW_SITES = 1000  # of a cell as a file gives it, before it is reduced
+MAX_RAW_SITES = 1000  # sites of a cell in a file, before the reduction
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class ReadCrystal:
     Attributes
     ----------
     structure : Structure
-        As the file gives it.
+        Structure as in the file.
     block : str, default ""
-        Name of the data block, or number of the frame; empty where the file has one.
+        Name of the data block, or number of the frame. Empty if the file has only one.
     repairs : tuple of str, optional
-        What was put right or assumed, a few words each.
+        Short notes on what was corrected or assumed.
     """
 
     structure: Structure
@@ -37,36 +37,43 @@ class ReadCrystal:
 
 
 def check_crystal(structure: Structure) -> None:
-    """Raise StructureInputError with what is wrong, in the words that follow a file's name.
+    """Check a crystal. The error message is written so that it can follow the name of a file.
 
     Parameters
     ----------
     structure : Structure
-        Ordered, of real elements, with finite coordinates and a volume, of at most `MAX_RAW_SITES` sites, no two of
-        them (periodic images counted) nearer than the 0.5 Å of `selection.is_valid`.
+        Ordered structure of real elements with finite coordinates, a volume, and at most `MAX_RAW_SITES` sites. The
+        distance of two sites (with periodic images) must be at least the 0.5 Å of `selection.is_valid`.
+
+    Raises
+    ------
+    StructureInputError
+        The structure does not meet one of these conditions.
     """
     if not structure.is_ordered:
-        raise StructureInputError("disordered (partial occupancies); wanted an ordered structure")
+        raise StructureInputError("the structure is disordered (partial occupancies); give an ordered structure")
     foreign = sorted({site.species_string for site in structure if not isinstance(_element(site.specie), Element)})
     if foreign:
-        raise StructureInputError(f"holds {', '.join(foreign)}, which is no element; write element symbols")
+        raise StructureInputError(f"{', '.join(foreign)} is not an element; write element symbols")
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
-        raise StructureInputError("cell or coordinates that are not finite numbers; correct them")
+        raise StructureInputError("the cell or the coordinates are not finite numbers; correct them")
     if structure.volume < MIN_VOLUME or min(structure.lattice.abc) < MIN_DISTANCE:
-        raise StructureInputError(f"a cell of {structure.volume:.3g} Å^3, no volume for a crystal; correct the cell")
+        raise StructureInputError(
+            f"the cell of {structure.volume:.3g} Å^3 is too small or too flat for a crystal; correct the cell"
+        )
     if len(structure) > MAX_RAW_SITES:
         raise StructureInputError(
-            f"{len(structure)} sites in its cell; at most {MAX_RAW_SITES} are reduced; give its primitive cell"
+            f"the cell has {len(structure)} sites; the limit is {MAX_RAW_SITES}; give the primitive cell"
         )
     if pair := overlap(structure):
         first, other, distance = pair
         raise StructureInputError(
-            f"two atoms {distance:.2f} Å apart ({first} and {other}); give each atom once, with coordinates of four decimals or more"
+            f"two atoms are {distance:.2f} Å apart ({first} and {other}); give each atom once, with coordinates of four decimals or more"
         )
 
 
 def overlap(structure: Structure) -> tuple[str, str, float] | None:
-    """Return the labels and the distance (Å) of the two nearest atoms where that is below 0.5 Å; None elsewhere."""
+    """Return the labels and the distance (Å) of the two nearest atoms if they are closer than 0.5 Å, otherwise None."""
     first, other, _, distances = structure.get_neighbor_list(MIN_DISTANCE, exclude_self=True)
     if not len(distances):
         return None

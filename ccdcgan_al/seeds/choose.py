@@ -1,6 +1,6 @@
-"""Starting structures: prototypes with the elements substituted, and the elements themselves; `structure_files` reads the user's own.
+"""Choose starting structures: prototypes with substituted elements, and structures of the elements. It relaxes nothing and knows no energy.
 
-It chooses structures; it relaxes nothing and knows no energy. Prototypes and predicted volumes are those of `ccdcgan_al.seeds.prototypes`.
+`ccdcgan_al.seeds.prototypes` provides the prototypes and predicts volumes. `ccdcgan_al.seeds.files` reads the user's own structures.
 """
 
 from __future__ import annotations
@@ -61,12 +61,14 @@ MAX_REFERENCE_LENGTH = 14.0  # Å; alpha-S has 13.3
 MAX_OWN_SITES, MAX_OWN_LENGTH = (
     64,
     40.0,
-)  # of a user's own structure, which is relaxed whether a codec holds it or not; length in Å
+)  # limits of a user's own structure, which is relaxed even if no codec can encode it; length in Å
 REFERENCES_PER_ELEMENT = 4
-BALANCED_TURN = 3  # structures of a charge-balanced composition for one of any other, own choice
+BALANCED_TURN = (
+    3  # structures of a charge-balanced composition in one turn; other compositions get one (the project's choice)
+)
 
-# Structures of the elements at low temperature (Donohue, The Structures of the Elements, Wiley 1974), by the
-# Strukturbericht symbol of the library's prototype, or its AFLOW label where it has none.
+# Structures of the elements at low temperature (Donohue, The Structures of the Elements, Wiley 1974). Keys are
+# Strukturbericht symbols of the library's prototypes, or AFLOW labels if there is no symbol.
 _GROUND_STATES = {
     "A1": "Ac Ag Al Ar Au Ca Ce Cu Ir Kr Ne Ni Pb Pd Pt Rh Sr Th Xe Yb",
     "A2": "Ba Cr Cs Eu Fe K Li Mo Na Nb Ra Rb Ta V W",
@@ -97,7 +99,7 @@ _GROUND_STATES = {
     "A_mP16_11_8e": "Pu",
     "A_tP4_136_f": "H N",
 }
-_FIRST = {"C": "A9", "S": "A16", "O": "A_mC4_12_i", "F": "A_mC4_12_i"}  # where an element stands in several rows
+_FIRST = {"C": "A9", "S": "A16", "O": "A_mC4_12_i", "F": "A_mC4_12_i"}  # the first choice of an element in several rows
 _MOLECULAR = "Br Cl F H I N O"
 _MOLECULAR_TYPES = ("A14", "A_mC4_12_i", "A_cP8_205_c", "A_tP4_136_f", "A18")
 _P_BLOCK_TYPES = ("A7", "A8", "A4", "A_h", "A14", "A17", "A1", "A2", "A3")
@@ -111,15 +113,15 @@ class Seed:
     Attributes
     ----------
     structure : Structure
-        Niggli-reduced primitive cell, volume predicted (for a file: as given).
+        Niggli-reduced primitive cell at the predicted volume. A structure from a file keeps its volume.
     label : str
-        AFLOW label and the prototype's own formula, or the file's name (with #block where it holds several).
+        AFLOW label and the prototype's own formula, or the file's name (with #block if the file has several).
     formula : str
-        Reduced formula, the key by which compositions are spread.
+        Reduced formula. It is used to spread the seeds over compositions.
     origin : Origin, default "seed"
-        Reference for an element, else seed.
+        ``reference`` for an element, otherwise ``seed``.
     substitution_distance : float, default 0.0
-        Mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers.
+        Mean distance between new and replaced elements, in Pettifor's Mendeleev numbers.
     """
 
     structure: Structure
@@ -130,7 +132,7 @@ class Seed:
 
 
 def scale_to_predicted_volume(structure: Structure) -> Structure | None:
-    """Return the structure at its predicted volume: data-mined lattice scaling, or an element's measured volume.
+    """Return the structure at its predicted volume, from data-mined lattice scaling or from an element's measured volume.
 
     Parameters
     ----------
@@ -140,7 +142,8 @@ def scale_to_predicted_volume(structure: Structure) -> Structure | None:
     Returns
     -------
     Structure or None
-        A scaled copy; None where two atoms are never in contact, or an element's radius is not known (He, Ne, Fr, most actinides).
+        Scaled copy. None if no two atoms are in contact, or if an element's radius is unknown (He, Ne, Fr, most
+        actinides).
     """
     amounts = {element.symbol: round(amount) for element, amount in structure.composition.items()}
     volume = predicted_volume(amounts, contacts(structure), structure.volume)
@@ -152,7 +155,7 @@ def scale_to_predicted_volume(structure: Structure) -> Structure | None:
 
 
 def substitute(prototype: Structure, label: str, elements: Sequence[str], origin: Origin) -> Seed | None:
-    """Return the prototype, its elements (in alphabetical order) replaced by `elements`, at the predicted volume."""
+    """Replace the elements of a prototype, in alphabetical order, by `elements`. Return it at the predicted volume."""
     own = sorted(element.symbol for element in prototype.composition)
     scaled = scale_to_predicted_volume(substituted(prototype, elements, prototype.volume))
     if scaled is None:
@@ -167,34 +170,34 @@ def _seed(item: Substitution, origin: Origin) -> Seed:
 
 
 def fits_limits(structure: Structure, max_sites: int, max_length: float) -> bool:
-    """Tell whether a cell holds at most so many sites and no lattice vector is longer (Å)."""
+    """Return whether a cell has at most `max_sites` sites and no lattice vector longer than `max_length` (Å)."""
     return len(structure) <= max_sites and max(structure.lattice.abc) <= max_length
 
 
 def without_duplicates(seeds: Sequence[Seed]) -> list[Seed]:
-    """Return the first of each group of matching structures, in the order given."""
+    """Return the first structure of each group of matching structures, in the given order."""
     return [seeds[min(group)] for group in group_structures([seed.structure for seed in seeds])]
 
 
 def prototype_structures(
     elements: Sequence[str], max_sites: int = MAX_SITES, max_length: float = MAX_SEED_LENGTH
 ) -> list[Seed]:
-    """Return all prototypes of two or more of the elements, every way round, at predicted volumes.
+    """Return all prototypes with two or more of the elements, in every order of the elements, at predicted volumes.
 
     Parameters
     ----------
     elements : sequence of str
-        Symbols of the chemical system.
+        Element symbols of the chemical system.
     max_sites : int, default MAX_SITES
-        Most sites in the primitive cell.
+        Maximum number of sites in the primitive cell.
     max_length : float, default MAX_LENGTH
-        Longest lattice vector of the Niggli cell (Å), after scaling.
+        Maximum length of a lattice vector of the Niggli cell (Å), after scaling.
 
     Returns
     -------
     list of Seed
-        Without duplicates; of matching structures the one whose own elements are most like the new ones is kept. In
-        order of formula, then of that likeness.
+        Structures without duplicates, sorted by formula and then by substitution distance. Of matching structures, the
+        one with the smallest substitution distance is kept.
     """
     return [_seed(item, "seed") for item in _prototypes(tuple(sorted(elements)), max_sites, max_length)]
 
@@ -202,7 +205,7 @@ def prototype_structures(
 def _prototypes(
     elements: tuple[str, ...], max_sites: int, max_length: float, say: Callable[[str], None] | None = None
 ) -> list[Substitution]:
-    """Return what `prototype_structures` makes structures of, and say how far it is."""
+    """Return the substitutions for `prototype_structures`, and report progress to `say`."""
     subsets = [subset for size in range(2, len(elements) + 1) for subset in combinations(elements, size)]
     found: list[Substitution] = []
     for done, subset in enumerate(subsets):
@@ -218,7 +221,7 @@ def _likeness(item: Substitution) -> tuple[str, float, str]:
 
 @lru_cache(maxsize=256)
 def _of_subset(subset: tuple[str, ...], max_sites: int, max_length: float) -> tuple[Substitution, ...]:
-    """Return the prototypes that hold all of these elements."""
+    """Return the prototypes with all of these elements."""
     found = []
     for number, prototype in enumerate(library()):
         if len(prototype.own) == len(subset) and len(prototype.structure) <= max_sites:
@@ -232,20 +235,23 @@ def _of_subset(subset: tuple[str, ...], max_sites: int, max_length: float) -> tu
 def element_structures(
     element: str, max_sites: int = MAX_REFERENCE_SITES, max_length: float = MAX_REFERENCE_LENGTH
 ) -> list[Seed]:
-    """Return structures of one element, its own ground state prototype first, then common types.
+    """Return structures of one element: the prototype of its ground state first, then common structure types.
+
+    The limits are wider than those of compounds, because a missing ground state would lower every formation energy.
 
     Parameters
     ----------
     element : str
-        Symbol.
-    max_sites, max_length : int, default MAX_REFERENCE_SITES and float, default MAX_REFERENCE_LENGTH
-        Limits of the Niggli primitive cell (length in Å); wider than those of the prototypes, since a missing ground
-        state would lower every formation energy.
+        Element symbol.
+    max_sites : int, default MAX_REFERENCE_SITES
+        Maximum number of sites in the Niggli primitive cell.
+    max_length : float, default MAX_REFERENCE_LENGTH
+        Maximum length of a lattice vector of the Niggli primitive cell (Å).
 
     Returns
     -------
     list of Seed
-        Of origin `reference`, without duplicates.
+        Structures of origin ``reference``, without duplicates.
     """
     return [_seed(item, "reference") for item in _elements(element, max_sites, max_length)]
 
@@ -270,8 +276,8 @@ def _elements(element: str, max_sites: int, max_length: float) -> tuple[Substitu
 
 
 def is_charge_balanced(formula: str) -> bool:
-    """Tell whether one common oxidation state an element balances the formula, the most electronegative negative."""
-    # not by pymatgen's `oxi_state_guesses`, which mixes the states of an element: 8 s for FeC12, and the same answer
+    """Return whether common oxidation states, one for each element, balance the formula. The most electronegative element is negative."""
+    # pymatgen's `oxi_state_guesses` mixes several states of one element: it takes 8 s for FeC12 and gives the same answer
     composition = Composition(formula)
     anion = most_electronegative(element.symbol for element in composition)
     states = [
@@ -282,7 +288,7 @@ def is_charge_balanced(formula: str) -> bool:
 
 
 def references_per_element(elements: Sequence[str], count: int) -> int:
-    """Return how many structures of each element a starting set of `count` structures holds at most."""
+    """Return the maximum number of structures of each element in a starting set of `count` structures."""
     return min(REFERENCES_PER_ELEMENT, max(1, count // (4 * len(elements))))
 
 
@@ -294,39 +300,39 @@ def choose_seeds(
     extra: Iterable[Seed] = (),
     say: Callable[[str], None] | None = None,
 ) -> list[Seed]:
-    """Return the starting set: the elements, then prototypes spread over compositions and prototypes.
+    """Choose the starting set: the elements, then prototypes that are spread over compositions and structure types.
 
-    Compositions take turns, charge-balanced ones first and with three structures a turn, others with one; each gives
-    first the prototype whose own elements are most like the new ones, then others, those of labels not used yet before
-    the rest.
+    Compositions take turns. Charge-balanced compositions come first and give three structures in a turn, others give one. A composition
+    first gives the prototype with the smallest substitution distance. Later it prefers prototypes that are not used yet.
 
     Parameters
     ----------
     elements : sequence of str
-        Symbols of the chemical system.
+        Element symbols of the chemical system.
     count : int, default 64
-        Structures wanted, elements included; fewer come back where the library holds fewer.
+        Number of structures, including the elements. The set is smaller if the library has fewer structures.
     seed : int, default 0
-        Random seed; the same seed gives the same list.
+        Random seed. The same seed gives the same list.
     withhold : iterable of Structure, optional
-        Structures that are kept out, with whatever `seen.structure_matcher` (volumes scaled) matches to them.
+        Structures to keep out. All structures that match them by `matching.structure_matcher` (with scaled volumes) are
+        also kept out.
     extra : iterable of Seed, optional
-        The user's own structures, from `read_structures`; all of them are taken, before the prototypes.
+        The user's own structures, from `read_structures`. All of them are chosen, before the prototypes.
     say : callable, optional
-        Is told how far it is, in a few words.
+        Function that receives short texts about the progress.
 
     Returns
     -------
     list of Seed
-        References first.
+        Starting structures. References come first.
 
     Raises
     ------
     ValueError
-        `count` leaves no place for one structure of each element.
+        `count` is smaller than the number of elements.
     """
     if count < len(elements):
-        raise ValueError(f"count must be at least {len(elements)}, one structure an element; got {count}")
+        raise ValueError(f"got a count of {count}: it must be at least {len(elements)}, one structure for each element")
     withheld = list(withhold)
     per_element = references_per_element(elements, count)
     chosen: list[Seed] = []
@@ -363,12 +369,12 @@ def choose_seeds(
 
 def unlike(seeds: Iterable[Seed], others: Iterable[Structure]) -> list[Seed]:
     """Return the seeds that match none of the other structures."""
-    hidden = StructureIndex(others)  # each reduced once, and a large cell takes long
+    hidden = StructureIndex(others)  # reduces each structure only once, because a large cell takes long
     return [seed for seed in seeds if seed.structure not in hidden]
 
 
 def _unlike(items: Iterable[Substitution], others: Sequence[Structure]) -> list[Substitution]:
-    """Return the substitutions that match none of the other structures; a structure is made only where one has the same formula."""
+    """Return the substitutions that match none of the other structures. Only substitutions with the formula of one are compared."""
     hidden, formulas = StructureIndex(others), {_formula(structure) for structure in others}
     return [item for item in items if not (item.formula in formulas and item.structure() in hidden)]
 

@@ -1,7 +1,8 @@
-"""The crystals of a CIF text, each checked against what the text itself states. It opens no file and reduces nothing.
+"""Parse the crystals of a CIF text, and check each one against the statements of the text. It opens no file and reduces no cell.
 
-pymatgen splits the text into values, and makes the cell's atoms from sites and operations. What it would guess (operations of an unknown space
-group, a coordinate that is no number, the element of an odd label) is settled here before, or refused.
+pymatgen splits the text into values and builds the atoms of the cell from sites and symmetry operations. pymatgen would guess the operations
+of an unknown space group, a coordinate that is not a number, or the element of an unusual label. This module resolves such cases first, or
+refuses the text.
 """
 
 from __future__ import annotations
@@ -24,12 +25,10 @@ from ccdcgan_al.structures.matching import structure_matcher
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ON_POSITION = (
-    0.1  # Å: an atom nearer than this to its own image is meant to lie on the element of symmetry between them
-)
-TOLD_FROM = 1e-4  # Å: a shift that is said
-FULL, TOLERANCE = 1.0, 1e-3  # of an occupancy; of the share of an element in a formula with decimals
-_SAME_POINT = 5e-3  # of a fractional coordinate, for an operation that is not written out
+ON_POSITION = 0.1  # Å: an atom closer than this to its own image is moved to the symmetry element between them
+TOLD_FROM = 1e-4  # Å: threshold above which a shift is reported
+FULL, TOLERANCE = 1.0, 1e-3  # full occupancy; tolerance of an element's fraction in a formula with decimals
+_SAME_POINT = 5e-3  # tolerance of a fractional coordinate, for an operation that is not written out
 _SYMBOL = re.compile(r"([A-Za-z]{1,2})([\d+\-_(*'.][^,/\s]*)?")  # Bi, Bi3+, Bi1, Bi_2, BI3
 
 
@@ -39,14 +38,16 @@ class Site:
 
     Attributes
     ----------
-    label, element : str
-        Its label, and the symbol of its element.
+    label : str
+        Label of the site.
+    element : str
+        Element symbol.
     position : tuple of (float, float, float)
-        Fractional, (3,).
+        Fractional coordinates.
     occupancy : float
-        In (0, 1].
+        Occupancy in (0, 1].
     multiplicity : int or None
-        As stated; None where it is not.
+        Stated multiplicity. None if the text does not state it.
     """
 
     label: str
@@ -62,7 +63,7 @@ def read_cif(text: str) -> tuple[list[ReadCrystal], list[str]]:
     Raises
     ------
     StructureInputError
-        No block holds atoms, or what one holds cannot be trusted; the message says which block.
+        No block has atoms, or the crystal of a block is inconsistent. The message names the block.
     """
     crystals, empty = [], []
     blocks = blocks_of(text)
@@ -78,7 +79,7 @@ def read_cif(text: str) -> tuple[list[ReadCrystal], list[str]]:
             crystals.append(crystal)
     if not crystals:
         raise StructureInputError(
-            "not a readable CIF file (no data block holds atoms); give a CIF with a table of atoms"
+            "not a readable CIF file (no data block has atoms); give a CIF file with a table of atoms"
         )
     return crystals, empty
 
@@ -104,17 +105,17 @@ def _crystal(name: str, values: CifValues) -> ReadCrystal:
     if len(built) > 1:
         names = " or ".join(repr(choice.name) for _, choice, _ in built)
         raise StructureInputError(
-            f"its space group can be {names}, which give different crystals; write the setting (as in 'F d -3 m :2') or the operations"
+            f"the space group can be {names}, which give different crystals; write the setting (as in 'F d -3 m :2') or the operations"
         )
     structure, choice, moved = built[0]
     repairs += [*of_sites, *of_symmetry, *choice.repairs]
     if moved > TOLD_FROM:
-        repairs.append(f"atoms near a special position were put on it, by at most {moved:.4f} Å")
+        repairs.append(f"atoms near a special position were moved to it, by at most {moved:.4f} Å")
     return ReadCrystal(structure, name, tuple(repairs))
 
 
 def _lattice(values: CifValues) -> tuple[Lattice, list[str]]:
-    """Return the cell; angles that a CIF leaves out are 90 degrees."""
+    """Return the cell and notes on assumptions. Angles that a CIF leaves out are 90 degrees."""
     found: list[float] = []
     left_out = []
     for key in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"):
@@ -125,18 +126,20 @@ def _lattice(values: CifValues) -> tuple[Lattice, list[str]]:
             continue
         value = None if text is None else number_of(text)
         if value is None or value <= 0:
-            raise StructureInputError(f"_cell_{key} is {text or 'missing'}; wanted a positive number")
+            raise StructureInputError(f"_cell_{key} is {text or 'missing'}; give a positive number")
         found.append(value)
     alpha, beta, gamma = np.radians(found[3:])
     cosines = np.cos([alpha, beta, gamma])
     if max(found[3:]) >= 180 or 1 - (cosines**2).sum() + 2 * cosines.prod() <= 0:  # noqa: PLR2004 - degrees
-        raise StructureInputError(f"angles {', '.join(f'{angle:g}' for angle in found[3:])} make no cell; correct them")
-    said = [f"no angle {', '.join(left_out)}, which a CIF leaves out where it is 90"] if left_out else []
+        raise StructureInputError(
+            f"the angles {', '.join(f'{angle:g}' for angle in found[3:])} give no valid cell; correct them"
+        )
+    said = [f"angle {', '.join(left_out)} is not stated and taken as 90 degrees"] if left_out else []
     return Lattice.from_parameters(*found), said
 
 
 def _sites(values: CifValues) -> tuple[list[Site], list[str]]:
-    """Return the rows of the table of atoms, and what was assumed of them."""
+    """Return the rows of the table of atoms, and notes on assumptions."""
     labels, symbols = values.column("_atom_site_label"), values.column("_atom_site_type_symbol")
     positions = [values.column(f"_atom_site_fract_{axis}") for axis in "xyz"]
     occupancies = values.column("_atom_site_occupancy")
@@ -146,19 +149,21 @@ def _sites(values: CifValues) -> tuple[list[Site], list[str]]:
     hydrogens = values.column("_atom_site_attached_hydrogens")
     count = len(positions[0])
     if not all(positions):
-        raise StructureInputError("no fractional coordinates (_atom_site_fract_x, _y, _z); write them out")
+        raise StructureInputError("there are no fractional coordinates (_atom_site_fract_x, _y, _z); write them out")
     columns = (labels, symbols, *positions, occupancies, multiplicities, hydrogens)
     if not (labels or symbols) or any(len(column) != count for column in columns if column):
         raise StructureInputError(
-            "its table of atoms has columns of different lengths, or no labels; correct the table"
+            "the table of atoms has columns of different lengths, or no labels; correct the table"
         )
     if count > MAX_RAW_SITES:
-        raise StructureInputError(f"{count} rows of atoms; at most {MAX_RAW_SITES} are read; give its primitive cell")
+        raise StructureInputError(
+            f"the table of atoms has {count} rows; the limit is {MAX_RAW_SITES}; give the primitive cell"
+        )
     sites, unknown, absent = [], 0, 0
     for row in range(count):
         label = labels[row] if labels else symbols[row]
         if hydrogens and (number_of(hydrogens[row]) or 0) != 0:
-            raise StructureInputError(f"site {label} has hydrogens without positions; write them as sites of their own")
+            raise StructureInputError(f"site {label} has hydrogens without positions; write them as separate sites")
         occupancy = FULL
         if occupancies and occupancies[row] not in ("?", "."):
             occupancy = _number(occupancies[row], label, "occupancy")
@@ -168,38 +173,38 @@ def _sites(values: CifValues) -> tuple[list[Site], list[str]]:
             absent += 1
             continue
         if not 0 < occupancy <= FULL + TOLERANCE:
-            raise StructureInputError(f"site {label} has the occupancy {occupancy:g}; wanted one of 0 to 1")
+            raise StructureInputError(f"site {label} has the occupancy {occupancy:g}; it must be between 0 and 1")
         x, y, z = (_number(column[row], label, "coordinate") for column in positions)
         stated = number_of(multiplicities[row]) if multiplicities else None
         symbol = symbols[row] if symbols and symbols[row] not in ("?", ".") else label
         multiplicity = None if stated is None else round(stated)
         sites.append(Site(label, _element(symbol, label), (x, y, z), min(occupancy, FULL), multiplicity))
     if not sites:
-        raise StructureInputError("every site has the occupancy 0; wanted atoms")
-    said = [f"occupancy of {unknown} sites is not stated and taken as 1"] if unknown else []
-    return sites, said + ([f"{absent} sites of occupancy 0 left out"] if absent else [])
+        raise StructureInputError("every site has the occupancy 0; give sites with atoms")
+    said = [f"the occupancy of {unknown} sites is not stated and taken as 1"] if unknown else []
+    return sites, said + ([f"{absent} sites with occupancy 0 were left out"] if absent else [])
 
 
 def _number(text: str, label: str, what: str) -> float:
     value = number_of(text)
     if value is None:
-        raise StructureInputError(f"site {label} has the {what} {text!r}, which is no number; write it out")
+        raise StructureInputError(f"site {label} has the {what} {text!r}, which is not a number; write it out")
     return value
 
 
 def _element(symbol: str, label: str) -> str:
-    """Return the element that a type symbol or label begins with: Bi of Bi, Bi3+, Bi1 and BI2."""
+    """Return the element at the start of a type symbol or label: Bi for Bi, Bi3+, Bi1 and BI2."""
     found = _SYMBOL.fullmatch(symbol)
     element = found.group(1).title() if found else ""
     if not Element.is_valid_symbol(element):
         raise StructureInputError(
-            f"site {label} is of {symbol!r}, which begins with no element; write _atom_site_type_symbol"
+            f"site {label} has the symbol {symbol!r}, which starts with no element; write _atom_site_type_symbol"
         )
     return element
 
 
 def _built(lattice: Lattice, sites: Sequence[Site], operations: Sequence[SymmOp]) -> tuple[Structure, float]:
-    """Return the cell's atoms, and the longest way (Å) that a site was moved onto a special position."""
+    """Return the atoms of the cell, and the largest distance (Å) by which a site was moved to a special position."""
     from pymatgen.io.cif import CifBlock, CifParser
 
     placed, moved = [], 0.0
@@ -227,7 +232,9 @@ def _built(lattice: Lattice, sites: Sequence[Site], operations: Sequence[SymmOp]
     symmetry = {"_space_group_symop_operation_xyz": [operation.as_xyz_str() for operation in operations]}
     block = CifBlock({**cell, **symmetry, **columns}, [list(symmetry), list(columns)], "read")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it returns the cell as given; its warnings of the text are looked at
+        warnings.simplefilter(
+            "ignore"
+        )  # pymatgen warns that it returns the cell as given; its other warnings are checked below
         parser = CifParser.from_str(str(block), frac_tolerance=0.0, check_cif=False)
         try:
             (structure,) = parser.parse_structures(primitive=False, on_error="raise")
@@ -235,7 +242,7 @@ def _built(lattice: Lattice, sites: Sequence[Site], operations: Sequence[SymmOp]
             reason = " ".join(str(error).partition("\n")[2].split())
             if "Occupancy" in reason:
                 raise StructureInputError(
-                    "more than one atom on one point (occupancies that sum to more than 1); give each atom once"
+                    "more than one atom is on one point (the occupancies sum to more than 1); give each atom once"
                 ) from None
             raise StructureInputError(f"not a readable CIF file ({reason[:150]})") from None
     if parser.warnings:
@@ -248,7 +255,7 @@ def _built(lattice: Lattice, sites: Sequence[Site], operations: Sequence[SymmOp]
 
 
 def _on_position(lattice: Lattice, position: np.ndarray, operations: Sequence[SymmOp]) -> tuple[np.ndarray, float]:
-    """Return a position (3,) moved to the mean of those of its images that nearly coincide with it, and by how much (Å)."""
+    """Move a position (3,) to the mean of its images that nearly coincide with it. Return it and the shift (Å)."""
     rotations = np.array([operation.rotation_matrix for operation in operations])
     shifts = rotations @ position + [operation.translation_vector for operation in operations] - position
     shifts -= np.round(shifts)
@@ -258,42 +265,46 @@ def _on_position(lattice: Lattice, position: np.ndarray, operations: Sequence[Sy
 
 
 def _check_stated(structure: Structure, sites: Sequence[Site], values: CifValues, choice: Symmetry) -> None:
-    """Raise where the crystal is not what the block states: formula, formula units in the cell, multiplicities."""
+    """Raise if the crystal contradicts the stated formula, the number of formula units in the cell, or the multiplicities."""
     if not structure.is_ordered:
-        raise StructureInputError("disordered (partial occupancies); wanted an ordered structure")
+        raise StructureInputError("the structure is disordered (partial occupancies); give an ordered structure")
     stated = _stated_formula(values)
     came = structure.composition
     if stated is not None and not _same_formula(came, stated):
         raise StructureInputError(
-            f"the stated formula {values.scalar('_chemical_formula_sum')} is not what the file gives ({came.reduced_formula}); "
+            f"the stated formula {values.scalar('_chemical_formula_sum')} differs from the formula of the sites, {came.reduced_formula}; "
             "correct the formula, the sites or the symmetry"
         )
     if choice.named and not any(_has_symmetry(structure, setting.operations) for setting in choice.named):
         raise StructureInputError(
-            f"{len(choice.operations)} symmetry operations are written out and {choice.name} has {len(choice.named[0].operations)}, which the atoms "
-            "do not have; write all operations, or P 1 with all atoms of the cell"
+            f"{len(choice.operations)} symmetry operations are written out, but {choice.name} has {len(choice.named[0].operations)}, and the atoms "
+            "do not have this symmetry; write all operations, or P 1 with all atoms of the cell"
         )
     if choice.needs_formula and stated is None:
-        raise StructureInputError("no _chemical_formula_sum to check it by; write the symmetry operations out")
+        raise StructureInputError(
+            "there is no _chemical_formula_sum to check the symmetry; write the symmetry operations out"
+        )
     if pair := overlap(structure):
         raise StructureInputError(
-            f"two atoms {pair[2]:.2f} Å apart ({pair[0]} and {pair[1]}); give each atom once, with coordinates of four decimals or more"
+            f"two atoms are {pair[2]:.2f} Å apart ({pair[0]} and {pair[1]}); give each atom once, with coordinates of four decimals or more"
         )
     units = number_of(values.scalar("_cell_formula_units_Z") or "?")
     if stated is not None and units:
         wanted = {round(units * total, 3) for total in (stated.num_atoms, stated.reduced_composition.num_atoms)}
         if not any(abs(came.num_atoms - total) < 0.01 * total for total in wanted):
             raise StructureInputError(
-                f"{units:g} formula units of {values.scalar('_chemical_formula_sum')} are stated, and the file gives "
+                f"the file states {units:g} formula units of {values.scalar('_chemical_formula_sum')} but has "
                 f"{came.num_atoms:g} atoms; correct _cell_formula_units_Z, the sites or the symmetry"
             )
     elif choice.needs_count:
-        raise StructureInputError("no _cell_formula_units_Z to check it by; write the symmetry operations out")
+        raise StructureInputError(
+            "there is no _cell_formula_units_Z to check the symmetry; write the symmetry operations out"
+        )
     _check_multiplicities(structure, sites, len(choice.operations))
 
 
 def _has_symmetry(structure: Structure, operations: Sequence[SymmOp]) -> bool:
-    """Tell whether every operation takes the atoms of each element onto atoms of that element."""
+    """Return whether every operation maps the atoms of each element onto atoms of that element."""
     from pymatgen.util.coord import is_coord_subset_pbc
 
     of_elements = [
@@ -307,7 +318,7 @@ def _has_symmetry(structure: Structure, operations: Sequence[SymmOp]) -> bool:
 
 
 def _check_multiplicities(structure: Structure, sites: Sequence[Site], order: int) -> None:
-    """Raise where the orbits are of other sizes than stated; SHELX states the order of the site's group in the same column."""
+    """Raise if the sizes of the orbits differ from the multiplicities. SHELX writes the order of the site's group in the same column."""
     if any(site.multiplicity is None for site in sites) or len({site.label for site in sites}) < len(sites):
         return
     sizes = [sum(atom.label == site.label for atom in structure) for site in sites]
@@ -316,13 +327,13 @@ def _check_multiplicities(structure: Structure, sites: Sequence[Site], order: in
         return
     wrong = next(k for k in range(len(sites)) if sizes[k] != stated[k])
     raise StructureInputError(
-        f"site {sites[wrong].label} has the multiplicity {stated[wrong]} and the file gives {sizes[wrong]} atoms of it; "
+        f"site {sites[wrong].label} has the multiplicity {stated[wrong]}, but its position and the symmetry give {sizes[wrong]} atoms; "
         "correct its position or the symmetry"
     )
 
 
 def _stated_formula(values: CifValues) -> Composition | None:
-    """Return the stated formula; None where there is none."""
+    """Return the stated formula, or None."""
     text = values.scalar("_chemical_formula_sum")
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""The symmetry that a CIF block states: its operations, or those of the space group that it names. It builds no crystal."""
+"""Read the symmetry of a CIF block: its symmetry operations, or those of its space group. It builds no crystal."""
 
 from __future__ import annotations
 
@@ -34,23 +34,25 @@ _IDENTITY = SymmOp.from_xyz_str("x,y,z")
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Operations that a block may mean.
+    """Possible symmetry of a block.
 
     Attributes
     ----------
     operations : tuple of SymmOp
-        All of the space group.
+        All operations of the space group.
     name : str
-        Of the space group, for people.
+        Name of the space group, for messages.
     repairs : tuple of str, optional
-        What was assumed.
-    needs_formula, needs_count : bool, default False
-        Whether the crystal is taken only where the stated formula, and the stated number of formula units, agree.
+        Notes on assumptions.
+    needs_formula : bool, default False
+        Whether the crystal is accepted only if the stated formula agrees.
+    needs_count : bool, default False
+        Whether the crystal is accepted only if the stated number of formula units agrees.
     named : tuple of Setting, optional
-        Settings of the space group that is named beside operations that are fewer or more; empty where there is
-        nothing to compare.
+        Settings of the named space group if their number of operations differs from the operations in the text.
+        Otherwise empty.
     doubt : str, default ""
-        What is said before the reason of a refusal.
+        Text to write before the reason of a refusal.
     """
 
     operations: tuple[SymmOp, ...]
@@ -62,26 +64,26 @@ class Symmetry:
     doubt: str = ""
 
     def told(self, reason: str) -> str:
-        """Return the reason of a refusal with what is doubtful of the symmetry."""
+        """Return the reason of a refusal, with `doubt` before it."""
         return f"{self.doubt}: {reason}" if self.doubt else reason
 
 
 def symmetries_of(values: CifValues, lattice: Lattice) -> tuple[list[Symmetry], list[str]]:
-    """Return the symmetries that a block may mean in its cell, and what was assumed of all of them.
+    """Return the possible symmetries of a block in its cell, and notes on assumptions that all of them share.
 
     Raises
     ------
     StructureInputError
-        Operations that cannot be read, do not fit the cell or are not those of the space group; a modulated crystal;
-        a symbol and a number that contradict each other.
+        Operations cannot be read, do not fit the cell or contradict the space group, the crystal is modulated, or the
+        space group's symbol and number contradict each other.
     """
     if any(name.startswith(_MODULATED) for name in values.values):
         raise StructureInputError(
-            "a modulated (incommensurate) crystal; give an ordered approximant with a cell of its own"
+            "the crystal is modulated (incommensurate); give an ordered approximant with its own cell"
         )
     if any(name.startswith(_MAGNETIC) for name in values.values):
         operations = _magnetic(values)
-        said = ["magnetic moments are not kept"]
+        said = ["magnetic moments were left out"]
         if operations:
             _check_cell(operations, lattice, "the magnetic symmetry operations")
             return [Symmetry(operations, "the magnetic space group")], said
@@ -102,17 +104,17 @@ def symmetries_of(values: CifValues, lattice: Lattice) -> tuple[list[Symmetry], 
 
 
 def _parsed(written: list[str]) -> tuple[SymmOp, ...]:
-    """Return operations of their texts, as in ``-x,y+1/2,-z``."""
+    """Parse operations from texts such as ``-x,y+1/2,-z``."""
     operations = []
     for text in written:
         if not _XYZ.fullmatch(text.strip()):
             raise StructureInputError(f"the symmetry operation {text!r} cannot be read; write it as in 'x,-y,z+1/2'")
         operation = SymmOp.from_xyz_str(text)
         if abs(abs(np.linalg.det(operation.rotation_matrix)) - 1) > 1e-3:  # noqa: PLR2004 - of rounding
-            raise StructureInputError(f"{text!r} is no symmetry operation; write it as in 'x,-y,z+1/2'")
+            raise StructureInputError(f"{text!r} is not a symmetry operation; write it as in 'x,-y,z+1/2'")
         operations.append(operation)
     if not any(np.allclose(operation.affine_matrix, np.eye(4)) for operation in operations):
-        raise StructureInputError("its symmetry operations lack 'x,y,z'; write all of them out")
+        raise StructureInputError("the symmetry operations lack 'x,y,z'; write all of them out")
     return tuple(operations)
 
 
@@ -123,7 +125,7 @@ def _check_cell(operations: tuple[SymmOp, ...], lattice: Lattice, what: str) -> 
 
 
 def _named_beside(operations: tuple[SymmOp, ...], symbol: str | None, lattice: Lattice) -> tuple[Setting, ...]:
-    """Return the settings named beside operations that are written out, where none has so many: the atoms have to have the symmetry of one."""
+    """Return the settings of the named space group if none has as many operations as the text. The atoms must then have one of these symmetries."""
     try:
         settings = [setting for setting in settings_of(symbol, None) if fits_cell(setting.operations, lattice)]
     except StructureInputError:
@@ -132,7 +134,7 @@ def _named_beside(operations: tuple[SymmOp, ...], symbol: str | None, lattice: L
 
 
 def _in_cell(settings: list[Setting], lattice: Lattice) -> list[Symmetry]:
-    """Return the settings whose operations fit the cell; of monoclinic ones that all do, those with the unique axis b."""
+    """Return the settings with operations that fit the cell. If several monoclinic settings fit, those with the unique axis b are preferred."""
     fitting = [setting for setting in settings if fits_cell(setting.operations, lattice)]
     if not fitting:
         _check_cell(settings[0].operations, lattice, f"the symmetry operations of {settings[0].name}")
@@ -141,37 +143,35 @@ def _in_cell(settings: list[Setting], lattice: Lattice) -> list[Symmetry]:
 
 
 def _assumed(symbol: str | None, number: int | None, lattice: Lattice) -> list[Symmetry]:
-    """Return what may be tried where a block writes no operations and no table has its symbol."""
+    """Return symmetries to try if a block has no operations and an unknown space group symbol."""
     if symbol is None:
-        said = "no symmetry is stated: taken as P 1, with the atoms that are listed"
+        said = "no symmetry is stated: P 1 is assumed, with the listed atoms"
         return [Symmetry((_IDENTITY,), "P 1", (said,))]
-    doubt = f"the space group {symbol!r} is in no table and no symmetry operations are written out"
+    doubt = f"the space group {symbol!r} is unknown, and no symmetry operations are written out"
     if number is not None:
         tried = _in_cell(settings_of(None, number), lattice)
-        said = f"the space group {symbol!r} is in no table: the operations of number {number} were taken"
+        said = f"the space group {symbol!r} is unknown: the operations of number {number} are used"
         return [Symmetry(item.operations, item.name, (said,), needs_formula=True, doubt=doubt) for item in tried]
-    said = (
-        f"the space group {symbol!r} is in no table: taken as P 1, which gives the stated formula and number of atoms"
-    )
+    said = f"the space group {symbol!r} is unknown: P 1 is assumed, which gives the stated formula and number of atoms"
     return [Symmetry((_IDENTITY,), "P 1", (said,), needs_formula=True, needs_count=True, doubt=doubt)]
 
 
 def _magnetic(values: CifValues) -> tuple[SymmOp, ...]:
-    """Return the operations of a magnetic space group, time reversal left off; empty where the block states none."""
+    """Return the operations of a magnetic space group without time reversal. Empty if the block has no magnetic space group."""
     from pymatgen.io.cif import CifBlock, CifParser
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is none, which is looked at
+        warnings.simplefilter("ignore")  # pymatgen warns if there is no magnetic symmetry; this is checked below
         parser = CifParser.from_str(values.text)
         (data,) = parser.as_dict().values()
         try:
             found = parser.get_magsymops(CifBlock(data, [], "read"))
         except TimeoutError:
             raise
-        except Exception as error:  # noqa: BLE001 - symbols that its table lacks fail in many ways
+        except Exception as error:  # noqa: BLE001 - unknown symbols fail in many ways
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise StructureInputError(
-                f"its magnetic space group cannot be read ({reason}); write the operations out"
+                f"the magnetic space group cannot be read ({reason}); write the operations out"
             ) from None
     if any("No magnetic symmetry" in warning for warning in parser.warnings):
         return ()

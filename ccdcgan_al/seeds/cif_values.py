@@ -1,4 +1,4 @@
-"""The values of a CIF text by name, block by block, as pymatgen splits them. It knows no crystal."""
+"""Split a CIF text into blocks and values by name, with pymatgen. It knows no crystal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ccdcgan_al.errors import StructureInputError
 
 _NUMBER = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?(\(\d+\))?"
-)  # with a standard uncertainty in brackets or without
+)  # with or without a standard uncertainty in brackets
 _HEADER = re.compile(r"\s*data_(\S*)", re.IGNORECASE)
 _LOOP = re.compile(r"(?<!\S)loop_(?=\s|$)", re.IGNORECASE)
 _ATOMS = re.compile(r"(?<![^\s])_atom_site[_.]fract_x(?=\s|$)", re.IGNORECASE)
@@ -22,9 +22,9 @@ class CifValues:
     Attributes
     ----------
     text : str
-        The block.
+        Text of the block.
     values : dict of str to str or list of str
-        Name (lower case, underscores for dots) -> value, or values of a loop.
+        Value, or values of a loop, by name. Names are in lower case with underscores for dots.
     """
 
     text: str
@@ -38,14 +38,14 @@ class CifValues:
         )
 
     def column(self, *names: str) -> list[str]:
-        """Return the values of the first of these names that the block has; empty where it has none."""
+        """Return the values of the first of these names in the block, or an empty list."""
         for name in names:
             if (found := self.values.get(name.lower())) is not None:
                 return [found] if isinstance(found, str) else found
         return []
 
     def scalar(self, *names: str) -> str | None:
-        """Return the first value of these names that is stated, which '?' and '.' are not."""
+        """Return the first stated value of these names, or None. '?' and '.' do not count as stated."""
         for name in names:
             for value in self.column(name)[:1]:
                 if value.strip() not in ("", "?", "."):
@@ -54,17 +54,17 @@ class CifValues:
 
 
 def number_of(text: str) -> float | None:
-    """Return a CIF number, its standard uncertainty left off; None where the text is none ('?' and '.' are none)."""
+    """Return a CIF number without its standard uncertainty, or None if the text is not a number (for example '?' or '.')."""
     return float(text.partition("(")[0]) if _NUMBER.fullmatch(text.strip()) else None
 
 
 def blocks_of(text: str) -> list[tuple[str, str]]:
-    """Return the data blocks as (name, text), all names different; text fields between semicolons are left whole.
+    """Return the data blocks as (name, text) with unique names. Text fields between semicolons stay complete.
 
     Raises
     ------
     StructureInputError
-        There is none.
+        There is no data block.
     """
     blocks: list[tuple[str, list[str]]] = []
     in_field = False
@@ -79,7 +79,7 @@ def blocks_of(text: str) -> list[tuple[str, str]]:
         elif blocks:
             blocks[-1][1].append(line if in_field else _LOOP.sub("loop_", line))
     if not blocks:
-        raise StructureInputError("not a readable CIF file (no line begins with data_); give a CIF")
+        raise StructureInputError("not a readable CIF file (no line begins with data_); give a CIF file")
     names: list[str] = []
     for name, _ in blocks:
         tries = (name, *(f"{name}-{number}" for number in range(2, len(blocks) + 2)))
@@ -93,12 +93,14 @@ def values_of(block: str) -> CifValues:
     Raises
     ------
     StructureInputError
-        It cannot be split into values, or has two tables of atoms.
+        The block cannot be split into values, or it has two tables of atoms.
     """
     from pymatgen.io.cif import CifBlock
 
     if len(_ATOMS.findall(block)) > 1:
-        raise StructureInputError("two tables of atoms in one data block; write a line data_NAME before the second")
+        raise StructureInputError(
+            "one data block has two tables of atoms; write a line data_NAME before the second table"
+        )
     try:
         data = CifBlock.from_str(block).data
     except (ValueError, IndexError, ZeroDivisionError) as error:

@@ -1,6 +1,7 @@
-"""A user's own structures, from a folder of structure files, bounded in size and time: what was read, and what was not and why. It relaxes nothing.
+"""Read a user's own structures from structure files, with limits on size and time. It relaxes nothing.
 
-A file is accepted only if what was read is what it states (`cif_parsing`, `structure_parsing`); everything else is refused by name.
+A file is accepted only if its crystal agrees with its own statements (`cif_parsing`, `parsing`). Every other file is refused by name with a
+reason.
 """
 
 from __future__ import annotations
@@ -24,25 +25,27 @@ if TYPE_CHECKING:
 
     from ccdcgan_al.types import Origin
 
-MAX_FILE_BYTES, MAX_SECONDS = 1_000_000, 30.0  # of a file: as it is, and decompressed
-SAME_SITE = 0.05  # Å; a distortion that makes a larger cell is the user's, and a relaxation of the smaller cell would not find it again
+MAX_FILE_BYTES, MAX_SECONDS = 1_000_000, 30.0  # limits of a file; the size limit holds before and after decompression
+SAME_SITE = (
+    0.05  # Å, tolerance of the primitive cell; a larger tolerance would remove distortions that the user intends
+)
 
 
 @dataclass(frozen=True)
 class StructuresRead:
-    """What came of a user's files; each line names its file.
+    """Result of reading a user's files. Each line of text names its file.
 
     Attributes
     ----------
     seeds : tuple of Seed
-        The crystals, Niggli primitive cells, in order of file name and block; labels are the file's name, with #block
-        where it has several.
+        Crystals as Niggli primitive cells, in the order of file name and block. The label is the file's name, with
+        #block if the file has several.
     repaired : tuple of str, optional
-        What was put right or assumed, one line a file.
+        What was corrected or assumed, one line for each file.
     refused : tuple of str, optional
-        What cannot be trusted or taken, why, and what to do, one line a file.
+        Refused files with the reason and what to do, one line for each file.
     not_read : tuple of str, optional
-        Sub-folders and other files, and blocks without atoms, one line each.
+        Sub-folders, other files and blocks without atoms, one line each.
     """
 
     seeds: tuple[Seed, ...]
@@ -51,12 +54,12 @@ class StructuresRead:
     not_read: tuple[str, ...] = ()
 
     def or_stop(self) -> tuple[Seed, ...]:
-        """Return the seeds where no file was refused.
+        """Return the seeds if no file was refused.
 
         Raises
         ------
         StructureInputError
-            One was; the message has every refused file, one line each.
+            A file was refused. The message has one line for each refused file.
         """
         if len(self.refused) > 1:
             raise StructureInputError(
@@ -73,22 +76,29 @@ def read_structures(
     max_sites: int | None = None,
     max_length: float | None = None,
 ) -> StructuresRead:
-    """Read a user's structure files: CIF, POSCAR, XYZ and JSON; all that is in a folder is read or named.
+    """Read a user's structure files: CIF, POSCAR, XYZ and JSON. Every item of a folder is either read or named in the result.
+
+    A file is refused, and the others are still read, if one of these holds:
+
+    - the file is missing, unreadable, or larger than 1 MB before or after decompression;
+    - reading takes more than 30 s;
+    - the structure is inconsistent or disordered, has other elements, or has too large a cell.
 
     Parameters
     ----------
     source : Path or sequence of Path
-        A folder, a file, or files.
+        A folder, a file, or several files.
     elements : sequence of str, optional
-        Symbols that the structures may hold; None for any.
-    max_sites, max_length : int, optional and float, optional
-        Limits of the Niggli primitive cell (length in Å), for what is relaxed; None: any cell.
+        Elements that the structures may contain. None means any.
+    max_sites : int, optional
+        Maximum number of sites of the Niggli primitive cell. None means no limit.
+    max_length : float, optional
+        Maximum length of a vector of the Niggli primitive cell (Å). None means no limit.
 
     Returns
     -------
     StructuresRead
-        A file that is missing, larger than 1 MB (as it is or decompressed), not read within 30 s, unreadable, inconsistent, disordered, too large a
-        cell, or of other elements is among its `refused`, and the others are read all the same.
+        Structures, and notes on corrected, refused and unread files.
     """
     seeds: list[Seed] = []
     repaired: list[str] = []
@@ -98,7 +108,7 @@ def read_structures(
         files, others = _files(path)
         not_read += others
         if path.is_dir() and not files:
-            refused.append(f"{path}: no structure files; wanted {WANTED}")
+            refused.append(f"{path}: the folder has no structure files; give {WANTED}")
         for file in files:
             try:
                 found, repairs, empty = _read(file, elements, max_sites, max_length)
@@ -106,22 +116,22 @@ def read_structures(
                 refused.append(f"{file}: {' '.join(str(error).split())}")
                 continue
             seeds += found
-            not_read += [f"{file}: the data block {block} holds no atoms and is not read" for block in empty]
+            not_read += [f"{file}: the data block {block} has no atoms and is not read" for block in empty]
             if repairs:
                 repaired.append(f"{file}: {'; '.join(repairs)}")
     return StructuresRead(tuple(seeds), tuple(repaired), tuple(refused), tuple(not_read))
 
 
 def _files(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the structure files that a path means, and a line for everything else in a folder."""
+    """Return the structure files of a path, and a line for every other item in a folder."""
     if not path.is_dir():
         return [path], []
     files, others = [], []
     for item in sorted(path.iterdir()):
         if item.is_dir():
-            others.append(f"{item}: a sub-folder, not read; give its files in the folder itself")
+            others.append(f"{item}: a sub-folder, not read; move its files into the folder itself")
         elif item.name.startswith(".") or kind_of(item.name) is None:
-            others.append(f"{item}: not read; wanted {WANTED}")
+            others.append(f"{item}: not a structure file, not read; give {WANTED}")
         else:
             files.append(item)
     return files, others
@@ -130,37 +140,37 @@ def _files(path: Path) -> tuple[list[Path], list[str]]:
 def _read(
     file: Path, elements: Sequence[str] | None, max_sites: int | None, max_length: float | None
 ) -> tuple[list[Seed], list[str], list[str]]:
-    """Return one file's structures, its repairs and its blocks without atoms, or raise StructureInputError with the reason."""
+    """Return the structures, repairs and blocks without atoms of one file, or raise StructureInputError with the reason."""
     if not file.is_file():
-        raise StructureInputError("no such file, or none that can be read; give a structure file")
+        raise StructureInputError("no such file, or it is not a regular file; give a structure file")
     kind = kind_of(file.name)
     if kind is None:
-        raise StructureInputError(f"its name does not say what it is; wanted {WANTED}")
+        raise StructureInputError(f"the file name shows no known format; give {WANTED}")
     try:
         with time_limit(MAX_SECONDS):
             crystals, empty = read_crystals(decode(_bytes(file)), kind)
             return *_seeds(file, crystals, elements, max_sites, max_length), empty
     except TimeoutError:
         raise StructureInputError(
-            f"not read within {MAX_SECONDS:g} s; give a file with one small cell and its symmetry written out"
+            f"reading took more than {MAX_SECONDS:g} s; give a file with one small cell and its symmetry operations"
         ) from None
 
 
 def _bytes(file: Path) -> bytes:
-    """Return a file's content, decompressed where its name ends in .gz, and never more of it than the limit."""
+    """Return a file's content, up to the size limit. A file whose name ends in .gz is decompressed."""
     from monty.io import zopen
 
     size = file.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise StructureInputError(f"{size} bytes; at most {MAX_FILE_BYTES} are read; give a smaller file")
+        raise StructureInputError(f"the file has {size} bytes; the limit is {MAX_FILE_BYTES}; give a smaller file")
     try:
         with zopen(file, "rb") as opened:
             data: bytes = opened.read(MAX_FILE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise StructureInputError(f"cannot be opened ({error}); give it whole and readable") from None
+        raise StructureInputError(f"the file cannot be read ({error}); give a complete, readable file") from None
     if len(data) > MAX_FILE_BYTES:
         raise StructureInputError(
-            f"more than {MAX_FILE_BYTES} bytes when decompressed; at most so many are read; give a smaller file"
+            f"the decompressed file has more than {MAX_FILE_BYTES} bytes, which is the limit; give a smaller file"
         )
     return data
 
@@ -172,7 +182,7 @@ def _seeds(
     max_sites: int | None,
     max_length: float | None,
 ) -> tuple[list[Seed], list[str]]:
-    """Return the crystals of a file as seeds, and its repairs, each checked and reduced."""
+    """Check and reduce the crystals of a file. Return them as seeds, and the repairs."""
     several = len(crystals) > 1
     seeds, repairs = [], []
     for crystal in crystals:
@@ -191,20 +201,20 @@ def _seeds(
 def _reduced(
     crystal: ReadCrystal, elements: Sequence[str] | None, max_sites: int | None, max_length: float | None
 ) -> Structure:
-    """Return the Niggli primitive cell of a crystal that passes all checks."""
+    """Check a crystal and return its Niggli primitive cell."""
     check_crystal(crystal.structure)
     primitive = reduced_primitive(crystal.structure, SAME_SITE)
     symbols = sorted(element.symbol for element in primitive.composition)
     if elements is not None and not set(symbols) <= set(elements):
         raise StructureInputError(
-            f"holds {'-'.join(symbols)}; wanted elements of {'-'.join(elements)} only; leave it out, or name its elements in the system"
+            f"the structure contains {'-'.join(symbols)}; the system is {'-'.join(elements)}; remove the file, or choose another system"
         )
     most_sites, longest = max_sites or len(primitive), max_length or max(primitive.lattice.abc)
     if not fits_limits(primitive, most_sites, longest):
         raise StructureInputError(
-            f"primitive cell of {len(primitive)} sites, longest vector {max(primitive.lattice.abc):.2f} Å; "
-            f"at most {most_sites} sites and {longest:g} Å are relaxed; choose a smaller cell"
+            f"the primitive cell has {len(primitive)} sites and a longest vector of {max(primitive.lattice.abc):.2f} Å; "
+            f"the limits are {most_sites} sites and {longest:g} Å; choose a smaller cell"
         )
     if len(primitive) > MAX_OWN_SITES:
-        ReducedCell(primitive)  # what compares with it reduces it again, which has to end in time
+        ReducedCell(primitive)  # later comparisons repeat this reduction, so it must finish within the time limit
     return primitive

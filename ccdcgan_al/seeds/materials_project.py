@@ -1,6 +1,6 @@
-"""Entries and structures of the Materials Project, through mp-api's `MPRester`; it stores nothing and builds no hull.
+"""Fetch entries and structures of the Materials Project with mp-api's `MPRester`. It stores nothing and builds no hull.
 
-The key is that of `MP_API_KEY`, or of pymatgen's settings (`PMG_MAPI_KEY`); it is sent to the server and goes nowhere else.
+The key comes from `MP_API_KEY` or from pymatgen's settings (`PMG_MAPI_KEY`). It is sent only to the server.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 THERMO_TYPES = ("GGA_GGA+U", "R2SCAN")
-"""One energy scale each. mp-api's default mixes the two; its entries fit neither."""
+"""Energy scales. mp-api's default mixes the two, and its entries fit neither scale."""
 
-TRIES = 5  # repetitions of a request that met 429, 5xx or a dropped connection
-LONGEST_WAIT = 60  # s between two of them, whatever Retry-After asks for
-BACKOFF = 0.5  # s, doubled each time, where no Retry-After says how long
+TRIES = 5  # retries of a request after 429, 5xx or a lost connection
+LONGEST_WAIT = 60  # s, maximum wait between two retries, even if Retry-After asks for more
+BACKOFF = 0.5  # s, wait without a Retry-After header, doubled each time
 TIMEOUT = 60.0  # s
 KEY_LENGTH = 32
 _KEY_PAGE = "https://next-gen.materialsproject.org/api"
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was fetched, and from which version of the database.
+    """Fetched data, and the version of the database.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Fetched:
     structures : tuple of tuple of (str, Structure), optional
         Relaxed structures by material id.
     database_version : str, default ""
-        Such as ``2025.09.25``.
+        Version of the database, for example ``2025.09.25``.
     """
 
     entries: tuple[ComputedStructureEntry, ...] = ()
@@ -58,18 +58,18 @@ def api_key() -> str:
     Raises
     ------
     MaterialsProjectError
-        There is none, or it cannot be one.
+        There is no key, or the key has a wrong length.
     """
     from pymatgen.core import SETTINGS
 
     key = str(os.environ.get("MP_API_KEY") or SETTINGS.get("PMG_MAPI_KEY") or "")
     if not key:
         raise MaterialsProjectError(
-            f"no Materials Project key: set MP_API_KEY, or `pmg config --add PMG_MAPI_KEY <key>`; get one at {_KEY_PAGE}"
+            f"no Materials Project key: set MP_API_KEY, or run `pmg config --add PMG_MAPI_KEY <key>`; get a key at {_KEY_PAGE}"
         )
     if len(key) != KEY_LENGTH:
         raise MaterialsProjectError(
-            f"the Materials Project key has {len(key)} characters, wanted {KEY_LENGTH}; get one at {_KEY_PAGE}"
+            f"the Materials Project key has {len(key)} characters, expected {KEY_LENGTH}; get a key at {_KEY_PAGE}"
         )
     return key
 
@@ -80,19 +80,19 @@ def fetch_entries(elements: Sequence[str], thermo_type: str = THERMO_TYPES[0]) -
     Parameters
     ----------
     elements : sequence of str
-        Symbols.
+        Element symbols.
     thermo_type : str, default THERMO_TYPES[0]
         One of `THERMO_TYPES`.
 
     Raises
     ------
     MaterialsProjectError
-        An unknown thermo type, no key or a refused one, or a server that does not answer after some tries.
+        The thermo type is unknown, the key is missing or refused, or the server does not answer after several tries.
     """
     if thermo_type not in THERMO_TYPES:
         raise MaterialsProjectError(
-            f"unknown thermo type {thermo_type!r}: wanted one of {', '.join(THERMO_TYPES)}; "
-            "mixed ones hold energies of two functionals, which do not share a hull"
+            f"unknown thermo type {thermo_type!r}: use one of {', '.join(THERMO_TYPES)}; "
+            "a mixed type has energies of two functionals, which cannot be in one hull"
         )
 
     def ask(rester: Any) -> list[ComputedStructureEntry]:
@@ -106,7 +106,7 @@ def fetch_entries(elements: Sequence[str], thermo_type: str = THERMO_TYPES[0]) -
 
 
 def fetch_structures(elements: Sequence[str]) -> Fetched:
-    """Fetch the relaxed structures of a chemical system and of its subsystems; raises as `fetch_entries` does."""
+    """Fetch the relaxed structures of a chemical system and of its subsystems. It raises the same errors as `fetch_entries`."""
 
     def ask(rester: Any) -> list[tuple[str, Structure]]:
         documents = rester.materials.search(
@@ -119,7 +119,7 @@ def fetch_structures(elements: Sequence[str]) -> Fetched:
 
 
 def subsystems(elements: Sequence[str]) -> list[str]:
-    """Return a chemical system and all within it: `Bi`, `Se`, `Bi-Se`."""
+    """Return a chemical system and all its subsystems, for example `Bi`, `Se` and `Bi-Se`."""
     symbols = sorted(elements)
     return ["-".join(subset) for size in range(1, len(symbols) + 1) for subset in combinations(symbols, size)]
 
@@ -131,7 +131,7 @@ def _structure(found: Any) -> Structure:
 
 
 def _ask(question: Callable[[Any], T]) -> tuple[T, str]:
-    """Put a question to an MPRester; return its answer and the database's version, or raise one clear line."""
+    """Send a request through an MPRester. Return the answer and the version of the database, or raise an error of one line."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util.retry import Retry
@@ -145,7 +145,7 @@ def _ask(question: Callable[[Any], T]) -> tuple[T, str]:
         retry_after_max=LONGEST_WAIT,
     )
     with requests.Session() as session, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mp-api warns of its defaults
+        warnings.simplefilter("ignore")  # mp-api warns about its defaults
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
@@ -153,30 +153,30 @@ def _ask(question: Callable[[Any], T]) -> tuple[T, str]:
             from mp_api.client.core.utils import validate_endpoint
 
             endpoint = validate_endpoint(os.environ.get("MP_API_ENDPOINT"))
-            heartbeat = session.get(f"{endpoint}heartbeat", timeout=TIMEOUT)  # MPRester's own is not repeated
+            heartbeat = session.get(f"{endpoint}heartbeat", timeout=TIMEOUT)  # MPRester's own request has no retries
             heartbeat.raise_for_status()
             version = str(heartbeat.json()["db_version"])
             rester = MPRester(key, endpoint, session=session, use_document_model=False, mute_progress_bars=True)
             return question(rester), version
-        except Exception as error:  # noqa: BLE001 - mp-api's, requests', a page instead of JSON: one line each
+        except Exception as error:  # noqa: BLE001 - errors of mp-api and requests, or a page instead of JSON: each becomes one line
             raise MaterialsProjectError(_told(error, key)) from None
 
 
 def _told(error: Exception, key: str) -> str:
-    """Return what went wrong and what to do, in one line without the key."""
+    """Return a line with the failure and what to do, without the key."""
     text = " ".join(str(error).replace(key, "***").split())
     found = re.search(r"status code (\d{3})|too many (\d{3}) error|^(\d{3}) (?:Client|Server) Error", text)
     status = int(next(filter(None, found.groups()))) if found else None
     if status in _REFUSED:
         return f"the Materials Project refused the key ({status}): check MP_API_KEY, or get a new one at {_KEY_PAGE}"
     if status == _SLOW:
-        return f"the Materials Project asks for fewer requests (429), still after {TRIES + 1} tries: try again later"
+        return f"the Materials Project asks for fewer requests (429), after {TRIES + 1} tries: try again later"
     if status is not None and status >= 500:  # noqa: PLR2004 - HTTP's own classes
         return (
-            f"the Materials Project's server fails ({status}), still after {TRIES + 1} tries: try again later; "
-            "its state is at https://status.materialsproject.org"
+            f"the Materials Project's server fails ({status}), after {TRIES + 1} tries: try again later; "
+            "see its status at https://status.materialsproject.org"
         )
     lost = ("Connection", "Max retries", "timed out", "RemoteDisconnected", "IncompleteRead")
     if any(word in f"{type(error).__name__} {text}" for word in lost):
-        return f"no connection to the Materials Project, after {TRIES + 1} tries: check the network ({text[:160]})"
-    return f"the Materials Project's answer cannot be used ({type(error).__name__}: {text[:200]})"
+        return f"no connection to the Materials Project after {TRIES + 1} tries: check the network ({text[:160]})"
+    return f"the Materials Project sent an answer that cannot be read ({type(error).__name__}: {text[:200]})"

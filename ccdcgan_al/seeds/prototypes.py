@@ -1,13 +1,15 @@
-"""The AFLOW prototypes that pymatgen ships, their volumes with other elements in them, and which of them are the same. It chooses none.
+"""Substitute elements in the AFLOW prototypes of pymatgen, predict volumes, and find duplicates. It chooses no structures.
 
-Whether two prototypes match, and how close their atoms come, does not depend on which elements are put in: both are found once a process,
-for all chemical systems. A prototype with elements in it is a `Substitution`, a few numbers; a structure is made of it when it is wanted.
+Two properties do not depend on the substituted elements: whether two prototypes match, and how close their atoms are. Both are computed
+once in a process for all chemical systems. A `Substitution` is a prototype with new elements, stored as a few numbers. Its structure is
+built only when it is needed.
 
-Volumes of compounds are those of data-mined lattice scaling (Chu et al., Comput. Mater. Sci. 146, 184 (2018),
-doi 10.1016/j.commatsci.2018.01.040): the tightest contact becomes a bond of the data-mined length. The table of lengths is that of pymatgen's
-`DLSVolumePredictor`, and so is the rule, without its limits on the change of volume: a prototype's own volume says nothing here. Unlike there, an
-element without a known electronegativity does not spoil the volume, and one without a radius is not left out. Elements get their measured molar
-volume (pymatgen's `Element.molar_volume`): bond lengths mined from compounds make elemental oxygen ten times too dense.
+Volumes of compounds come from data-mined lattice scaling (Chu et al., Comput. Mater. Sci. 146, 184 (2018),
+doi 10.1016/j.commatsci.2018.01.040): the tightest contact becomes a bond of the data-mined length. The table of lengths and the rule are
+those of pymatgen's `DLSVolumePredictor`, with these differences. There are no limits on the change of volume, because a prototype's own
+volume means nothing here. An element without a known electronegativity does not prevent a prediction. A compound with an element without a
+radius gets no volume. Elements get their measured molar volume (pymatgen's `Element.molar_volume`), because bond lengths mined from
+compounds make elemental oxygen ten times too dense.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ from ccdcgan_al.structures.matching import ReducedCell, structure_matcher
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_RAW_SITES = 64  # prototypes beyond this many sites in the primitive cell are never used
-_REACH = 4.0  # Å beyond an atom's radius in which its contacts are looked for, pymatgen's default
-_SMALLER = 0.7  # of a volume: a cell is looked at there first, so that it need not be at each volume between
-_PLACEHOLDERS = ("Li", "Be", "B", "C", "N", "O", "F", "Na")  # stand in for any elements where prototypes are compared
+MAX_RAW_SITES = 64  # prototypes with more sites in the primitive cell are never used
+_REACH = 4.0  # Å beyond an atom's radius where contacts are searched, pymatgen's default
+_SMALLER = 0.7  # fraction of a volume: a cell is first checked there, so that volumes between need no check
+_PLACEHOLDERS = ("Li", "Be", "B", "C", "N", "O", "F", "Na")  # replace any elements when prototypes are compared
 
 Contacts = dict[tuple[str, str], float]
-"""Smallest distance (Å) of two elements' atoms, by their symbols in alphabetical order."""
+"""Smallest distance (Å) between atoms of two elements, by their symbols in alphabetical order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +49,11 @@ class Prototype:
     Attributes
     ----------
     structure : Structure
-        Niggli-reduced primitive cell, with the elements of the compound that the type is named for.
+        Niggli-reduced primitive cell with the elements of the compound that names the structure type.
     label : str
         AFLOW label.
     strukturbericht : str
-        Symbol, or what the library has in its place.
+        Strukturbericht symbol, or the library's text if there is no symbol.
     """
 
     structure: Structure
@@ -60,52 +62,53 @@ class Prototype:
 
     @cached_property
     def own(self) -> tuple[str, ...]:
-        """Its own elements, in alphabetical order."""
+        """The prototype's own elements, in alphabetical order."""
         return tuple(sorted(element.symbol for element in self.structure.composition))
 
     @cached_property
     def amounts(self) -> tuple[int, ...]:
-        """Number of atoms of each of its own elements."""
+        """Number of atoms of each own element."""
         return tuple(round(self.structure.composition[symbol]) for symbol in self.own)
 
     @cached_property
     def formula(self) -> str:
-        """Reduced formula with its own elements."""
+        """Reduced formula with the own elements."""
         return str(self.structure.composition.reduced_formula)
 
     @cached_property
     def contacts(self) -> Contacts:
-        """Smallest distances between its own elements (Å)."""
+        """Smallest distances between the own elements (Å)."""
         return contacts(self.structure)
 
     @cached_property
     def longest(self) -> float:
-        """Longest lattice vector (Å) at its own volume."""
+        """Length of the longest lattice vector (Å) at the prototype's own volume."""
         return max(self.structure.lattice.abc)
 
     def with_placeholders(self, volume: float) -> Structure:
-        """Return the cell at a volume (Å^3), with placeholders for its elements."""
+        """Return the cell at a volume (Å^3) with placeholders for the elements."""
         return substituted(self.structure, _PLACEHOLDERS[: len(self.own)], volume)
 
 
 @dataclass(frozen=True)
 class Substitution:
-    """A prototype with other elements in the place of its own.
+    """A prototype with substituted elements.
 
     Attributes
     ----------
     number : int
-        Of the prototype in `library`.
+        Index of the prototype in `library`.
     elements : tuple of str
-        Symbols, in the place of the prototype's own in their alphabetical order.
+        New element symbols. They replace the prototype's own elements in alphabetical order.
     formula : str
         Reduced formula.
     volume : float
-        Predicted, of the prototype's cell (Å^3).
+        Predicted volume of the prototype's cell (Å^3).
     distance : float
-        Mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers.
+        Mean distance between new and replaced elements, in Pettifor's Mendeleev numbers.
     merges_at : float, optional
-        That volume where the matcher, which merges what lies within 0.25 Å, makes a smaller cell of it; else None.
+        The predicted volume if the matcher finds a smaller cell at it, because it merges sites within 0.25 Å. Otherwise
+        None.
     """
 
     number: int
@@ -127,20 +130,20 @@ class Substitution:
 
     @property
     def longest(self) -> float:
-        """Longest lattice vector (Å)."""
+        """Length of the longest lattice vector (Å)."""
         return self.prototype.longest * (self.volume / self.prototype.structure.volume) ** (1 / 3)
 
     def structure(self) -> Structure:
-        """Return the structure."""
+        """Build the structure."""
         return substituted(self.prototype.structure, self.elements, self.volume)
 
     @property
     def reduced_sites(self) -> int:
-        """Number of sites in the cell that the matcher compares."""
+        """Number of sites in the reduced cell that the matcher compares."""
         return len(_cell(self.number, self.merges_at).structure)
 
     def same_as(self, other: Substitution) -> bool:
-        """Whether the matcher takes the two for the same structure, this one first."""
+        """Return whether the matcher considers the two structures the same. This one is the first argument of the matcher."""
         if self.formula != other.formula:
             return False
         places = tuple(self.elements.index(symbol) for symbol in other.elements)
@@ -149,7 +152,7 @@ class Substitution:
 
 @lru_cache(maxsize=1)
 def library() -> tuple[Prototype, ...]:
-    """Return the AFLOW prototypes (Mehl et al., Comput. Mater. Sci. 136, S1 (2017), doi 10.1016/j.commatsci.2017.01.017); takes seconds."""
+    """Return the AFLOW prototypes (Mehl et al., Comput. Mater. Sci. 136, S1 (2017), doi 10.1016/j.commatsci.2017.01.017). It takes seconds."""
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     prototypes = []
@@ -166,10 +169,10 @@ def reduced_primitive(structure: Structure, tolerance: float = 0.25) -> Structur
     Parameters
     ----------
     structure : Structure
-        Ordered or disordered.
+        Ordered or disordered structure.
     tolerance : float, default 0.25
-        By how much sites that become one may be apart (Å); their mean stands for them. pymatgen's default makes a
-        cubic perovskite of one whose atoms are displaced by less.
+        Maximum distance (Å) of sites that become one site at their mean position. The default is pymatgen's. It turns a
+        distorted perovskite into a cubic one if the displacements are smaller.
     """
     bare = Structure(structure.lattice, structure.species_and_occu, structure.frac_coords)
     bare.remove_oxidation_states()
@@ -177,7 +180,7 @@ def reduced_primitive(structure: Structure, tolerance: float = 0.25) -> Structur
 
 
 def substitution(number: int, elements: Sequence[str]) -> Substitution | None:
-    """Return the prototype of a number with these elements in alphabetical order of its own; None where no volume can be predicted."""
+    """Substitute elements in a prototype, in the alphabetical order of its own elements. Return None if no volume can be predicted."""
     prototype = library()[number]
     names = _symbols(prototype.own, elements)
     amounts = dict(zip(elements, prototype.amounts, strict=True))
@@ -191,7 +194,7 @@ def substitution(number: int, elements: Sequence[str]) -> Substitution | None:
 
 
 def substituted(prototype: Structure, elements: Sequence[str], volume: float) -> Structure:
-    """Return a structure with `elements` in the place of its own, in their alphabetical order, at a volume (Å^3)."""
+    """Replace the elements of a structure, in alphabetical order, by `elements`, and scale it to a volume (Å^3)."""
     structure = prototype.copy()
     own = sorted(element.symbol for element in prototype.composition)
     structure.replace_species(_mapping(own, elements))
@@ -200,12 +203,12 @@ def substituted(prototype: Structure, elements: Sequence[str], volume: float) ->
 
 
 def distance(names: Mapping[str, str]) -> float:
-    """Return the mean distance of elements from those they replace (old -> new), in Pettifor's Mendeleev numbers."""
+    """Return the mean distance between replaced and new elements (old -> new), in Pettifor's Mendeleev numbers."""
     return sum(abs(Element(old).mendeleev_no - Element(new).mendeleev_no) for old, new in names.items()) / len(names)
 
 
 def contacts(structure: Structure) -> Contacts:
-    """Return the smallest distance of each two elements of a structure (Å), those within reach of the largest atom."""
+    """Return the smallest distance (Å) of each pair of elements in a structure. The search radius depends on the largest atom."""
     symbols = [site.specie.symbol for site in structure]
     first, second, _, distances = structure.get_neighbor_list(_REACH + _largest_radius())
     found: Contacts = {}
@@ -216,21 +219,22 @@ def contacts(structure: Structure) -> Contacts:
 
 
 def predicted_volume(amounts: Mapping[str, int], near: Contacts, volume: float) -> float | None:
-    """Return the volume of a cell: by data-mined lattice scaling, or an element's measured one.
+    """Predict the volume of a cell by data-mined lattice scaling. An element gets its measured volume.
 
     Parameters
     ----------
     amounts : mapping of str to int
-        Whole numbers of atoms in the cell, by symbol.
+        Number of atoms in the cell, by element symbol.
     near : Contacts
-        Of the cell's elements (Å).
+        Contacts in the cell (Å).
     volume : float
-        Of the cell that has these contacts (Å^3).
+        Volume of the cell with these contacts (Å^3).
 
     Returns
     -------
     float or None
-        Å^3; None where there is no contact, or an element has no radius (He, Ne, Fr, most actinides) and no measured volume.
+        Predicted volume (Å^3). None if there is no contact, or if an element has no radius (He, Ne, Fr, most actinides)
+        and no measured volume.
     """
     if len(amounts) == 1:
         ((symbol, count),) = amounts.items()
@@ -258,21 +262,21 @@ def predicted_volume(amounts: Mapping[str, int], near: Contacts, volume: float) 
 
 @lru_cache(maxsize=256)
 def molar_volume(symbol: str) -> float | None:
-    """Return an element's measured molar volume (cm^3/mol); None where pymatgen has none."""
+    """Return an element's measured molar volume (cm^3/mol), or None if pymatgen has none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen warns where it has none
+        warnings.simplefilter("ignore")  # pymatgen warns if it has none
         found = Element(symbol).molar_volume
     return float(found) if found else None
 
 
 @lru_cache(maxsize=256)
 def radius(symbol: str) -> float | None:
-    """Return an element's atomic radius (Å); the calculated one where none is measured and the element binds (Kr, Xe, Rn); else None."""
+    """Return an element's measured atomic radius (Å), or its calculated radius if it forms bonds (Kr, Xe, Rn), or None."""
     element = Element(symbol)
     found = element.atomic_radius
     if found is None and electronegativity(symbol) is not None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pymatgen warns where none is calculated
+            warnings.simplefilter("ignore")  # pymatgen warns if there is no calculated radius
             found = element.atomic_radius_calculated
     return float(found) if found and math.isfinite(found) else None
 
@@ -283,7 +287,7 @@ def _largest_radius() -> float:
 
 
 def _bond_radius(symbol: str, spread: float) -> float | None:
-    """Return the data-mined radius (Å) by the standard deviation of the electronegativities; None where the table has none."""
+    """Return the data-mined radius (Å) for a standard deviation of the electronegativities, or None if the table has none."""
     from pymatgen.core.structure_prediction.volume_predictor import bond_params
 
     if symbol not in bond_params:
@@ -297,11 +301,11 @@ def _formula(amounts: tuple[tuple[str, int], ...]) -> str:
 
 
 _WHOLE: dict[int, float] = {}
-"""Smallest volume (Å^3) at which the cell of each prototype, by its number, is known not to become smaller."""
+"""Smallest volume (Å^3), by prototype number, at which the matcher is known not to find a smaller cell."""
 
 
 def _merges(number: int, volume: float) -> bool:
-    """Whether the matcher makes a smaller cell of a prototype at a volume (Å^3): its tolerance is a length, whatever the scale."""
+    """Return whether the matcher finds a smaller cell of a prototype at a volume (Å^3). Its tolerance is a length that does not scale."""
     if volume >= _WHOLE.setdefault(number, library()[number].structure.volume):
         return False
     for asked in (_SMALLER * volume, volume):
@@ -313,20 +317,20 @@ def _merges(number: int, volume: float) -> bool:
 
 @lru_cache(maxsize=4096)
 def _cell(number: int, volume: float | None) -> ReducedCell:
-    """Return what is compared of a prototype, with placeholders for its elements; at its own volume where none is given (Å^3)."""
+    """Return the reduced cell of a prototype with placeholders for its elements, at a volume (Å^3). None means its own volume."""
     prototype = library()[number]
     return ReducedCell(prototype.with_placeholders(volume or prototype.structure.volume))
 
 
 @cache
 def _match(first: tuple[int, float | None], second: tuple[int, float | None], places: tuple[int, ...]) -> bool:
-    """Whether two prototypes match, the elements of the second being those of the first at `places`."""
+    """Return whether two prototypes match, if the elements of the second are those of the first at `places`."""
     return _cell(*first).fits(_with_elements_at(*second, places), structure_matcher())
 
 
 @lru_cache(maxsize=4096)
 def _with_elements_at(number: int, volume: float | None, places: tuple[int, ...]) -> ReducedCell:
-    """Return what is compared of a prototype, its elements being the placeholders at `places`."""
+    """Return the reduced cell of a prototype with the placeholders at `places` as its elements."""
     known = _cell(number, volume)
     if places == tuple(range(len(places))):
         return known
@@ -338,7 +342,7 @@ def _with_elements_at(number: int, volume: float | None, places: tuple[int, ...]
 
 
 def without_copies(items: Sequence[Substitution]) -> list[Substitution]:
-    """Return the first of each group of substitutions of one chemical system that match, in the order given."""
+    """Return the first of each group of matching substitutions in one chemical system, in the given order."""
     by_key: dict[tuple[str, int], list[Substitution]] = defaultdict(list)
     for item in items:
         by_key[item.formula, item.reduced_sites].append(item)

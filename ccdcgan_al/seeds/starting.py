@@ -1,6 +1,6 @@
-"""What a campaign starts from: its starting structures, what is lacking among them, and what is tried where an element lacks a relaxed one.
+"""Check a campaign's starting structures, and find more structures of an element if all of its structures failed.
 
-It has no database and relaxes nothing; the structures themselves are made by `ccdcgan_al.seeds.choose`.
+It uses no database and relaxes nothing. `ccdcgan_al.seeds.choose` makes the structures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ccdcgan_al.campaign import Campaign
 
 FURTHER = 3
-"""Prototypes of an element that are tried where none of those before was relaxed."""
+"""Number of further prototypes of an element to try if all earlier ones failed."""
 
 _HELP = "put {what} in a folder and give it with --seeds FOLDER"
 
@@ -31,24 +31,24 @@ def own_seeds(campaign: Campaign) -> list[Seed]:
 
 
 def withheld(campaign: Campaign) -> list[Structure]:
-    """Structures that the campaign must not be given."""
+    """Return the structures that are withheld from the campaign."""
     return [Structure.from_dict(json.loads(text)) for text in campaign.withheld]
 
 
 def check_system(campaign: Campaign, known: Collection[str] = ()) -> None:
-    """Refuse, at once, a system with an element of which nothing is known to make a structure by, or no compound can be made.
+    """Check that starting structures of all elements, and of a compound, can be made or are given.
 
     Parameters
     ----------
     campaign : Campaign
-        Its choices, the user's own structures among them.
+        Choices of the campaign, including the user's own structures.
     known : collection of str, optional
-        Elements of which a structure need not be relaxed, since a reference is stored.
+        Elements with a stored reference. They need no starting structure.
 
     Raises
     ------
     StartingStructuresError
-        Names the elements, what is not known of them, and the option that helps.
+        A structure cannot be made. The message names the elements, the reason and the option that helps.
     """
     given = [elements_of(seed.structure) for seed in unlike(own_seeds(campaign), withheld(campaign))]
     nothing = [symbol for symbol in campaign.elements if radius(symbol) is None and molar_volume(symbol) is None]
@@ -57,33 +57,33 @@ def check_system(campaign: Campaign, known: Collection[str] = ()) -> None:
     if len(campaign.elements) - len(unbound) <= 1 and not any(set(unbound) & set(symbols) for symbols in given):
         names = " and ".join(unbound)
         raise StartingStructuresError(
-            f"{campaign.chemical_system}: no starting compound can be made, since no atomic radius of {names} is known, by which "
-            f"its volume would be predicted; {_HELP.format(what=f'structures that hold {names}')}"
+            f"{campaign.chemical_system}: no starting compound can be made, because the atomic radius of {names} is not known and its volume "
+            f"cannot be predicted; {_HELP.format(what=f'structures that contain {names}')}"
         )
 
 
 def check_chosen(campaign: Campaign, chosen: Iterable[Structure], known: Collection[str] = ()) -> None:
-    """Refuse starting structures among which there is none of an element.
+    """Check that the starting structures contain a structure of every element.
 
     Parameters
     ----------
     campaign : Campaign
-        Its choices.
+        Choices of the campaign.
     chosen : iterable of Structure
-        Its starting structures.
+        Starting structures of the campaign.
     known : collection of str, optional
-        Elements of which a structure need not be relaxed, since a reference is stored.
+        Elements with a stored reference. They need no starting structure.
 
     Raises
     ------
     StartingStructuresError
-        Names the element, why there is none of it, and the option that helps.
+        An element has no structure. The message names the element, the reason and the option that helps.
     """
     _refuse(campaign, [symbol for symbol in lacking(campaign.elements, chosen) if symbol not in known])
 
 
 def _refuse(campaign: Campaign, elements: Sequence[str]) -> None:
-    """Raise where there are elements without a starting structure."""
+    """Raise if there are elements without a starting structure."""
     if elements:
         why = "; ".join(f"no starting structure of {symbol} can be made, {_why_none(symbol)}" for symbol in elements)
         what = f"a structure of {' and of '.join(elements)}"
@@ -91,16 +91,16 @@ def _refuse(campaign: Campaign, elements: Sequence[str]) -> None:
 
 
 def _why_none(element: str) -> str:
-    """Say why there is no structure of an element."""
+    """Return the reason why there is no structure of an element."""
     if molar_volume(element) is None and radius(element) is None:
-        return "since neither its molar volume nor its atomic radius is known"
+        return "because neither its molar volume nor its atomic radius is known"
     if not element_structures(element):
-        return f"since no prototype fits into {MAX_REFERENCE_SITES} atoms and {MAX_REFERENCE_LENGTH:g} Å"
-    return "since all of them match what is withheld"
+        return f"because no prototype fits into {MAX_REFERENCE_SITES} atoms and {MAX_REFERENCE_LENGTH:g} Å"
+    return "because all of them match withheld structures"
 
 
 def without_compounds(campaign: Campaign) -> list[str]:
-    """Return the elements that no starting compound holds, since none can be made and none is given."""
+    """Return the elements that are in no starting compound, because none can be made and none is given."""
     given = {symbol for seed in own_seeds(campaign) for symbol in elements_of(seed.structure)}
     return [element for element in campaign.elements if radius(element) is None and element not in given]
 
@@ -111,20 +111,20 @@ def elements_of(structure: Structure) -> tuple[str, ...]:
 
 
 def lacking(elements: Sequence[str], relaxed: Iterable[Structure]) -> list[str]:
-    """Return the elements of which no structure was relaxed."""
+    """Return the elements without a relaxed structure."""
     there = {symbols[0] for structure in relaxed if len(symbols := elements_of(structure)) == 1}
     return [element for element in elements if element not in there]
 
 
 def further_structures(campaign: Campaign, elements: Sequence[str], tried: Sequence[Structure]) -> list[Seed]:
-    """Return up to `FURTHER` more prototypes of each element that match nothing that was tried or is withheld.
+    """Return up to `FURTHER` more prototypes of each element. They match no structure that was tried or is withheld.
 
     Parameters
     ----------
     campaign : Campaign
-        Its choices.
+        Choices of the campaign.
     elements : sequence of str
-        Of which none was relaxed.
+        Elements without a relaxed structure.
     tried : sequence of Structure
         Structures that were relaxed or failed.
     """
@@ -136,14 +136,14 @@ def further_structures(campaign: Campaign, elements: Sequence[str], tried: Seque
 
 
 def why_lacking(elements: Sequence[str], failures: Iterable[tuple[Structure, str]]) -> str:
-    """Say which elements no structure was relaxed of, and why not.
+    """Return a text that names elements without a relaxed structure, and the reasons of the failures.
 
     Parameters
     ----------
     elements : sequence of str
-        Of which none was relaxed.
+        Elements without a relaxed structure.
     failures : iterable of tuple of (Structure, str)
-        Structure as it started, and reason.
+        Starting structure and reason of each failure.
     """
     told = []
     of_each = [(elements_of(structure), reason) for structure, reason in failures]
@@ -151,12 +151,12 @@ def why_lacking(elements: Sequence[str], failures: Iterable[tuple[Structure, str
         reasons = Counter(reason for symbols, reason in of_each if symbols == (element,))
         counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
         told.append(
-            f"no structure of {element} was relaxed, of {reasons.total()} tried{f' ({counts})' if counts else ''}"
+            f"none of {reasons.total()} structures of {element} could be relaxed{f' ({counts})' if counts else ''}"
         )
     return "; ".join(told)
 
 
 def what_helps(elements: Sequence[str]) -> str:
-    """Say which option of a campaign helps where no structure of these elements was relaxed."""
-    what = f"a structure of {' and of '.join(elements)} that does relax"
+    """Return which option of a campaign helps if no structure of these elements could be relaxed."""
+    what = f"a structure of {' and of '.join(elements)} that can be relaxed"
     return _HELP.format(what=what)

@@ -1,4 +1,4 @@
-"""A limit on the time that a block takes, for the reading of files that somebody else wrote. It limits no memory."""
+"""Limit the time of a block, for example when it reads files from outside. It does not limit memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError where the block takes longer; without effect outside the main thread, where no signal arrives."""
+    """Raise TimeoutError if the block takes longer. There is no effect outside the main thread, because no signal arrives there."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def expired(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a handler is called with
-        raise TimeoutError(f"not done within {seconds:g} s")
+    def expired(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - arguments of a signal handler
+        raise TimeoutError(f"not finished within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, expired)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -138,7 +138,7 @@ def test_where_the_known_structures_of_an_element_fail_others_make_the_reference
 
 
 def test_where_all_structures_of_an_element_fail_the_reason_names_it(tmp_path: Path) -> None:
-    wanted = r"reference hull of Bi-Se: no structure of Se was relaxed, of 7 tried \(unphysical: 7\); add a structure of Se that does"
+    wanted = r"reference hull of Bi-Se: none of 7 structures of Se could be relaxed \(unphysical: 7\); add a structure of Se that does"
     with pytest.raises(HullError, match=wanted):
         _ = experiment(tmp_path).discovery(SeleniumFails()).reference
 

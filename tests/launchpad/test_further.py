@@ -114,8 +114,8 @@ def test_where_all_fail_the_reason_names_the_element_and_what_helps(store: Campa
     state, reason = store.state(ID)
     assert state == "stopped"
     assert reason == (
-        "round 0: no structure of Se was relaxed, of 4 tried (unphysical: 4); "
-        "put a structure of Se that does relax in a folder and give it with --seeds FOLDER"
+        "round 0: none of 4 structures of Se could be relaxed (unphysical: 4); "
+        "put a structure of Se that can be relaxed in a folder and give it with --seeds FOLDER"
     )
     (closed,) = store.round_documents(ID)
     assert (closed["state"], closed["failures"]) == ("closed", {"unphysical": 4})

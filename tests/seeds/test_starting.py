@@ -20,8 +20,8 @@ def given(*structures: Structure) -> dict[str, str]:
 
 def test_a_system_of_which_no_compound_can_be_made_says_what_is_missing() -> None:
     wanted = (
-        r"Bi-He: no starting compound can be made, since no atomic radius of He is known, by which its volume would be predicted; "
-        r"put structures that hold He in a folder and give it with --seeds FOLDER"
+        r"Bi-He: no starting compound can be made, because the atomic radius of He is not known and its volume cannot be predicted; "
+        r"put structures that contain He in a folder and give it with --seeds FOLDER"
     )
     with pytest.raises(StartingStructuresError, match=wanted):
         starting.check_system(Campaign("Bi-He"))
@@ -29,7 +29,7 @@ def test_a_system_of_which_no_compound_can_be_made_says_what_is_missing() -> Non
 
 def test_an_element_of_which_nothing_is_known_says_so() -> None:
     wanted = (
-        r"Fr-Se: no starting structure of Fr can be made, since neither its molar volume nor its atomic radius is known; "
+        r"Fr-Se: no starting structure of Fr can be made, because neither its molar volume nor its atomic radius is known; "
         r"put a structure of Fr in a folder and give it with --seeds FOLDER"
     )
     with pytest.raises(StartingStructuresError, match=wanted):
@@ -65,7 +65,7 @@ def test_what_was_chosen_holds_each_element() -> None:
     starting.check_chosen(Campaign("Bi-Se"), [cell("Bi")], {"Se"})
     hidden = tuple(str(item.structure.to_json()) for item in element_structures("Se"))
     with pytest.raises(
-        StartingStructuresError, match="no starting structure of Se can be made, since all of them match what is"
+        StartingStructuresError, match="no starting structure of Se can be made, because all of them match withheld"
     ):
         starting.check_chosen(Campaign("Bi-Se", withheld=hidden), [cell("Bi"), cell("Bi", "Se")])
 
@@ -90,7 +90,7 @@ def test_why_an_element_is_lacking() -> None:
         (cell("U"), "lost"),
     ]
     told = starting.why_lacking(["Pu"], failures)
-    assert told == "no structure of Pu was relaxed, of 3 tried (not_converged: 1, unphysical: 2)"
+    assert told == "none of 3 structures of Pu could be relaxed (not_converged: 1, unphysical: 2)"
     assert starting.what_helps(["Pu"]) == (
-        "put a structure of Pu that does relax in a folder and give it with --seeds FOLDER"
+        "put a structure of Pu that can be relaxed in a folder and give it with --seeds FOLDER"
     )

@@ -91,12 +91,12 @@ def test_bad_files_are_named_with_the_reason_and_the_others_are_read(tmp_path: P
     read = read_structures(tmp_path, BISE, MAX_OWN_SITES, MAX_OWN_LENGTH)
     assert [seed.label for seed in read.seeds] == ["good.cif"]
     reasons = {
-        "binary.vasp": "no text",
+        "binary.vasp": "the file is not text",
         "broken.cif": "not a readable CIF",
         "disordered.cif": "partial occupancies",
         "gone.cif": "no such file",
-        "huge.cif": "at most 1000000",
-        "large.cif": "longest vector 45.* at most 64 sites and 40 Å are relaxed",
+        "huge.cif": "the limit is 1000000",
+        "large.cif": "longest vector of 45.* the limits are 64 sites and 40 Å",
     }
     with pytest.raises(StructureInputError) as caught:
         read.or_stop()
@@ -107,7 +107,9 @@ def test_bad_files_are_named_with_the_reason_and_the_others_are_read(tmp_path: P
         with pytest.raises(StructureInputError, match=rf"{name}: .*{reason}"):
             raise StructureInputError(line)
     assert "absent.cif: no such file" in refusal(read_structures(tmp_path / "absent.cif"))
-    assert "wanted elements of Mn-Se only" in refusal(read_structures([tmp_path / "good.cif"], elements=("Mn", "Se")))
+    assert "the structure contains Bi-Se; the system is Mn-Se" in refusal(
+        read_structures([tmp_path / "good.cif"], elements=("Mn", "Se"))
+    )
     (tmp_path / "empty").mkdir()
     assert "no structure files" in refusal(read_structures(tmp_path / "empty"))
 
@@ -179,7 +181,7 @@ Mn1 0 0 3.0
 """
     read = read_text(tmp_path, "mn.mcif", text)
     assert formulas(read) == [("mn.mcif", "MnSe", 2)]
-    assert read.repaired[0].endswith("mn.mcif: magnetic moments are not kept")
+    assert read.repaired[0].endswith("mn.mcif: magnetic moments were left out")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "utf-32"])
@@ -203,9 +205,9 @@ def test_a_gz_bomb_is_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "no.cif.gz").write_bytes(b"not gzip")
     read = read_structures(tmp_path)
     assert [line.partition(": ")[2].partition(";")[0].partition(" (")[0] for line in read.refused] == [
-        "more than 1000000 bytes when decompressed",
-        "cannot be opened",
-        "cannot be opened",
+        "the decompressed file has more than 1000000 bytes, which is the limit",
+        "the file cannot be read",
+        "the file cannot be read",
     ]
 
 
@@ -221,8 +223,11 @@ def test_a_name_that_says_nothing_is_refused() -> None:
         (poscar(), ""),
         (poscar(species="Bi_pv/1234 Se/5678\n"), ""),
         (poscar(species="Bi\nSe\n", counts="1\n1"), ""),  # wrapped
-        (poscar(comment="Bi Se", species=""), "no species line: elements Bi Se are those of the comment"),
-        (poscar(species="", first=" Bi", second=" Se"), "no species line: elements are those beside the coordinates"),
+        (poscar(comment="Bi Se", species=""), "there is no species line: the elements Bi Se of the comment are used"),
+        (
+            poscar(species="", first=" Bi", second=" Se"),
+            "there is no species line: the elements next to the coordinates are used",
+        ),
         (SELECTIVE, ""),
         (poscar() + "\n0.1 0.2 0.3\n0.1 0.2 0.3\n", ""),  # velocities
     ],
@@ -239,15 +244,15 @@ def test_poscars(tmp_path: Path, text: str, repair: str) -> None:
     [
         (poscar(species=""), "no species line; write the element symbols"),
         (poscar(comment="Bi2 Se3", species=""), "no species line"),
-        (poscar(species="Bi X\n"), "holds X, which is no element"),
-        (poscar(species="Bi Se O\n"), "3 elements and 2 counts"),
-        (poscar(counts="1 2"), "counts sum to 3 atoms, and it has another number of coordinates"),
+        (poscar(species="Bi X\n"), "X is not an element"),
+        (poscar(species="Bi Se O\n"), "3 elements but 2 counts"),
+        (poscar(counts="1 2"), "counts sum to 3 atoms, but the number of coordinates differs"),
         (poscar(counts="1 0"), "counts sum to 1 atoms"),
-        (poscar(first=" Se", second=" Bi"), "species line and the elements beside the coordinates differ"),
-        (poscar(second="\n1.5 -.5 .5", counts="1 2"), r"two atoms 0.00 Å apart \(Se, number 2 and Se, number 3\)"),
+        (poscar(first=" Se", second=" Bi"), "species line and the elements next to the coordinates differ"),
+        (poscar(second="\n1.5 -.5 .5", counts="1 2"), r"two atoms are 0.00 Å apart \(Se, number 2 and Se, number 3\)"),
         (poscar().replace("Direct\n", ""), "no line Direct or Cartesian"),
         (poscar().replace(".5 .5 .5", ".5 .5 nan"), "not finite numbers"),
-        (poscar().replace("3.7 0 0", "0 3.7 0"), "no volume"),
+        (poscar().replace("3.7 0 0", "0 3.7 0"), "too small or too flat"),
         (poscar().replace("1.0", "one"), "not a readable POSCAR file"),
         ("", "not a readable POSCAR file"),
     ],
@@ -264,9 +269,9 @@ def test_poscars_that_are_refused(tmp_path: Path, text: str, said: str) -> None:
         ("x.xyz", '1\nLattice="4 0 0 0 4 0 0 0 4" pbc="T T F"\nBi 0 0 0\n', "periodic along 2 of its 3 vectors"),
         ("x.xyz", "nothing", "not a readable XYZ file"),
         ("x.json", "{", "not a readable JSON file"),
-        ("x.json", '{"energy": 1}', "JSON of something else; wanted pymatgen Structure"),
-        ("x.json", "[]", "JSON of something else"),
-        ("x.txt", "x", "its name does not say what it is; wanted CIF"),
+        ("x.json", '{"energy": 1}', "the JSON is neither pymatgen Structure"),
+        ("x.json", "[]", "the JSON is neither"),
+        ("x.txt", "x", "the file name shows no known format; give CIF"),
     ],
 )
 def test_others_that_are_refused(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -287,11 +292,11 @@ def test_what_is_read_only_may_be_of_any_cell(tmp_path: Path) -> None:
     long.translate_sites([3], [0.2, 0, 0])
     long.to(filename=str(tmp_path / "long.cif"))
     assert formulas(read_structures(tmp_path)) == [("long.cif", "BiSe9", 10)]
-    assert "longest vector 60.00 Å" in refusal(read_structures(tmp_path, None, MAX_OWN_SITES, MAX_OWN_LENGTH))
+    assert "longest vector of 60.00 Å" in refusal(read_structures(tmp_path, None, MAX_OWN_SITES, MAX_OWN_LENGTH))
     many = Structure.from_sites(list(caesium_chloride() * (5, 5, 4))[:-1])
     many.to(filename=str(tmp_path / "long.cif"))
     assert formulas(read_structures(tmp_path)) == [("long.cif", "Bi100Se99", 199)]
-    assert "primitive cell of 199 sites" in refusal(read_structures(tmp_path, None, MAX_OWN_SITES, MAX_OWN_LENGTH))
+    assert "primitive cell has 199 sites" in refusal(read_structures(tmp_path, None, MAX_OWN_SITES, MAX_OWN_LENGTH))
 
 
 @pytest.mark.shared_data
@@ -313,11 +318,11 @@ def test_the_shared_files() -> None:
     }
     said = {line.partition(": ")[0].rpartition("/")[2]: line.partition(": ")[2] for line in read.repaired}
     assert list(said) == ["nias_r3.cif", "qocc.cif", "v4_comment.vasp"]
-    assert said["nias_r3.cif"] == "atoms near a special position were put on it, by at most 0.0024 Å"
-    assert said["qocc.cif"] == "occupancy of 2 sites is not stated and taken as 1"
-    assert said["v4_comment.vasp"] == "no species line: elements Bi Se are those of the comment"
+    assert said["nias_r3.cif"] == "atoms near a special position were moved to it, by at most 0.0024 Å"
+    assert said["qocc.cif"] == "the occupancy of 2 sites is not stated and taken as 1"
+    assert said["v4_comment.vasp"] == "there is no species line: the elements Bi Se of the comment are used"
     why = {line.partition(": ")[0].rpartition("/")[2]: line.partition(": ")[2] for line in read.refused}
-    assert "the stated formula Bi2 Se3 is not what the file gives (BiSe2)" in why["badhm.cif"]
-    assert "two atoms 0.00 Å apart" in why["overlap.vasp"]
+    assert "the stated formula Bi2 Se3 differs from the formula of the sites, BiSe2" in why["badhm.cif"]
+    assert "two atoms are 0.00 Å apart" in why["overlap.vasp"]
     assert set(why) == {"badhm.cif", "overlap.vasp", "decorated.json", "nan.json", "sameid.json", "sameid2.json"}
     assert [line.partition(":")[0].rpartition("/")[2] for line in read.not_read] == ["README.md"]
