@@ -72,9 +72,14 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             return
         before = [variable.numpy() for variable in model.training_state]
         try:
-            model.load_weights(self.path)
-        except (OSError, ValueError, KeyError) as error:
-            warnings.warn(f"{self.path} is no checkpoint of this training ({error}): it starts anew", stacklevel=2)
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "error", message="Skipping variable loading"
+                )  # of an optimiser that does not fit
+                model.load_weights(self.path)
+        except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"{self.path} is no checkpoint of this training ({reason}): it starts anew", stacklevel=2)
             for variable, value in zip(model.training_state, before, strict=True):
                 variable.assign(value)
 

@@ -1,6 +1,6 @@
 """The networks that a GAN of crystal graphs is made of, and its latent points. They are built here and trained in `ccdcgan`.
 
-``published`` is the DCGAN of Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4; ``dense`` is this project's own.
+``published`` is the DCGAN of Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4. ``dense`` is this project's.
 """
 
 from __future__ import annotations
