@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ccdcgan_al", "workflows", "launchpad")
 FILES = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 HEAVY = {"tensorflow", "keras", "torch", "sevenn", "chgnet"}
+KERAS_CLASSES = {
+    Path("ccdcgan_al/models/ccdcgan.py"),
+    Path("ccdcgan_al/models/callbacks.py"),
+}  # they inherit from Keras
 
 
 class Import(NamedTuple):
@@ -94,7 +98,9 @@ def test_atomate2_lives_in_workflows(path: Path) -> None:
 
 @EVERY_FILE
 def test_heavy_packages_stand_in_functions(path: Path) -> None:
-    assert offences(path, HEAVY, at_import_only=True) == []
+    assert (
+        offences(path, HEAVY - {"keras", "tensorflow"} if path in KERAS_CLASSES else HEAVY, at_import_only=True) == []
+    )
 
 
 @EVERY_FILE
@@ -213,7 +219,7 @@ from ..j import k
     [
         "ccdcgan_al.codec.crystal_codec, ccdcgan_al.campaign, workflows.jobs",
         "ccdcgan_al.strategies.propose, ccdcgan_al.models.constraint, ccdcgan_al.models.gan, workflows.relax",
-        "ccdcgan_al, workflows.vasp, atomate2.vasp.flows.mp, custodian.vasp.handlers",
+        "ccdcgan_al, ccdcgan_al.models, workflows.vasp, atomate2.vasp.flows.mp, custodian.vasp.handlers",
     ],
 )
 def test_a_worker_imports_no_networks(modules: str) -> None:

@@ -246,6 +246,15 @@ class LearnedConstraint:
         total = sum(network(inputs, training=False) for network in self.networks)
         return total / len(self.networks) * self.scale + self.mean
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of an untrained constraint, for Keras. What was learned is in `to_bytes`."""
+        return {"side": self.side, "settings": asdict(self.settings), "n_elements": self.given_elements}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return an untrained constraint of what `get_config` returned."""
+        return cls(config["side"], ConstraintSettings(**config["settings"]), config["n_elements"])
+
     def to_bytes(self) -> bytes:
         """Return the whole ensemble as one archive of numbers and JSON."""
         head = {"quantity": self.quantity, "side": self.side, "settings": asdict(self.settings)}

@@ -1,8 +1,10 @@
-"""The generator: a DCGAN of crystal graphs whose `train_step` is the algorithm, with the constraint back-propagated into it or not.
+"""`GraphGenerator`: which networks learn from which batches, for how many steps, and the draws. The algorithm is in `ccdcgan`.
 
-Long et al., npj Comput. Mater. 7, 66 (2021): z of 200 normal numbers, Adam 2e-4 with beta1 0.5, discriminator dropout 0.25, generator loss =
-adversarial + 0.1 * mean(exp(predicted formation energy)), the constraint frozen. Batches and noise are functions of the seed and the step
-alone, so a training that was cut off goes on from its checkpoint bit for bit.
+The published setting is that of Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4: z of 200 normal numbers,
+Adam 2e-4 with beta1 0.5, discriminator dropout 0.25, generator loss = adversarial + 0.1 * mean(exp(predicted formation energy)).
+
+Batches and noise are functions of the seed and the step alone, so a training that was cut off goes on from its checkpoint bit for bit. An epoch of
+Keras is a segment of the training here, not a pass over the graphs.
 """
 
 from __future__ import annotations
@@ -11,40 +13,36 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ccdcgan_al.models import runtime
-from ccdcgan_al.models.checkpoint import Checkpoint, scalar_log
-from ccdcgan_al.models.diversity import measure_diversity
 from ccdcgan_al.models.gan_networks import (
-    Z_SIZE,
+    CONSTRAINT_WEIGHT,
+    Constraint,
     build_dense_discriminator,
     build_dense_generator,
     build_published_discriminator,
     build_published_generator,
+    latent_points,
 )
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
-CONSTRAINT_WEIGHT = 0.1  # Long et al. 2021
-CONSTRAINED = (
-    16  # graphs of a batch on which the constraint is averaged; its ensemble costs more than the rest of the step
-)
-SEGMENT = 500  # steps between two looks at the training: log, diversity, checkpoint
+    from ccdcgan_al.models.ccdcgan import Ccdcgan
+
+SEGMENT = 500  # steps between two looks at the training: log, diversity, checkpoint; one epoch of Keras
 STEPS_PER_GRAPH = 40
 """Of 300 graphs 84 % decoded after 63 steps a training graph (63 of them), and of 152: 55 % after 26, 81 % after 53, 93 % after 105; what was novel
 among them was 13, 16 and 13 % of the draws."""
 FEWEST_STEPS, MOST_STEPS = 4000, 10000
 LOOKED_AT = 256  # graphs drawn for a look
-Constraint = Callable[[Any], Any]
-"""Graphs (n, side, side, 1) as a tensor -> predicted quantities (n, 1), differentiable: `FormationEnergyConstraint` or one's own."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,22 @@ class GanSettings:
 
     Attributes
     ----------
-    networks : ``dense`` (residual layers on the whole graph) or ``published`` (the convolutional DCGAN)
-    objective : ``hinge`` or ``cross_entropy`` (published)
-    r1_weight : weight of the gradient penalty on real graphs (Mescheder et al., ICML 2018, arXiv 1801.04406); 0 for none (published)
-    steps : batches seen by generator and discriminator
-    batch_size : graphs a batch
-    width : units of a dense layer, or filters of the widest convolution
-    learning_rate, beta1 : of both Adam optimisers
-    averaging : decay of the exponential moving average of the generator's weights, which is the one that generates; 0 for none (published)
+    networks : {"dense", "published"}
+        ``dense``: residual layers on the whole graph. ``published``: the convolutional DCGAN.
+    objective : {"hinge", "cross_entropy"}
+        Adversarial losses; ``cross_entropy`` is published.
+    r1_weight : float
+        Weight of the gradient penalty on real graphs (Mescheder et al., ICML 2018, https://arxiv.org/abs/1801.04406). 0: none, as published.
+    steps : int
+        Batches that generator and discriminator learn from.
+    batch_size : int
+        Graphs in a batch.
+    width : int
+        Units of a dense layer, or filters of the widest convolution.
+    learning_rate, beta1 : float
+        Of both Adam optimisers.
+    averaging : float
+        Decay of the exponential moving average of the generator's weights. The averaged weights generate. 0: none, as published.
     """
 
     networks: Literal["dense", "published"] = "dense"
@@ -87,102 +93,24 @@ class GanSettings:
         return cls("published", "cross_entropy", 0.0, steps, 128, 128, 2e-4, 0.5, 0.0)
 
 
-@functools.cache
-def gan_class() -> type[keras.Model]:
-    """Return the class `Ccdcgan`; it is made at the first call, so that importing this module needs no keras."""
-    import keras
-    import tensorflow as tf
-
-    class Ccdcgan(keras.Model):
-        """A DCGAN with a constraint; networks are passed in, `train_step` is the algorithm and only that."""
-
-        def __init__(
-            self,
-            generator: keras.Model,
-            discriminator: keras.Model,
-            constraint: Constraint | None,
-            constraint_weight: float,
-            seed: int,
-        ) -> None:
-            super().__init__(name="ccdcgan")
-            self.generator = generator
-            self.discriminator = discriminator
-            self.constraint = constraint
-            self.constraint_weight = constraint_weight
-            self.seed = seed
-            self.noise_drawn = self.add_weight(shape=(), dtype="int32", trainable=False, name="noise_drawn")
-
-        def compile(
-            self,
-            generator_optimizer: keras.optimizers.Optimizer,
-            discriminator_optimizer: keras.optimizers.Optimizer,
-            objective: str,
-            r1_weight: float,
-            steps_per_execution: int,
-        ) -> None:
-            """Set the optimisers, the adversarial objective and the weight of the gradient penalty."""
-            super().compile(steps_per_execution=steps_per_execution)
-            self.generator_optimizer = generator_optimizer
-            self.discriminator_optimizer = discriminator_optimizer
-            self.r1_weight = r1_weight
-            self.real_loss, self.fake_loss, self.fooling_loss = OBJECTIVES[objective]
-
-        def train_step(self, real: Any) -> dict[str, Any]:
-            """One step of the discriminator, then one of the generator, on real graphs (batch, side, side, 1)."""
-            z = self.noise(tf.shape(real)[0])
-            with tf.GradientTape() as tape:
-                loss_d = tf.reduce_mean(self.real_loss(self.discriminator(real, training=True)))
-                loss_d += tf.reduce_mean(
-                    self.fake_loss(self.discriminator(self.generator(z, training=True), training=True))
-                )
-                if self.r1_weight:
-                    loss_d += self.r1_weight / 2 * self.squared_gradient(real[:16])
-            weights = self.discriminator.trainable_variables
-            self.discriminator_optimizer.apply(tape.gradient(loss_d, weights), weights)
-
-            z = self.noise(tf.shape(real)[0])
-            with tf.GradientTape() as tape:
-                fake = self.generator(z, training=True)
-                loss_g = tf.reduce_mean(self.fooling_loss(self.discriminator(fake, training=True)))
-                loss_e = tf.zeros(())
-                if self.constraint is not None:
-                    loss_e = tf.reduce_mean(tf.exp(self.constraint(fake[:CONSTRAINED])))
-                total = loss_g + self.constraint_weight * loss_e
-            weights = self.generator.trainable_variables
-            self.generator_optimizer.apply(tape.gradient(total, weights), weights)
-            return {"discriminator_loss": loss_d, "adversarial_loss": loss_g, "constraint_loss": loss_e}
-
-        def noise(self, count: Any) -> Any:
-            """Draw normal numbers (count, 200), a function of the seed and of how often noise was drawn."""
-            drawn = self.noise_drawn.assign_add(1)
-            return tf.random.stateless_normal((count, Z_SIZE), seed=tf.stack([self.seed, drawn]))
-
-        def squared_gradient(self, real: Any) -> Any:
-            """Mean squared norm of the logit's gradient at real graphs (R1)."""
-            with tf.GradientTape() as tape:
-                tape.watch(real)
-                logit = self.discriminator(real, training=True)
-            return tf.reduce_mean(tf.reduce_sum(tape.gradient(logit, real) ** 2, axis=(1, 2, 3)))
-
-    softplus, relu = tf.nn.softplus, tf.nn.relu
-    OBJECTIVES = {  # loss of the discriminator on real logits, on generated ones, and of the generator
-        "hinge": (lambda d: relu(1 - d), lambda d: relu(1 + d), lambda d: -d),
-        "cross_entropy": (lambda d: softplus(-d), softplus, lambda d: softplus(-d)),
-    }
-    return Ccdcgan
-
-
 class GraphGenerator:
     """Trains a GAN on crystal graphs and draws new ones.
 
     Parameters
     ----------
-    side : side of the crystal graphs
-    settings : how it is trained
+    side : int
+        Side of the crystal graphs.
+    settings : GanSettings, optional
+        How the GAN is trained.
 
     Attributes
     ----------
-    losses : the last segment's mean losses, by name
+    generator : keras.Model
+        Latent points z (n, 200) -> crystal graphs (n, side, side, 1).
+    discriminator : keras.Model
+        Crystal graphs (n, side, side, 1) -> logits (n, 1), positive for real graphs.
+    losses : dict of str to float
+        The losses of the last batch, by name.
     """
 
     def __init__(self, side: int, settings: GanSettings | None = None) -> None:
@@ -202,87 +130,93 @@ class GraphGenerator:
         constraint: Constraint | None = None,
         constraint_weight: float = CONSTRAINT_WEIGHT,
         *,
-        shares: NDArray[np.floating] | None = None,
+        sample_weights: NDArray[np.floating] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Train on graphs (n, side, side, 1); with a constraint this is CCDCGAN, without one a DCGAN.
+        """Train on crystal graphs; with a constraint this is CCDCGAN, without one a DCGAN.
 
         Parameters
         ----------
-        graphs : float (n, side, side, 1)
-        seed : random seed of batches and noise
-        constraint : see `Constraint`; its networks stay as they are
-        constraint_weight : of mean(exp(constraint)) in the generator's loss
-        shares : (n,) probability of each graph to be drawn into a batch, in all 1; None: passes over all graphs without replacement (published)
-        folder : where to keep a checkpoint, from which the same training goes on bit for bit after it was cut off, and TensorBoard's log;
-            the checkpoint goes when the training is done. None: neither
+        graphs : numpy.ndarray
+            Crystal graphs, float (n, side, side, 1).
+        seed : int
+            Random seed of batches and noise.
+        constraint : Constraint, optional
+            Its networks stay as they are.
+        constraint_weight : float
+            Weight of mean(exp(constraint)) in the generator's loss.
+        sample_weights : numpy.ndarray, optional
+            Probability of each graph to be drawn into a batch, (n,), with a sum of 1. None: passes over all graphs without replacement, as published.
+        folder : Path, optional
+            Folder of the checkpoint and of TensorBoard's log. The same training, cut off, goes on from the checkpoint bit for bit. The checkpoint is
+            deleted at the end of the training. None: neither is kept.
 
         Raises
         ------
-        ValueError : no graphs, or of another shape; shares that are no probabilities of these graphs
+        ValueError
+            If there are no graphs, graphs of another shape, or sample weights that are no probabilities of these graphs.
         """
-        if shares is not None and (
-            shares.shape != (len(graphs),) or shares.min() < 0 or not math.isclose(shares.sum(), 1, abs_tol=1e-6)
-        ):
-            raise ValueError(
-                f"shares want one probability a graph, ({len(graphs)},), in all 1; got {shares.shape}, in all {shares.sum()}"
-            )
+        self._check(graphs, sample_weights)
+        graphs = graphs.astype(np.float32)
+        steps, segment = self.settings.steps, steps_per_segment(self.settings.steps)
+        model = self._compiled(seed, constraint, constraint_weight, segment)
+        callbacks: list[keras.callbacks.Callback] = []
+        if folder is not None:
+            name = _fingerprint(graphs, seed, self.settings, constraint, constraint_weight, sample_weights)
+            callbacks = _callbacks(model, graphs, seed, folder, name)  # takes up the checkpoint
+        done = model.steps_done
+        rows = batch_rows(len(graphs), seed, self.settings, sample_weights)[done:]
+        history = model.fit(
+            batches(graphs, rows),
+            steps_per_epoch=segment,
+            initial_epoch=done // segment,
+            epochs=steps // segment,
+            callbacks=callbacks,
+            verbose=0,
+        )
+        self.losses = {name: float(values[-1]) for name, values in history.history.items() if name.endswith("_loss")}
+
+    def _check(self, graphs: NDArray[np.floating], sample_weights: NDArray[np.floating] | None) -> None:
+        """Raise ValueError where graphs or sample weights are not what `fit` takes."""
         if graphs.shape[1:] != (self.side, self.side, 1) or len(graphs) == 0:
             raise ValueError(f"the GAN wants graphs of shape (n, {self.side}, {self.side}, 1), got {graphs.shape}")
+        if sample_weights is None:
+            return
+        total = sample_weights.sum()
+        if (
+            sample_weights.shape != (len(graphs),)
+            or sample_weights.min() < 0
+            or not math.isclose(total, 1, abs_tol=1e-6)
+        ):
+            raise ValueError(
+                f"the sample weights have to be the probabilities of the graphs, of shape ({len(graphs)},) and with a sum of 1; "
+                f"got shape {sample_weights.shape}, sum {total}, least {sample_weights.min()}"
+            )
+
+    def _compiled(self, seed: int, constraint: Constraint | None, constraint_weight: float, segment: int) -> Ccdcgan:
+        """Return the Keras model of this GAN's networks, compiled as the settings say."""
         import keras
 
+        from ccdcgan_al.models.ccdcgan import Ccdcgan
+
         chosen = self.settings
-        graphs = graphs.astype(np.float32)
         adam = functools.partial(keras.optimizers.Adam, chosen.learning_rate, beta_1=chosen.beta1)
-        averaged = adam(use_ema=chosen.averaging > 0, ema_momentum=chosen.averaging or 0.99)
-        other = adam()
-        model = gan_class()(self.generator, self.discriminator, constraint, constraint_weight, seed)
-        averaged.build(self.generator.trainable_variables)
-        other.build(self.discriminator.trainable_variables)
-        segment = _segment(chosen.steps)
-        model.compile(averaged, other, chosen.objective, chosen.r1_weight, math.gcd(segment, 50))
-
-        name = _fingerprint(graphs, seed, chosen, constraint, constraint_weight, shares)
-        state = {
-            "generator": self.generator.variables,
-            "discriminator": self.discriminator.variables,
-            "generator_optimizer": averaged.variables,
-            "discriminator_optimizer": other.variables,
-            "noise": [model.noise_drawn],
-        }
-        checkpoint = Checkpoint(folder / f"gan-{name}.npz" if folder else None, state)
-        done = checkpoint.restore()
-
-        def look(step: int, losses: dict[str, float]) -> dict[str, float]:
-            """Measure the raw generator at the end of a segment, and keep the state of the training."""
-            drawn = self.draw(LOOKED_AT, seed)
-            if step < chosen.steps:
-                checkpoint.save(step)
-            return {**losses, **asdict(measure_diversity(drawn, graphs))}
-
-        with scalar_log(folder / f"log-{name}" if folder else None) as log:
-            watch = keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: log((epoch + 1) * segment, look((epoch + 1) * segment, logs))
-            )
-            history = model.fit(
-                _batches(graphs, seed, chosen, done, shares),
-                steps_per_epoch=segment,
-                initial_epoch=done // segment,
-                epochs=chosen.steps // segment,
-                callbacks=[watch] if folder else [],
-                verbose=0,
-            )
-        if chosen.averaging > 0:
-            averaged.finalize_variable_values(self.generator.trainable_variables)
-        self.losses = {name: float(values[-1]) for name, values in history.history.items()}
-        checkpoint.remove()
+        model = Ccdcgan(self.generator, self.discriminator, constraint, constraint_weight, seed)
+        model.compile(
+            adam(use_ema=chosen.averaging > 0, ema_momentum=chosen.averaging or 0.99),
+            adam(),
+            chosen.objective,
+            chosen.r1_weight,
+            steps_per_execution=math.gcd(segment, 50),
+        )
+        return model
 
     def latents(self, count: int, seed: int) -> NDArray[np.float32]:
-        """Return the z from which `draw` makes its graphs, normal numbers, float32 (count, 200)."""
-        return np.random.default_rng(seed).standard_normal((count, Z_SIZE)).astype(np.float32)
+        """Return the latent points from which `draw` makes its graphs, normal numbers, float32 (count, 200)."""
+        return latent_points(count, seed)
 
     def graphs_of(self, z: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Crystal graphs of z (n, 200), float32 (n, side, side, 1)."""
+        """Return the crystal graphs of z (n, 200), float32 (n, side, side, 1)."""
         return self.generator.predict(z, verbose=0, batch_size=256)
 
     def draw(self, count: int, seed: int) -> NDArray[np.float32]:
@@ -294,28 +228,63 @@ class GraphGenerator:
         return runtime.pack_weights(self.generator)
 
 
-def _segment(steps: int) -> int:
+def steps_per_segment(steps: int) -> int:
     """Return the largest divisor of `steps` up to `SEGMENT`; all of them where only tiny ones divide."""
     largest = next(n for n in range(min(SEGMENT, steps), 0, -1) if steps % n == 0)
     return largest if largest >= min(SEGMENT, steps) // 10 else steps
 
 
-def _batches(
-    graphs: NDArray[np.float32], seed: int, settings: GanSettings, done: int, shares: NDArray[np.floating] | None
-) -> Any:
-    """Return the batches from step `done` on, a function of the seed and the shares: passes without replacement, end to end, or drawn by share."""
+def batch_rows(
+    count: int, seed: int, settings: GanSettings, sample_weights: NDArray[np.floating] | None = None
+) -> NDArray[np.int32]:
+    """Return which graphs each batch of a training holds.
+
+    Parameters
+    ----------
+    count : int
+        Number of training graphs.
+    seed : int
+        Random seed of the order.
+    settings : GanSettings
+        Its steps and its batch size count.
+    sample_weights : numpy.ndarray, optional
+        Probability of each graph, (count,). None: passes without replacement, end to end.
+
+    Returns
+    -------
+    numpy.ndarray
+        Indices, int32 (steps, batch_size).
+    """
+    wanted = settings.steps * settings.batch_size
+    rng = np.random.default_rng(seed)
+    if sample_weights is None:
+        order = np.concatenate([rng.permutation(count) for _ in range(-(-wanted // count))])[:wanted]
+    else:
+        order = rng.choice(count, wanted, p=sample_weights / sample_weights.sum())
+    return order.astype(np.int32).reshape(settings.steps, settings.batch_size)
+
+
+def batches(graphs: NDArray[np.float32], rows: NDArray[np.int32]) -> tf.data.Dataset:
+    """Return a data set of the batches of graphs (n, side, side, 1) that rows (steps, batch_size) name."""
     import tensorflow as tf
 
-    wanted = settings.steps * settings.batch_size
-    passes = -(-wanted // len(graphs))
-    rng = np.random.default_rng(seed)
-    if shares is None:
-        order = np.concatenate([rng.permutation(len(graphs)) for _ in range(passes)])[:wanted].astype(np.int32)
-    else:
-        order = rng.choice(len(graphs), wanted, p=shares / shares.sum()).astype(np.int32)
-    rows = tf.data.Dataset.from_tensor_slices(order.reshape(settings.steps, settings.batch_size)[done:])
     table = tf.constant(graphs)
-    return rows.map(lambda row: tf.gather(table, row), num_parallel_calls=1, deterministic=True).prefetch(2)
+    chosen = tf.data.Dataset.from_tensor_slices(rows)
+    return chosen.map(lambda row: tf.gather(table, row), num_parallel_calls=1, deterministic=True).prefetch(2)
+
+
+def _callbacks(
+    model: Ccdcgan, graphs: NDArray[np.float32], seed: int, folder: Path, name: str
+) -> list[keras.callbacks.Callback]:
+    """Take up the checkpoint of the training `name`, if there is one, and return what keeps the next ones and the log."""
+    import keras
+
+    from ccdcgan_al.models.callbacks import DiversityMonitor, TrainingCheckpoint
+
+    checkpoint = TrainingCheckpoint(folder / f"gan-{name}.weights.h5")
+    checkpoint.restore(model)
+    log = keras.callbacks.TensorBoard(folder / f"log-{name}", write_graph=False)
+    return [DiversityMonitor(graphs, LOOKED_AT, seed), log, checkpoint]
 
 
 def _fingerprint(
@@ -324,14 +293,14 @@ def _fingerprint(
     settings: GanSettings,
     constraint: Constraint | None,
     weight: float,
-    shares: NDArray[np.floating] | None,
+    sample_weights: NDArray[np.floating] | None,
 ) -> str:
     """Return 16 hexadecimal digits that are the same for the same training."""
     packed = getattr(constraint, "to_bytes", None)
     parts = [
         graphs.tobytes(),
-        json.dumps([list(graphs.shape), seed, asdict(settings), weight]).encode(),
+        json.dumps([list(graphs.shape), seed, asdict(settings), weight, SEGMENT]).encode(),
         packed() if packed is not None else repr(constraint).encode(),
-        b"" if shares is None else shares.astype(np.float64).tobytes(),
+        b"" if sample_weights is None else sample_weights.astype(np.float64).tobytes(),
     ]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]

@@ -1,13 +1,28 @@
-"""The generators and discriminators that a GAN of crystal graphs is made of. They are built here and trained in `gan`."""
+"""The networks that a GAN of crystal graphs is made of, and its latent points. They are built here and trained in `ccdcgan`.
+
+``published`` is the DCGAN of Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4. ``dense`` is this project's.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import keras
 
 Z_SIZE = 200  # Long et al. 2021
+CONSTRAINT_WEIGHT = 0.1  # Long et al. 2021
+Constraint = Callable[[Any], Any]
+"""Graphs (n, side, side, 1) as a tensor -> predicted quantities (n, 1), differentiable: `FormationEnergyConstraint` or one's own."""
+
+
+def latent_points(count: int, seed: int, size: int = Z_SIZE) -> NDArray[np.float32]:
+    """Draw latent points z: normal numbers, float32 (count, size), a function of the seed."""
+    return np.random.default_rng(seed).standard_normal((count, size)).astype(np.float32)
 
 
 def build_dense_generator(side: int, width: int) -> keras.Model:

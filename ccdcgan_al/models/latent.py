@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ccdcgan_al.models.gan import Constraint, GraphGenerator
+    from ccdcgan_al.models.gan import GraphGenerator
+    from ccdcgan_al.models.gan_networks import Constraint
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ccdcgan_al.models.gan_networks import Z_SIZE
 if TYPE_CHECKING:
     import keras
 
-    from ccdcgan_al.models.gan import Constraint, GraphGenerator
+    from ccdcgan_al.models.gan import GraphGenerator
+    from ccdcgan_al.models.gan_networks import Constraint
 
 Precision = Literal["float32", "bfloat16"]
 Screen = Callable[[Any], tuple[Any, Any]]

@@ -196,7 +196,7 @@ def train_gan(
     runtime.start(seed)
     gan = GraphGenerator(codec.side, settings or GanSettings.for_graphs(len(examples)))
     graphs = codec.encode([standard_setting(example.relaxed) for example in examples])
-    gan.fit(graphs, seed, constraint, shares=sample_weights, folder=folder)
+    gan.fit(graphs, seed, constraint, sample_weights=sample_weights, folder=folder)
     return graphs, gan
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from ccdcgan_al.models import callbacks, runtime
 from ccdcgan_al.models import gan as gan_module
-from ccdcgan_al.models import runtime
-from ccdcgan_al.models.checkpoint import Checkpoint
 from ccdcgan_al.models.constraint import ConstraintSettings, FormationEnergyConstraint
-from ccdcgan_al.models.gan import GanSettings, GraphGenerator
+from ccdcgan_al.models.gan import GanSettings, GraphGenerator, batch_rows, steps_per_segment
 from ccdcgan_al.models.gan_networks import (
     Z_SIZE,
     build_dense_generator,
@@ -88,16 +86,6 @@ def test_same_seed_same_bytes() -> None:
     assert not np.array_equal(first.draw(4, seed=1), first.draw(4, seed=2))
 
 
-@pytest.fixture
-def eager() -> Iterator[None]:
-    """No tracing of TensorFlow functions, which for three steps takes far longer than the steps."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.mark.usefixtures("eager")
 def test_draws_are_of_the_averaged_weights() -> None:
     assert fitted(TINY).to_bytes() != fitted(replace(TINY, averaging=0)).to_bytes()
@@ -146,27 +134,28 @@ def test_a_training_cut_off_goes_on_bit_for_bit(
     settings = replace(settings, steps=6)
     whole = fitted(settings)
 
-    class Dying(Checkpoint):
-        def save(self, step: int) -> None:
-            super().save(step)
-            if step == 4:
+    class Dying(callbacks.TrainingCheckpoint):
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            super().on_epoch_end(epoch, logs)
+            if self.model.steps_done == 4:
                 raise CutError
 
-    monkeypatch.setattr(gan_module, "Checkpoint", Dying)
-    with pytest.raises(CutError):
-        fitted(settings, folder=tmp_path)
-    assert len(list(tmp_path.glob("gan-*.npz"))) == 1
-    monkeypatch.setattr(gan_module, "Checkpoint", Checkpoint)
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks, "TrainingCheckpoint", Dying)
+        with pytest.raises(CutError):
+            fitted(settings, folder=tmp_path)
+    assert len(list(tmp_path.glob("gan-*.weights.h5"))) == 1
     resumed = fitted(settings, folder=tmp_path)
     assert resumed.to_bytes() == whole.to_bytes()
+    assert runtime.pack_weights(resumed.discriminator) == runtime.pack_weights(whole.discriminator)
     assert resumed.losses == whole.losses
-    assert not list(tmp_path.glob("gan-*.npz"))
-    logged = [scalars(file) for file in sorted(tmp_path.glob("log-*/*"), key=lambda file: file.stat().st_mtime)]
-    steps = [sorted({step for step, _ in values}) for values in logged]
-    assert steps == [[2], [6]]  # it was cut off in its look at step 4
+    assert not list(tmp_path.glob("gan-*"))
+    logged = [scalars(file) for file in sorted(tmp_path.glob("log-*/train/*"), key=lambda file: file.stat().st_mtime)]
+    epochs = [sorted({epoch for epoch, _ in values}) for values in logged]
+    assert epochs == [[0, 1], [2]]  # of two steps each
     assert {name for _, name in logged[-1]} == {
-        *("discriminator_loss", "adversarial_loss", "constraint_loss"),
-        *("unique_share", "covered_share", "training_distance", "training_spread"),
+        *("epoch_discriminator_loss", "epoch_adversarial_loss", "epoch_constraint_loss"),
+        *("epoch_unique_share", "epoch_covered_share", "epoch_training_distance", "epoch_training_spread"),
     }
 
 
@@ -184,12 +173,15 @@ def scalars(file: Path) -> dict[tuple[int, str], float]:
 
 @pytest.mark.usefixtures("eager")
 def test_another_training_does_not_take_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint belongs to its seed; a truncated one is said to be so, and the training starts anew."""
+    """A checkpoint belongs to its seed and its sample weights. A truncated one is said to be so, and the training starts anew."""
     monkeypatch.setattr(gan_module, "SEGMENT", 1)
-    monkeypatch.setattr(Checkpoint, "remove", lambda _: None)
+    monkeypatch.setattr(callbacks.TrainingCheckpoint, "on_train_end", lambda _self, logs=None: None)  # noqa: ARG005
     first = fitted(TINY, folder=tmp_path)
-    (file,) = tmp_path.glob("gan-*.npz")
+    (file,) = tmp_path.glob("gan-*")
     assert fitted(TINY, seed=1, folder=tmp_path).to_bytes() == fitted(TINY, seed=1).to_bytes()
+    fitted(TINY, folder=tmp_path, sample_weights=np.array([0.2, 0.2, 0.2, 0.3, 0.1]))
+    assert len(list(tmp_path.glob("gan-*"))) == 3
+    assert fitted(TINY, folder=tmp_path).to_bytes() == first.to_bytes()
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.warns(UserWarning, match="no checkpoint of this training .*: it starts anew"):
         assert fitted(TINY, folder=tmp_path).to_bytes() == first.to_bytes()
@@ -220,7 +212,7 @@ def test_the_discriminator_holds_the_descent_back(dcgan: GraphGenerator) -> None
 
 
 def test_segments_divide_the_steps() -> None:
-    assert [gan_module._segment(steps) for steps in (4000, 400, 1100, 4001, 3)] == [500, 400, 275, 4001, 3]
+    assert [steps_per_segment(steps) for steps in (4000, 400, 1100, 4001, 3)] == [500, 400, 275, 4001, 3]
 
 
 @pytest.mark.parametrize("side", [28, 32, 44])
@@ -238,22 +230,30 @@ def test_wrong_graphs_are_refused(shape: tuple[int, ...]) -> None:
         GraphGenerator(SIDE, TINY).fit(np.zeros(shape), 0)
 
 
-def test_graphs_are_drawn_by_their_shares(dcgan: GraphGenerator) -> None:
-    """Taught the first graph alone, it draws that one; a checkpoint belongs to its shares too."""
-    alone = fitted(SHORT, shares=np.array([1.0, 0, 0, 0, 0]))
+def test_graphs_are_drawn_by_their_sample_weights(dcgan: GraphGenerator) -> None:
+    """Taught the first graph alone, it draws that one."""
+    alone = fitted(SHORT, sample_weights=np.array([1.0, 0, 0, 0, 0]))
     first = real_graphs()[0]
     assert np.square(alone.draw(64, seed=1) - first).mean() < 0.5 * np.square(dcgan.draw(64, seed=1) - first).mean()
+
+
+def test_batches_follow_the_sample_weights() -> None:
     settings = replace(TINY, steps=100)
-    batches = gan_module._batches(real_graphs(), 0, settings, 40, np.array([0.5, 0, 0.5, 0, 0]))
-    drawn = np.concatenate([batch.numpy() for batch in batches])
-    assert len(drawn) == 60 * settings.batch_size
-    of_first = (np.square(drawn - first).sum(axis=(1, 2, 3)) == 0).mean()
-    of_third = (np.square(drawn - real_graphs()[2]).sum(axis=(1, 2, 3)) == 0).mean()
-    assert of_first + of_third == 1
-    assert of_first == pytest.approx(0.5, abs=0.06)
-    for shares in (np.ones(5), np.array([0.5, 0.5]), np.array([2.0, -1, 0, 0, 0])):
-        with pytest.raises(ValueError, match=r"shares want one probability a graph, \(5,\), in all 1; got"):
-            fitted(TINY, shares=shares)
+    rows = batch_rows(5, 0, settings, np.array([0.5, 0, 0.5, 0, 0]))
+    assert rows.shape == (100, settings.batch_size)
+    assert set(rows.flat) == {0, 2}
+    assert (rows == 0).mean() == pytest.approx(0.5, abs=0.06)
+    passes = batch_rows(5, 0, settings)
+    assert np.bincount(passes.flat).tolist() == [20 * settings.batch_size] * 5
+    assert sorted(passes.flat[5:10]) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("weights", [np.ones(5), np.array([0.5, 0.5]), np.array([2.0, -1, 0, 0, 0])])
+def test_wrong_sample_weights_are_refused(weights: np.ndarray) -> None:
+    with pytest.raises(
+        ValueError, match=r"probabilities of the graphs, of shape \(5,\) and with a sum of 1; got shape"
+    ):
+        GraphGenerator(SIDE, TINY).fit(real_graphs(), 0, sample_weights=weights)
 
 
 def test_steps_grow_with_the_training_set() -> None:

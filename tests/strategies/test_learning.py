@@ -145,13 +145,19 @@ class StubGan:
         assert settings == gan_module.GanSettings(steps=4000)
 
     def fit(
-        self, graphs: np.ndarray, seed: int, constraint: object, *, shares: np.ndarray | None, folder: Path | None
+        self,
+        graphs: np.ndarray,
+        seed: int,
+        constraint: object,
+        *,
+        sample_weights: np.ndarray | None,
+        folder: Path | None,
     ) -> None:
         assert seed == 1
         assert folder is None
         self.graphs = graphs
         self.given.append(constraint)
-        self.shares.append(shares)
+        self.shares.append(sample_weights)
 
     def latents(self, count: int, seed: int) -> np.ndarray:
         assert seed == 1

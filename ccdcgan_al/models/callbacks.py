@@ -1,0 +1,97 @@
+"""Keras callbacks for a training of `Ccdcgan`: a look at the diversity of the draws, and a checkpoint. They train nothing.
+
+Why `TrainingCheckpoint` stands beside Keras' `BackupAndRestore`: see there. This module imports keras.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ccdcgan_al.models.ccdcgan import Ccdcgan
+from ccdcgan_al.models.diversity import measure_diversity
+from ccdcgan_al.models.gan_networks import latent_points
+
+
+class DiversityMonitor(keras.callbacks.Callback):
+    """Adds the figures of `Diversity` to the logs of each epoch, where later callbacks such as `TensorBoard` and `EarlyStopping` find them.
+
+    The figures are those of the weights as they are trained, not of their moving average.
+
+    Parameters
+    ----------
+    graphs : numpy.ndarray
+        The training graphs, float (n, side, side, 1).
+    draws : int
+        Number of graphs drawn for a look.
+    seed : int
+        Random seed of these draws, the same for each look.
+    """
+
+    def __init__(self, graphs: NDArray[np.floating], draws: int = 256, seed: int = 0) -> None:
+        super().__init__()
+        self.graphs = graphs
+        self.draws = draws
+        self.seed = seed
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002  keras names it
+        """Draw and measure; the figures go into `logs`."""
+        generator = self.model.generator
+        z = latent_points(self.draws, self.seed, generator.input_shape[-1])
+        drawn = generator.predict(z, verbose=0, batch_size=256)
+        if logs is not None:
+            logs.update(asdict(measure_diversity(drawn, self.graphs)))
+
+
+class TrainingCheckpoint(keras.callbacks.Callback):
+    """Keeps the state of a training of `Ccdcgan` in one Keras weights file, which is whole or not there.
+
+    The file is written at the end of each epoch but the last, and deleted at the end of the training. It holds all of `Ccdcgan.training_state`;
+    `Ccdcgan.steps_done` then says where to go on in the data.
+
+    Parameters
+    ----------
+    path : Path
+        The file, ``*.weights.h5``. Its name has to identify the training: any file of this name is taken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def restore(self, model: Ccdcgan) -> None:
+        """Load the state from the file, if there is one. With a file that cannot be read, the model stays as it is, and a warning says so."""
+        if not self.path.is_file():
+            return
+        before = [variable.numpy() for variable in model.training_state]
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "error", message="Skipping variable loading"
+                )  # of an optimiser that does not fit
+                model.load_weights(self.path)
+        except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"{self.path} is no checkpoint of this training ({reason}): it starts anew", stacklevel=2)
+            for variable, value in zip(model.training_state, before, strict=True):
+                variable.assign(value)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002  keras names it
+        """Write the state beside the file, then replace the file."""
+        if epoch + 1 == self.params["epochs"]:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"{self.path.name.removesuffix('.weights.h5')}.{os.getpid()}.weights.h5")
+        self.model.save_weights(partial)
+        partial.replace(self.path)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002  keras names it
+        """Delete the file."""
+        self.path.unlink(missing_ok=True)
