@@ -138,7 +138,7 @@ def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[st
     try:
         hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
         confirming = confirming_hull(hull, store.phases(campaign_id, round_number, field="confirmation"))
-        store.save_figures(campaign_id, confirmed_figures(hull, confirming))
+        store.save_figures(campaign_id, confirmed_figures(hull, confirming, store.not_confirmed(campaign_id)))
     except CcdcganError as error:  # a phase on the hull that the confirming method did not relax
         reason = f"{reason}; nothing is confirmed: {error}"
     store.set_state(campaign_id, "completed", reason)

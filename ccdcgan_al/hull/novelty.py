@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def claimed_phases(
-    hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str] | None = None
+    hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str | None] | None = None
 ) -> list[tuple[HullEntry, str | None]]:
     """Return the generated phases that nobody put in, on the hull or close to it, each with what speaks against it.
 
@@ -29,7 +29,7 @@ def claimed_phases(
     known : structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set; matched by structure, not
         by formula
     within : largest energy above the uncorrected hull (eV/atom), with the hull's element references and with the method's own elements
-    unstable : structure_id -> reason, of phases that a second relaxation from a small distortion did not give back
+    unstable : structure_id -> reason, of phases that a second relaxation from a small distortion did not give back; None of those that it did
 
     Returns
     -------
@@ -60,7 +60,7 @@ def claimed_phases(
 
 
 def new_phases(
-    hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str] | None = None
+    hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str | None] | None = None
 ) -> list[HullEntry]:
     """Return those of `claimed_phases` that nothing speaks against."""
     return [entry for entry, problem in claimed_phases(hull, known, within, unstable) if problem is None]

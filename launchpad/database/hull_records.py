@@ -100,8 +100,7 @@ def figures(
     unstable : phases relaxed again from a small distortion -> why they did not come back, None where they did
     known : starting structures, unrelaxed: what matches one is not new; nor is what matches a relaxed one
     """
-    refuted = {name: reason for name, reason in (unstable or {}).items() if reason}
-    new = {entry.structure_id for entry in new_phases(hull, known, METASTABLE, refuted)}
+    new = {entry.structure_id for entry in new_phases(hull, known, METASTABLE, unstable)}
     duplicates = hull.duplicates()
     energies = {phase.structure_id: phase.energy_per_atom for phase in hull.phases}
     return {
@@ -127,30 +126,46 @@ def figures(
     }
 
 
-def confirmed_figures(hull: Hull, confirming: Hull) -> dict[str, dict[str, Any]]:
-    """Return the figures of each structure of the confirming method's hull, by structure_id.
+def confirmed_figures(
+    hull: Hull, confirming: Hull, failed: Iterable[dict[str, Any]] = ()
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what the confirming method says of each structure that it relaxed, by structure_id.
+
+    This is the one derivation of it: it is stored in `structures`, and the report and the commands that look show it.
 
     Parameters
     ----------
-    hull : of the campaign's own method
-    confirming : of the confirming method (`ccdcgan_al.hull.confirmation.confirming_hull`)
+    hull : Hull
+        Of the campaign's own method.
+    confirming : Hull
+        Of the confirming method (`ccdcgan_al.hull.confirmation.confirming_hull`).
+    failed : iterable of dict
+        Documents of the structures that the confirming method did not relax (`CampaignStore.not_confirmed`). Those that
+        failed for the machine's reasons (`OF_THE_MACHINE`) are left out, for they tell nothing of the phase.
+
+    Returns
+    -------
+    dict
+        The field ``confirmed``: ``method``, and either the figures (eV/atom, docs/database.md) or the ``problem``.
     """
+    method = confirming.method.name
+    problems = dict.fromkeys(relaxed_elsewhere(hull, confirming), ELSEWHERE)
+    for document in failed:
+        if (reason := document["confirmation"]["reason"]) not in OF_THE_MACHINE:
+            problems[document["structure_id"]] = f"does not relax: {reason}"
     energies = {phase.structure_id: phase.energy_per_atom for phase in confirming.phases}
-    elsewhere = relaxed_elsewhere(hull, confirming)
-    return {
+    found = {
         entry.structure_id: {
-            "confirmed": {
-                "method": confirming.method.name,
-                "energy_per_atom": energies[entry.structure_id],
-                "formation_energy_per_atom": entry.formation_energy_per_atom,
-                "energy_above_hull": entry.energy_above_hull,
-                "element_references": confirming.element_references.scheme,
-            }
-            if entry.structure_id not in elsewhere
-            else {"method": confirming.method.name, "problem": ELSEWHERE}
+            "method": method,
+            "energy_per_atom": energies[entry.structure_id],
+            "formation_energy_per_atom": entry.formation_energy_per_atom,
+            "energy_above_hull": entry.energy_above_hull,
+            "element_references": confirming.element_references.scheme,
         }
         for entry in confirming.entries
     }
+    found |= {name: {"method": method, "problem": problem} for name, problem in problems.items()}
+    return {name: {"confirmed": item} for name, item in found.items()}
 
 
 def distortion_outcomes(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:

@@ -93,7 +93,8 @@ def _confirmations(store: CampaignStore, campaign: Campaign, hull: Hull, newest:
     if not confirmed:
         return
     try:
-        found = confirmed_figures(hull, confirming_hull(hull, confirmed))
+        failed = store.not_confirmed(campaign.campaign_id)
+        found = confirmed_figures(hull, confirming_hull(hull, confirmed), failed)
     except CcdcganError:  # with this zero another phase is on the hull, which nobody confirmed: old figures are none
         store.drop_confirmed(campaign.campaign_id)
         return

@@ -87,6 +87,10 @@ class Relaxations(Structures):
         query = {"campaign_id": campaign_id, "distortion": {"$exists": True}}
         return list(self.structures.find(query, {"attempts": 0}))
 
+    def not_confirmed(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Documents of the structures that the confirming method was to relax, and did not."""
+        return self.documents(campaign_id, **{"confirmation.state": "failed"})
+
     def mean_seconds(self, campaign_id: str) -> float | None:
         """Mean time of a campaign's relaxations so far (s), also of those that are not recorded yet; None where there is none."""
         timed = {"metadata.campaign_id": campaign_id, "output.seconds": {"$gt": 0}}

@@ -12,14 +12,14 @@ from ccdcgan_al import __version__
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.files import write_atomically
-from ccdcgan_al.hull.confirmation import ELSEWHERE, confirming_hull, relaxed_elsewhere
+from ccdcgan_al.hull.confirmation import confirming_hull
 from ccdcgan_al.hull.hull import DEGENERATE, NEAR_HULL, ON_HULL, Hull, build_hull
 from ccdcgan_al.hull.novelty import claimed_phases
 from ccdcgan_al.hull.validity import DISPLACEMENT, RETURNED, STRAIN
 from ccdcgan_al.strategies.selection import MIN_COVALENT_RATIO, MIN_DISTANCE
 from ccdcgan_al.structures.matching import ANGLE_TOL, LTOL, STOL
 from ccdcgan_al.types import HullEntry
-from launchpad.database.hull_records import OF_THE_MACHINE, distortion_outcomes, element_references
+from launchpad.database.hull_records import confirmed_figures, distortion_outcomes, element_references
 from launchpad.database.references import campaign_phases
 from launchpad.database.rejudge import judge_again
 from launchpad.database.store import CampaignStore
@@ -46,11 +46,6 @@ ROUND_KEYS_AFTER = (
     "constraint_mae_ev_per_atom",
     "constraint_mae_structures",
 )
-_UNCONFIRMED = {
-    "formation_energy_ev_per_atom": None,
-    "energy_above_hull_ev_per_atom": None,
-    "problem": ELSEWHERE,
-}
 _WRITTEN = re.compile(r"(new|candidate)-[A-Za-z-]+-r\d+-\d{4,}-.+\.cif")  # what `write` calls its CIFs
 
 
@@ -81,8 +76,7 @@ class CampaignReport:
         self.structures = {phase.structure_id: phase.structure for phase in self.hull.phases}
         known = store.starting_structures(campaign_id)
         self.distorted = distortion_outcomes(store.distorted(campaign_id))
-        unstable = {name: reason for name, reason in self.distorted.items() if reason}
-        near = claimed_phases(self.hull, known, NEAR_HULL, unstable)
+        near = claimed_phases(self.hull, known, NEAR_HULL, self.distorted)
         self.candidates = [entry for entry, problem in near if problem is None]
         self.refuted = [(entry, problem) for entry, problem in near if problem is not None]
         self.new_phases = [entry for entry in self.candidates if entry.energy_above_hull <= ON_HULL]
@@ -92,12 +86,8 @@ class CampaignReport:
             if entry.energy_above_hull <= DEGENERATE or entry.correction_driven or entry.element_driven
         ]
         self.confirming_hull = self._confirming_hull(store, campaign_id)
-        self.elsewhere = relaxed_elsewhere(self.hull, self.confirming_hull) if self.confirming_hull else set()
-        self.unconfirmed = {  # structure_id -> why the confirming method gave no energy, where that tells something of the phase
-            document["structure_id"]: document["confirmation"]["reason"]
-            for document in store.documents(campaign_id, None, **{"confirmation.state": "failed"})
-            if document["confirmation"]["reason"] not in OF_THE_MACHINE
-        }
+        failed = store.not_confirmed(campaign_id)
+        self.confirmed = confirmed_figures(self.hull, self.confirming_hull, failed) if self.confirming_hull else {}
 
     def _confirming_hull(self, store: CampaignStore, campaign_id: str) -> Hull | None:
         """Hull of the confirming method; None where it has not run, or lacks what is on the campaign's hull."""
@@ -185,22 +175,16 @@ class CampaignReport:
         }
 
     def _confirmed(self, structure_id: str) -> dict[str, Any] | None:
-        """Figures of a structure by the confirming method (eV/atom), against that method's own hull."""
-        if self.confirming_hull is None:
+        """Figures of a structure by the confirming method (eV/atom), against that method's own hull; None where it was not tried."""
+        if structure_id not in self.confirmed:
             return None
-        if structure_id in self.unconfirmed:
-            problem = f"does not relax: {self.unconfirmed[structure_id]}"
-            return {"method": self.confirming_hull.method.name, **_UNCONFIRMED, "problem": problem}
-        for entry in self.confirming_hull.entries:
-            if entry.structure_id == structure_id:
-                if structure_id in self.elsewhere:
-                    return {"method": self.confirming_hull.method.name, **_UNCONFIRMED}
-                return {
-                    "method": self.confirming_hull.method.name,
-                    "formation_energy_ev_per_atom": entry.formation_energy_per_atom,
-                    "energy_above_hull_ev_per_atom": entry.energy_above_hull,
-                }
-        return None
+        found = self.confirmed[structure_id]["confirmed"]
+        shown = {
+            "method": found["method"],
+            "formation_energy_ev_per_atom": found.get("formation_energy_per_atom"),
+            "energy_above_hull_ev_per_atom": found.get("energy_above_hull"),
+        }
+        return {**shown, "problem": found["problem"]} if "problem" in found else shown
 
     def write(self, folder: Path) -> dict[str, Path]:
         """Write report.json, the hull as PNG and HTML, and one CIF for each new phase and candidate; return the paths."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -12,11 +13,12 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al import loop
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import MixedMethodsError
-from ccdcgan_al.hull.hull import build_hull
+from ccdcgan_al.hull.hull import NEAR_HULL, ON_HULL, build_hull
 from ccdcgan_al.types import Method, Relaxed, Strategy
 from launchpad import rounds
 from launchpad.database.store import CampaignStore
 from launchpad.driver import check_version
+from launchpad.results.lookup import hull_rows, lineage, relaxed_documents
 from launchpad.results.report import CampaignReport
 from launchpad.service.configure import open_launchpad
 from tests.faults.conftest import few_seeds
@@ -219,3 +221,48 @@ def test_a_seed_that_comes_late_and_is_withheld_is_set_aside(store: CampaignStor
     rounds.close_round.original(campaign.campaign_id, 1, 0, came(1))  # type: ignore[attr-defined]
     assert [item["structure_id"] for item in store.documents(campaign.campaign_id, state="withheld")] == [late]
     assert late not in {phase.structure_id for phase in store.phases(campaign.campaign_id, 1)}
+
+
+@pytest.mark.parametrize("reason", ["unphysical", "calculator_error"])
+def test_the_report_the_commands_that_look_and_the_database_say_the_same_of_a_phase(
+    ended: CampaignStore, reason: str
+) -> None:
+    """What is new, and what the confirming method says, also where it fails or relaxes the phase into another structure."""
+    (campaign_id,) = ended.campaign_ids()
+    came: dict[str, dict[str, Any] | None] = {**take_back(ended, "confirmation")}
+    on_hull = {name for _, group in CampaignReport(ended, campaign_id).hull.on_hull() for name in group}
+    failed = next(name for name in came if name not in on_hull)
+    moved = next(name for name in came if name != failed and name.startswith("Bi-Se-r1"))
+    came[failed] = failure_document(failed, reason, "told to fail", "sevennet-l3i5")
+    other = Structure.from_dict((came[moved] or {})["structure"])
+    other.apply_strain([0.5, 0.0, -0.3])
+    came[moved] = {**(came[moved] or {}), "structure": other.as_dict()}
+    rounds.close_confirmation.original(campaign_id, 2, came)  # type: ignore[attr-defined]
+
+    shown = CampaignReport(ended, campaign_id).as_dict()
+    entries = shown["candidates"] + shown["hull"] + shown["refuted"]
+    confirmed = {item["structure_id"]: item["confirmed"] for item in entries}
+    rows = {row["structure_id"]: row for row in hull_rows(ended, campaign_id, NEAR_HULL)}
+    assert {failed, moved} <= set(confirmed)
+    for name, said in confirmed.items():
+        stored = ended.structure(campaign_id, name) or {}
+        assert lineage(ended, name, campaign_id).get("confirmed") == stored.get("confirmed")
+        if said is None:
+            assert "confirmed" not in stored
+            continue
+        figures = stored["confirmed"]
+        assert said["formation_energy_ev_per_atom"] == figures.get("formation_energy_per_atom")
+        assert said["energy_above_hull_ev_per_atom"] == figures.get("energy_above_hull")
+        assert said.get("problem") == figures.get("problem")
+        if name in rows:
+            assert rows[name]["confirmed_energy_above_hull"] == said["energy_above_hull_ev_per_atom"]
+    problems = {name: said["problem"] for name, said in confirmed.items() if said and "problem" in said}
+    of_the_phase = {failed: "does not relax: unphysical"} if reason == "unphysical" else {}
+    assert problems == {moved: "relaxes into another structure", **of_the_phase}
+
+    candidates = {item["structure_id"] for item in shown["candidates"]}
+    new = ended.structures.find({"is_new_phase": True, "energy_above_hull": {"$lte": NEAR_HULL + ON_HULL}})
+    own = "own_elements_energy_above_hull"
+    assert candidates == {item["structure_id"] for item in new if item[own] <= NEAR_HULL + ON_HULL}
+    assert {name for name, row in rows.items() if row["is_new_phase"]} >= candidates
+    assert {item["structure_id"] for item in relaxed_documents(ended, campaign_id, NEAR_HULL, new=True)} >= candidates
