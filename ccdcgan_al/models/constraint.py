@@ -81,6 +81,34 @@ def assign_folds(families: Sequence[str], folds: int) -> NDArray[np.int_]:
     return np.array([fold_of[family] for family in families], dtype=int)
 
 
+def rows_to_learn(inputs: FloatArray, other_settings: float) -> tuple[NDArray[np.int_], FloatArray]:
+    """Choose the settings to learn from. Of settings that look the same to the networks, only the first counts.
+
+    Parameters
+    ----------
+    inputs : numpy.ndarray
+        Standardised inputs, (n_structures, n_settings, ...).
+    other_settings : float
+        Weight of a setting that is not a structure's first. The first has the weight 1.
+
+    Returns
+    -------
+    rows : numpy.ndarray
+        (structure, setting), int (n_rows, 2).
+    weights : numpy.ndarray
+        Weight of each row, float32 (n_rows,).
+    """
+    rows, weights = [], []
+    for i, settings in enumerate(inputs):
+        kept: list[int] = []
+        for j, values in enumerate(settings):
+            if all(np.abs(values - settings[other]).max() > _SAME for other in kept):
+                kept.append(j)
+        rows += [(i, j) for j in kept]
+        weights += [other_settings if j else 1.0 for j in kept]
+    return np.array(rows), np.array(weights, dtype=np.float32)
+
+
 class LearnedConstraint:
     """Ensemble of networks that predicts a quantity from a crystal graph. A subclass names the quantity.
 
@@ -156,7 +184,10 @@ class LearnedConstraint:
         self.mean, self.scale = float(np.mean(values)), float(np.std(values) + 1e-6)
         inputs = self._standardised(inputs).reshape(len(values), graphs.shape[1], *inputs.shape[1:])
         folds = assign_folds(families, folds_needed)
-        rows, weights = self._rows(inputs)
+        # to pair networks, another setting is another structure: the one before relaxation
+        rows, weights = rows_to_learn(
+            inputs, self.settings.other_settings if self.settings.networks == "pairs" else 1.0
+        )
         members = np.arange(self.settings.members)
         training = (folds != members[:, None]) & (folds != (members[:, None] + 1) % folds_needed)  # (members, n)
         stopping = folds == (members[:, None] + 1) % folds_needed
@@ -179,21 +210,6 @@ class LearnedConstraint:
         self.held_out_mae = float(np.mean(np.abs(held_out - values[scored])))
         self.held_out_count = int(scored.sum())
         self._calibrate(np.where(training, np.nan, predicted), values)
-
-    def _rows(self, inputs: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
-        """Which (structure, setting) to learn from, (rows, 2), and with what weight, (rows,): settings that look the same count once."""
-        rows, weights = [], []
-        for i, settings in enumerate(inputs):
-            kept: list[int] = []
-            for j, values in enumerate(settings):
-                if all(np.abs(values - settings[other]).max() > _SAME for other in kept):
-                    kept.append(j)
-            rows += [(i, j) for j in kept]
-            first_alone = (
-                self.settings.networks == "pairs"
-            )  # there, another setting is another structure: the one before relaxation
-            weights += [self.settings.other_settings if first_alone and j else 1.0 for j in kept]
-        return np.array(rows), np.array(weights, dtype=np.float32)
 
     def _calibrate(self, untaught: FloatArray, values: FloatArray) -> None:
         """Set the factor that makes the spread of members that did not learn a structure match the error of their mean (root mean squares).

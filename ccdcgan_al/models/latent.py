@@ -54,30 +54,37 @@ def descend(
     -------
     float32 (n, 200)
     """
+    import keras
     import tensorflow as tf
 
+    if len(z) == 0:
+        return z.astype(np.float32)
     chosen = settings or LatentSettings()
+    size = min(chosen.batch_size, len(z))
+    points = keras.Variable(np.zeros((size, z.shape[1]), dtype=np.float32))
+    optimizer = keras.optimizers.Adam(chosen.learning_rate, epsilon=1e-8)
+    optimizer.build([points])
+    unused = [variable.numpy() for variable in optimizer.variables]
 
-    @tf.function(reduce_retracing=True)
-    def moved(start: Any) -> Any:
-        radius = tf.norm(start, axis=1, keepdims=True)
-        z, first, second = start, tf.zeros_like(start), tf.zeros_like(start)
-        for step in tf.range(1, chosen.steps + 1):
+    @tf.function
+    def descend_batch() -> None:
+        radius = tf.norm(points, axis=1, keepdims=True)
+        for _ in tf.range(chosen.steps):
             with tf.GradientTape() as tape:
-                tape.watch(z)
-                graphs = gan.generator(z, training=False)
+                graphs = gan.generator(points, training=False)
                 verdict = gan.discriminator(graphs, training=False)
                 # a sum, so that what happens to one z does not depend on the others of its batch
                 loss = tf.reduce_sum(constraint(graphs)) + chosen.realism * tf.reduce_sum(tf.nn.relu(1 - verdict))
-            slope = tape.gradient(loss, z)
-            slope = tf.where(tf.math.is_finite(slope), slope, 0.0)
-            power = tf.cast(step, z.dtype)
-            first = 0.9 * first + 0.1 * slope
-            second = 0.999 * second + 0.001 * slope**2
-            size = tf.sqrt(second / (1 - 0.999**power)) + 1e-8
-            z -= chosen.learning_rate * first / (1 - 0.9**power) / size
-            z *= radius / tf.norm(z, axis=1, keepdims=True)
-        return z
+            slope = tape.gradient(loss, points)
+            optimizer.apply([tf.where(tf.math.is_finite(slope), slope, 0.0)], [points])
+            points.assign(points * radius / tf.norm(points, axis=1, keepdims=True))
 
-    parts = [z[i : i + chosen.batch_size] for i in range(0, len(z), chosen.batch_size)]
-    return np.concatenate([moved(tf.constant(part, tf.float32)).numpy() for part in parts]) if parts else z
+    moved = []
+    for first in range(0, len(z), size):
+        part = z[first : first + size]
+        points.assign(np.resize(part, points.shape))  # a short last batch is filled up with its own rows
+        for variable, value in zip(optimizer.variables, unused, strict=True):
+            variable.assign(value)
+        descend_batch()
+        moved.append(points.numpy()[: len(part)])
+    return np.concatenate(moved)

@@ -21,6 +21,7 @@ from ccdcgan_al.models.constraint import (
     FormationEnergyConstraint,
     LearnedConstraint,
     assign_folds,
+    rows_to_learn,
 )
 from tests.equivalent_graphs import equivalent_graphs
 
@@ -123,12 +124,12 @@ def test_learns_bonds_from_pair_correlations(of_pairs: FormationEnergyConstraint
     assert all(1 <= epochs <= PAIRS.epochs for epochs in of_pairs.epochs_run)
 
 
-def test_settings_that_look_the_same_count_once(of_pairs: FormationEnergyConstraint) -> None:
-    graphs, _, _ = crystals(1, 5)
-    inputs = of_pairs._standardised(of_pairs._inputs(graphs.reshape(-1, SIDE, SIDE, 1))).reshape(5, 3, -1)
-    rows, weights = of_pairs._rows(inputs)
+def test_settings_that_look_the_same_count_once() -> None:
+    inputs = np.random.default_rng(0).normal(size=(5, 3, 7))
+    inputs[:, 1] = inputs[:, 0] + 5e-4
+    rows, weights = rows_to_learn(inputs, 0.1)
     assert rows.tolist() == [[i, j] for i in range(5) for j in (0, 2)]
-    np.testing.assert_allclose(weights, [1, PAIRS.other_settings] * 5)
+    np.testing.assert_allclose(weights, [1, 0.1] * 5)
 
 
 def test_finite_gradients_for_no_crystal(of_pairs: FormationEnergyConstraint) -> None:
