@@ -116,7 +116,7 @@ def test_identity_and_seeds_do_not_depend_on_the_process() -> None:
         ({"per_round": 0}, "per_round must be at least 1, got 0"),
         ({"seed_count": 0}, "seed_count must be at least 1, got 0"),
         ({"generated_per_round": 0}, "generated_per_round must be at least 1, got 0"),
-        ({"budget": 63}, "a budget of 63 relaxations does not cover the 64 seeds: raise it, or lower seed_count"),
+        ({"budget": 63}, "a budget of 63 relaxations is too small for 64 seeds: increase it, or reduce seed_count"),
         ({"patience": 0}, "patience must be at least 1 round, got 0"),
     ],
 )
@@ -127,7 +127,7 @@ def test_bad_choices(change: dict[str, Any], message: str) -> None:
 
 def test_a_budget_that_own_structures_exceed_is_refused() -> None:
     own = {f"{number}.cif": "{}" for number in range(60)}
-    said = "a budget of 67 relaxations does not cover 60 structures of your own and 8 of the elements, .*: raise it, or give fewer"
+    said = "a budget of 67 relaxations is too small for 60 own structures and 8 structures of the elements: increase it, or give fewer"
     with pytest.raises(ValueError, match=said):
         Campaign("Bi-Se", budget=67, own_seeds=own)
     assert Campaign("Bi-Se", budget=68, own_seeds=own).budget == 68

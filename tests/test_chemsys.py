@@ -26,19 +26,19 @@ def test_accepts(text: str, symbols: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Se-Bi", 'neither in alphabetical order nor in that of a formula; write it as "Bi-Se"'),
-        ("O-Co-Li", 'nor in that of a formula; write it as "Co-Li-O"'),
+        ("Se-Bi", 'neither in alphabetical order nor in the order of a formula; write it as "Bi-Se"'),
+        ("O-Co-Li", 'nor in the order of a formula; write it as "Co-Li-O"'),
         ("bi-se", '"bi" is not the symbol of an element; write it as "Bi-Se"'),
         ("BiSe", '"BiSe" is not the symbol of an element; write it as "Bi-Se"'),
         ("Bi, Se", 'write it as "Bi-Se"'),
         ("Bi-Se\n", 'write it as "Bi-Se"'),
         ("Bi-Xx", '"Xx" is not the symbol of an element'),
-        ("Bi", "single element"),
+        ("Bi", "has one element; give 2 to 8"),
         ("Bi-Bi", "repeats Bi"),
         ("Bi-Se-Se", 'repeats Se; write it as "Bi-Se"'),
         ("", "is not the symbol of an element"),
         ("D-O", '"D" is not the symbol'),
-        ("Ag-Al-As-Au-B-Ba-Be-Bi-Br", "has 9 elements; wanted 2 to 8"),
+        ("Ag-Al-As-Au-B-Ba-Be-Bi-Br", "has 9 elements; give 2 to 8"),
     ],
 )
 def test_mistake_is_told_in_one_line(text: str, message: str) -> None:

@@ -55,10 +55,10 @@ def test_console_script_is_installed() -> None:
     [
         (["Se-Bi"], 'write it as "Bi-Se"'),
         (["Xx-Se"], '"Xx" is not the symbol of an element'),
-        (["Bi"], "has a single element"),
+        (["Bi"], "has one element; give 2 to 8"),
         (["Bi-Bi"], "repeats Bi"),
         ([""], "is not the symbol of an element"),
-        (["Bi-Se", "--strategy", "nonsense"], "unknown strategy 'nonsense': wanted one of ccdcgan"),
+        (["Bi-Se", "--strategy", "nonsense"], "unknown strategy 'nonsense': use one of ccdcgan"),
         (["Bi-Se", "--method", "nonsense"], "Unknown method 'nonsense'; known are sevennet"),
         (["Bi-Se", "--seeds", "no/such/folder"], "no such file"),
         (["Bi-Se", "--withhold", "none.cif"], "no such file"),
@@ -84,7 +84,7 @@ def test_a_seeds_folder_without_structures_is_named(home: Path, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     result = CliRunner().invoke(app, ["run", "Bi-Se", "--seeds", "empty"])
     assert result.exit_code == 1
-    assert "no structure files; wanted CIF (.cif, .mcif), POSCAR" in result.stderr
+    assert "no structure files; give CIF (.cif, .mcif), POSCAR" in result.stderr
     assert not home.exists()
 
 
@@ -120,7 +120,7 @@ def test_a_file_of_other_elements_is_refused(home: Path, tmp_path: Path) -> None
     (tmp_path / "own" / "POSCAR_salt").write_text(text)
     result = CliRunner().invoke(app, ["run", "Bi-Se", "--seeds", "own"])
     assert result.exit_code == 1
-    assert "POSCAR_salt: holds Cl-Na; wanted elements of Bi-Se only" in result.stderr
+    assert "POSCAR_salt: the structure contains Cl-Na; the system is Bi-Se" in result.stderr
     assert not home.exists()
 
 
@@ -142,7 +142,7 @@ def test_what_is_withheld_may_be_of_any_cell_and_a_seed_of_40_angstrom(
     assert note.startswith(said)
     (tmp_path / "long.vasp").write_text(POSCAR.format(length=40.1, species="Bi Se\n1 1"))
     assert len(choices_of(None, tmp_path / "long.vasp").campaign(runs_here=False).withheld) == 1
-    with pytest.raises(StructureInputError, match="at most 64 sites and 40 Å are relaxed"):
+    with pytest.raises(StructureInputError, match="the limits are 64 sites and 40 Å"):
         choices_of(tmp_path / "long.vasp").campaign(runs_here=False)
 
 
@@ -168,7 +168,7 @@ def test_refused_files_stop_a_run_before_anything_starts_and_are_listed(home: Pa
         (own / name).unlink()
     alone = CliRunner().invoke(app, command)
     assert alone.exit_code == 1
-    assert alone.stderr.splitlines()[-1].startswith("error: hidden.xyz: no cell; write Lattice=")
+    assert alone.stderr.splitlines()[-1].startswith("error: hidden.xyz: there is no cell; write Lattice=")
     campaign = choices_of(own).campaign(runs_here=False)
     assert list(campaign.own_seeds) == ["comment.vasp", "good.vasp"]
 
@@ -190,7 +190,7 @@ def test_a_mongod_that_is_none_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "launchpad.cli.main", "run", "Bi-Se"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert done.returncode == 1
-    assert "which is no executable file; correct or unset it" in done.stderr
+    assert "which is not an executable file; correct or unset it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -226,4 +226,4 @@ def test_database_commands_answer_where_nothing_runs() -> None:
     status = CliRunner().invoke(app, ["database", "status"])
     assert status.stdout == "local MongoDB: not running (not started)\n"
     assert status.exit_code == 1
-    assert "no local mongod was running" in CliRunner().invoke(app, ["database", "stop"]).stdout
+    assert "no local mongod is running" in CliRunner().invoke(app, ["database", "stop"]).stdout

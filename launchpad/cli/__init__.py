@@ -1,1 +1,1 @@
-"""The command line, one file a command: it parses, calls one function and prints."""
+"""Command line with one file for each command. A command parses its options, calls one function and prints the result."""

@@ -1,7 +1,7 @@
-"""`ccdcgan-al benchmark`: each command measures one thing, prints a short table, and with --json exactly one line of JSON.
+"""Define `ccdcgan-al benchmark`. Each command measures one thing and prints a short table, or one line of JSON with --json.
 
-A new benchmark is one module that returns an `Outcome` (under `ccdcgan_al/benchmarks/` where it needs no database) and one
-command here that calls it and hands it to `show`.
+A new benchmark is a module that returns an `Outcome`, and a command here that passes it to `show`. A module that needs no database belongs
+in `ccdcgan_al/benchmarks/`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from ccdcgan_al.types import DEFAULT_METHOD
 if TYPE_CHECKING:
     from ccdcgan_al.benchmarks.outcome import Outcome
 
-app = typer.Typer(help="Measurements that anyone can repeat: a table and a ratio each.", no_args_is_help=True)
+app = typer.Typer(
+    help="Reproducible benchmarks. Each one prints a table and a ratio that is compared with a goal.",
+    no_args_is_help=True,
+)
 
-AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON, and nothing else")]
+AsJson = Annotated[bool, typer.Option("--json", help="print only one line of JSON")]
 
 
 def show(measure: Callable[[], Outcome], as_json: bool) -> None:
-    """Run a measurement and print it; what the user can mend is one line and exit status 1."""
+    """Run a measurement and print it. An error that the user can correct is one line, with exit status 1."""
     from ccdcgan_al.errors import CcdcganError
 
     try:
@@ -40,7 +43,7 @@ def show(measure: Callable[[], Outcome], as_json: bool) -> None:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print an outcome as a table, its ratio against the goal, and its notes."""
+    """Print an outcome: its table, its ratio with the goal, and its notes."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -62,7 +65,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def _cell(value: Any) -> str:
-    """Text of one cell: six digits of a number, a dash for what is not there."""
+    """Return the text of one cell: numbers have six digits, and None is a dash."""
     from rich.markup import escape
 
     if value is None:
@@ -70,24 +73,24 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
 
 
-Counts = Annotated[str, typer.Option(help="how many structures, separated by commas: one line of the table each")]
+Counts = Annotated[str, typer.Option(help="numbers of structures, separated by commas; each gives a row of the table")]
 Codecs = Annotated[str, typer.Option("--codecs", help="codecs to compare, separated by commas")]
 
 
 def _numbers(text: str) -> list[int]:
-    """Read positive whole numbers separated by commas."""
+    """Parse positive integers separated by commas."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise typer.BadParameter(f"{text!r}: wanted whole numbers from 1, separated by commas")
+        raise typer.BadParameter(f"got {text!r}: give integers of at least 1, separated by commas")
     return numbers
 
 
 @app.command()
 def encode(counts: Counts = "1000,10000", codecs: Codecs = "fast,paper", as_json: AsJson = False) -> None:
-    """Structures encoded a second, and whether the cost grows linearly."""
+    """Measure structures encoded per second, and whether the cost grows linearly."""
     from ccdcgan_al.benchmarks.codec_speed import measure_codec_speed
 
     numbers = _numbers(counts)
@@ -96,7 +99,7 @@ def encode(counts: Counts = "1000,10000", codecs: Codecs = "fast,paper", as_json
 
 @app.command()
 def decode(counts: Counts = "1000,10000", codecs: Codecs = "fast,paper", as_json: AsJson = False) -> None:
-    """Crystal graphs decoded a second, and whether the cost grows linearly."""
+    """Measure crystal graphs decoded per second, and whether the cost grows linearly."""
     from ccdcgan_al.benchmarks.codec_speed import measure_codec_speed
 
     numbers = _numbers(counts)
@@ -105,9 +108,10 @@ def decode(counts: Counts = "1000,10000", codecs: Codecs = "fast,paper", as_json
 
 @app.command()
 def voxels(
-    repeats: Annotated[int, typer.Option(min=1, help="runs whose median counts")] = 20, as_json: AsJson = False
+    repeats: Annotated[int, typer.Option(min=1, help="number of runs; the median time is reported")] = 20,
+    as_json: AsJson = False,
 ) -> None:
-    """One structure's published voxels, separable against the plain formula: time and largest difference."""
+    """Compare the voxels of one structure by separable Gaussians and by the plain formula: time and largest difference."""
     from ccdcgan_al.benchmarks.voxel_speed import measure_voxel_speed
 
     show(lambda: measure_voxel_speed(repeats), as_json)
@@ -115,12 +119,14 @@ def voxels(
 
 @app.command()
 def generate(
-    count: Annotated[str, typer.Option(help="graphs, several numbers separated by commas")] = "1000,10000,100000",
-    networks: Annotated[str, typer.Option(help="the GAN's: default or published")] = "default",
-    precision: Annotated[str, typer.Option(help="of the generator's products: float32 or bfloat16")] = "float32",
+    count: Annotated[str, typer.Option(help="numbers of graphs, separated by commas")] = "1000,10000,100000",
+    networks: Annotated[str, typer.Option(help="networks of the GAN: default or published")] = "default",
+    precision: Annotated[
+        str, typer.Option(help="precision of the generator's products: float32 or bfloat16")
+    ] = "float32",
     as_json: AsJson = False,
 ) -> None:
-    """Crystal graphs generated and screened by the constraint ensemble a second, and the minutes for a million."""
+    """Measure crystal graphs generated and screened by the constraint ensemble per second, and the minutes for a million."""
     from ccdcgan_al.benchmarks.generate_speed import measure_generate_speed
 
     numbers = _numbers(count)
@@ -133,13 +139,13 @@ def generate(
 def reconstruction(
     codec: Annotated[str, typer.Option(help="fast or paper")] = "fast",
     data: Annotated[
-        Path | None, typer.Option(help="csv with material_id and cif; default: AFLOW prototypes, which anyone has")
+        Path | None, typer.Option(help="CSV file with material_id and cif; default: the AFLOW prototypes of pymatgen")
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="held-out structures; default all")] = None,
-    hard_cases: Annotated[int, typer.Option(min=0, help="of each hard kind")] = 100,
+    count: Annotated[int | None, typer.Option(min=1, help="number of held-out structures; default all")] = None,
+    hard_cases: Annotated[int, typer.Option(min=0, help="number of hard cases of each kind")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Share of held-out structures that a codec gives back, by number of elements and sites."""
+    """Measure the fraction of held-out structures that a codec reproduces, by number of elements and sites."""
     from ccdcgan_al.benchmarks.reconstruction import measure_reconstruction
 
     show(lambda: measure_reconstruction(codec, data, count, hard_cases), as_json)
@@ -150,24 +156,28 @@ def ablation(
     data: Annotated[Path, typer.Option(help="data set of relaxed structures")] = Path(
         "docs/results/ablation-data.json.gz"
     ),
-    work: Annotated[Path, typer.Option(help="folder of finished parts and relaxations; the same one goes on")] = Path(
-        "ablation-work"
-    ),
-    out: Annotated[Path | None, typer.Option(help="where to write the result as JSON; plots go beside it")] = None,
-    strategies: Annotated[str, typer.Option(help="separated by commas")] = "random,dcgan,screened,ccdcgan,latent",
-    seeds: Annotated[int, typer.Option(min=1, help="how many")] = 3,
-    training: Annotated[str, typer.Option(help="structures to learn from, separated by commas")] = "160",
-    draws: Annotated[int, typer.Option(min=1, help="crystal graphs a strategy and seed")] = 1000,
-    relaxations: Annotated[int, typer.Option(min=1, help="a strategy and seed")] = 12,
+    work: Annotated[
+        Path, typer.Option(help="folder of finished parts and relaxations; the same folder continues a run")
+    ] = Path("ablation-work"),
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the result; plots are written to the same folder")
+    ] = None,
+    strategies: Annotated[
+        str, typer.Option(help="strategies, separated by commas")
+    ] = "random,dcgan,screened,ccdcgan,latent",
+    seeds: Annotated[int, typer.Option(min=1, help="number of random seeds")] = 3,
+    training: Annotated[str, typer.Option(help="numbers of training structures, separated by commas")] = "160",
+    draws: Annotated[int, typer.Option(min=1, help="crystal graphs for each strategy and seed")] = 1000,
+    relaxations: Annotated[int, typer.Option(min=1, help="relaxations for each strategy and seed")] = 12,
     rejudge: Annotated[
         bool,
         typer.Option(
-            "--rejudge", help="give the JSON --out, of an earlier version, this version's zero; runs no strategy"
+            "--rejudge", help="convert the JSON file --out of an earlier version to the current element references only"
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Every strategy on the same data and budget: valid, unique, novel, energies, and the share near the hull."""
+    """Compare strategies on the same data and budget: valid, unique, novel, energies, and fractions near the hull."""
     from launchpad.cli.benchmark_ablation import measure_ablation, rejudge_ablation
 
     sizes = _numbers(training)
@@ -184,32 +194,42 @@ def ablation(
 @app.command()
 def discovery(
     system: Annotated[str, typer.Argument(help="a system with a campaign spec, e.g. Bi-Se")],
-    budget: Annotated[int | None, typer.Option(min=3, help="relaxations a strategy and seed, seeds included")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="random seeds, from 0")] = 3,
+    budget: Annotated[
+        int | None, typer.Option(min=3, help="relaxations for each strategy and seed, including starting structures")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="number of random seeds, from 0")] = 3,
     strategies: Annotated[
-        str, typer.Option(help="of random, substitution, perturbation, one-shot, dcgan, screened, ccdcgan, latent")
+        str,
+        typer.Option(
+            help="strategies, separated by commas: random, substitution, perturbation, one-shot, dcgan, screened, ccdcgan, latent"
+        ),
     ] = "random,substitution,one-shot,dcgan,ccdcgan",
     withhold_hull: Annotated[
         bool | None,
-        typer.Option(help="keep what is on the reference hull out of seeds and training; default: the spec's"),
+        typer.Option(help="keep the phases on the reference hull out of seeds and training; default: as in the spec"),
     ] = None,
-    seed_count: Annotated[int | None, typer.Option(min=2, help="starting structures; default: the spec's")] = None,
-    per_round: Annotated[int | None, typer.Option(min=1, help="relaxations in each round; default: the spec's")] = None,
-    work: Annotated[Path, typer.Option(help="folder of runs and relaxations; the same one goes on")] = Path(
+    seed_count: Annotated[
+        int | None, typer.Option(min=2, help="number of starting structures; default: as in the spec")
+    ] = None,
+    per_round: Annotated[
+        int | None, typer.Option(min=1, help="relaxations in each round; default: as in the spec")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="folder of runs and relaxations; the same folder continues a run")] = Path(
         "discovery-work"
     ),
     out: Annotated[Path | None, typer.Option(help="folder for JSON, page and plots of the system")] = None,
-    only_report: Annotated[bool, typer.Option(help="tell what is there, run nothing but that check")] = False,
+    only_report: Annotated[bool, typer.Option(help="report existing runs; run only the check of --check")] = False,
     rejudge: Annotated[
         bool,
         typer.Option(
-            "--rejudge", help="give the JSON in --out, of an earlier version, this version's zero; runs no strategy"
+            "--rejudge",
+            help="convert the JSON file in --out of an earlier version to the current element references only",
         ),
     ] = False,
-    check: Annotated[bool, typer.Option(help="relax what is near the hull by 7net-l3i5 and CHGNet too")] = True,
+    check: Annotated[bool, typer.Option(help="also relax phases near the hull with 7net-l3i5 and CHGNet")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Every strategy on the same references, seeds, budget and relaxer: what it finds, and how fast."""
+    """Compare strategies on the same references, seeds, budget and relaxer: new phases found, and how fast."""
     from launchpad.cli.benchmark_discovery import Experiment, measure_discovery, rejudge_discovery
 
     experiment = Experiment(
@@ -227,9 +247,9 @@ def discovery(
 
 @app.command()
 def train(
-    count: Annotated[int, typer.Option(min=20, help="structures to learn from")] = 1000, as_json: AsJson = False
+    count: Annotated[int, typer.Option(min=20, help="number of training structures")] = 1000, as_json: AsJson = False
 ) -> None:
-    """Seconds to train constraint and GAN, and the disk that it takes."""
+    """Measure the time and disk space to train the constraint and the GAN."""
     from ccdcgan_al.benchmarks.training import measure_training
 
     show(lambda: measure_training(count), as_json)
@@ -237,13 +257,13 @@ def train(
 
 @app.command("round-size")
 def round_size(
-    sizes: Annotated[
-        str, typer.Option(help="structures in a round, several numbers separated by commas")
-    ] = "50,500,5000",
-    repeats: Annotated[int, typer.Option(min=1, help="rounds of the smallest size before and after each other")] = 3,
+    sizes: Annotated[str, typer.Option(help="numbers of structures in a round, separated by commas")] = "50,500,5000",
+    repeats: Annotated[
+        int, typer.Option(min=1, help="rounds of the smallest size before and after each larger size")
+    ] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """LaunchPad time per structure as a round grows, with relaxations that return at once."""
+    """Measure the LaunchPad time per structure for rounds of different size. The relaxations return immediately."""
     from launchpad.benchmarks.round_size import measure_round_size
 
     numbers = _numbers(sizes)
@@ -253,14 +273,14 @@ def round_size(
 @app.command()
 def database(
     count: Annotated[
-        int, typer.Option(min=1000, help="generated structures, to insert and to query among")
+        int, typer.Option(min=1000, help="number of generated structures to insert and query")
     ] = 1_000_000,
-    kept: Annotated[int, typer.Option(min=10, help="structures that new ones are compared with")] = 100_000,
-    new: Annotated[int, typer.Option(min=5, help="new structures")] = 1000,
-    entries: Annotated[int, typer.Option(min=10, help="entries of the hull")] = 100_000,
+    kept: Annotated[int, typer.Option(min=10, help="number of structures to compare new ones with")] = 100_000,
+    new: Annotated[int, typer.Option(min=5, help="number of new structures")] = 1000,
+    entries: Annotated[int, typer.Option(min=10, help="number of entries in the hull")] = 100_000,
     as_json: AsJson = False,
 ) -> None:
-    """Insert, query, compare and rebuild the hull at scale: a million structures."""
+    """Measure insertions, queries, comparisons and the hull with a million structures."""
     from launchpad.benchmarks.database import measure_database
 
     show(lambda: measure_database(count, kept, new, entries), as_json)
@@ -268,13 +288,13 @@ def database(
 
 @app.command()
 def overhead(
-    count: Annotated[int, typer.Option(min=2, help="structures to relax")] = 32,
-    repeats: Annotated[int, typer.Option(min=1, help="pairs of runs")] = 2,
-    method: Annotated[str, typer.Option(help="potential that relaxes")] = DEFAULT_METHOD,
-    workers: Annotated[int, typer.Option(min=1, help="processes, one thread each")] = 2,
+    count: Annotated[int, typer.Option(min=2, help="number of structures to relax")] = 32,
+    repeats: Annotated[int, typer.Option(min=1, help="number of pairs of runs")] = 2,
+    method: Annotated[str, typer.Option(help="potential for the relaxations")] = DEFAULT_METHOD,
+    workers: Annotated[int, typer.Option(min=1, help="number of processes with one thread each")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Wall time of relaxations through the LaunchPad against a bare loop over the same structures."""
+    """Compare the wall time of relaxations through the LaunchPad with a bare loop over the same structures."""
     from launchpad.benchmarks.overhead import measure_overhead
 
     show(lambda: measure_overhead(count, repeats, method, workers), as_json)
@@ -282,12 +302,12 @@ def overhead(
 
 @app.command()
 def relax(
-    count: Annotated[int, typer.Option(min=1, help="Bi-Se prototypes to relax both ways")] = 8,
-    seed: Annotated[int, typer.Option(help="which of them")] = 0,
-    fmax: Annotated[float, typer.Option(min=0.001, help="largest force at which both stop (eV/Å)")] = 0.05,
+    count: Annotated[int, typer.Option(min=1, help="number of Bi-Se prototypes to relax")] = 8,
+    seed: Annotated[int, typer.Option(help="random seed of the choice")] = 0,
+    fmax: Annotated[float, typer.Option(min=0.001, help="convergence threshold of the forces (eV/Å)")] = 0.05,
     as_json: AsJson = False,
 ) -> None:
-    """Relaxations a second against atomate2's ForceFieldRelaxMaker, one by one: same potential, same structures."""
+    """Compare the relaxation speed with atomate2's ForceFieldRelaxMaker, one by one, for the same potential and structures."""
     from workflows.experiments.relax_benchmark import measure_relaxations
 
     show(lambda: measure_relaxations(count, seed, fmax), as_json)
@@ -295,18 +315,21 @@ def relax(
 
 @app.command("formation-energies")
 def formation_energies(
-    data: Annotated[Path, typer.Option(help="CSV, may be gzipped: material_id, formation_energy_per_atom, cif")],
-    count: Annotated[int | None, typer.Option("--n", min=1, help="compounds drawn; default 300")] = 300,
+    data: Annotated[
+        Path,
+        typer.Option(help="CSV file, optionally gzipped, with material_id, formation_energy_per_atom and cif"),
+    ],
+    count: Annotated[int | None, typer.Option("--n", min=1, help="number of compounds; default 300")] = 300,
     method: Annotated[str, typer.Option(help="potential")] = DEFAULT_METHOD,
     relax: Annotated[bool, typer.Option("--relax", help="relax each compound instead of a single point")] = False,
     polymorphs: Annotated[
-        bool, typer.Option("--polymorphs", help="draw only formulas with several entries, all of them together")
+        bool, typer.Option("--polymorphs", help="use only formulas with several entries, with all their entries")
     ] = False,
-    seed: Annotated[int, typer.Option(help="of the draw")] = 0,
-    work: Annotated[Path | None, typer.Option(help="folder that keeps relaxations, so that a run goes on")] = None,
+    seed: Annotated[int, typer.Option(help="random seed of the choice")] = 0,
+    work: Annotated[Path | None, typer.Option(help="folder of relaxations; the same folder continues a run")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare formation energies with a table's, with the method's own elements and with the Materials Project's."""
+    """Compare formation energies with those of a table, for the method's own and the Materials Project's elements."""
     from workflows.experiments.formation_energies import measure_formation_energies
 
     show(
@@ -318,12 +341,12 @@ def formation_energies(
 def elements(
     method: Annotated[str, typer.Option(help="potential")] = DEFAULT_METHOD,
     only: Annotated[
-        str, typer.Option(help="symbols, separated by commas; default: all that the Materials Project has")
+        str, typer.Option(help="element symbols, separated by commas; default: all elements of the Materials Project")
     ] = "",
-    work: Annotated[Path | None, typer.Option(help="folder that keeps relaxations, so that a run goes on")] = None,
+    work: Annotated[Path | None, typer.Option(help="folder of relaxations; the same folder continues a run")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Energies of the elements by a potential against the Materials Project's: what sets the zero of a hull."""
+    """Compare the element energies of a potential with the Materials Project's. They are the references of a hull."""
     from workflows.experiments.element_energies import measure_elements
 
     show(lambda: measure_elements(method, [part for part in only.split(",") if part], work), as_json)
@@ -331,15 +354,17 @@ def elements(
 
 @app.command()
 def constraint(
-    sizes: Annotated[str, typer.Option(help="structures to learn from, separated by commas")] = "50,100,200,400,500",
+    sizes: Annotated[
+        str, typer.Option(help="numbers of training structures, separated by commas")
+    ] = "50,100,200,400,500",
     splits: Annotated[str, typer.Option(help="splits, 0 to 9, separated by commas")] = "1,2,3",
     results: Annotated[
         Path | None,
-        typer.Option(help="folder that keeps each training's result, so that a stopped run goes on, and the figure"),
+        typer.Option(help="folder for the result of each training and the figure; the same folder continues a run"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Error of the constraint on held-out families by the number of structures learnt from, beside two baselines."""
+    """Measure the constraint's error on held-out families against the number of training structures, with two baselines."""
     from ccdcgan_al.benchmarks.constraint_error import measure_constraint
     from ccdcgan_al.benchmarks.constraint_figure import constraint_figure
 
@@ -357,16 +382,19 @@ def constraint(
 
 @app.command("relaxed-set")
 def relaxed_set(
-    folder: Annotated[Path, typer.Argument(help="cache of relaxations: what is there is not relaxed again")],
-    out: Annotated[Path, typer.Option(help="data set to write, gzipped JSON")],
-    table: Annotated[Path | None, typer.Option(help="csv with material_id, pretty_formula and cif: prototypes")] = None,
-    ternaries: Annotated[int, typer.Option(min=0, help="prototypes of its ternaries")] = 900,
-    draws: Annotated[int, typer.Option(min=0, help="random crystals")] = 220,
+    folder: Annotated[Path, typer.Argument(help="cache of relaxations; structures in the cache are not relaxed again")],
+    out: Annotated[Path, typer.Option(help="file for the data set, gzipped JSON")],
+    table: Annotated[
+        Path | None, typer.Option(help="CSV file of prototypes with material_id, pretty_formula and cif")
+    ] = None,
+    ternaries: Annotated[int, typer.Option(min=0, help="number of ternary prototypes of the table")] = 900,
+    draws: Annotated[int, typer.Option(min=0, help="number of random crystals")] = 220,
     extend: Annotated[
-        Path | None, typer.Option(help="a data set, to which what the cache holds beside it is added; relaxes nothing")
+        Path | None,
+        typer.Option(help="data set to extend with other structures of the cache; nothing is relaxed"),
     ] = None,
 ) -> None:
-    """Make the Bi-Se data set of `benchmark constraint` again: hours of relaxations; a stopped run goes on."""
+    """Rebuild the Bi-Se data set of `benchmark constraint`. It takes hours. The same command continues a stopped run."""
     from ccdcgan_al.benchmarks.relaxed_set import read_set, write_set
     from ccdcgan_al.benchmarks.starting_pool import starting_pool
     from workflows.experiments.relaxed_cache import RelaxedCache

@@ -1,4 +1,4 @@
-"""`ccdcgan-al benchmark ablation`: runs what is missing of an ablation, writes result and plots, and returns its table."""
+"""Implement `ccdcgan-al benchmark ablation`: run the missing parts of an ablation, write result and plots, return a table."""
 
 from __future__ import annotations
 
@@ -21,22 +21,33 @@ def measure_ablation(
     draws: int,
     relaxations: int,
 ) -> Outcome:
-    """Run an ablation, or the rest of one.
+    """Run the missing parts of an ablation.
 
     Parameters
     ----------
-    data : file of `workflows.experiments.ablation.write_data`
-    work : folder of finished parts and of relaxations
-    out : JSON file of the result; two plots go beside it. None: neither
-    strategies : names
-    seeds : how many, from 0
-    training : how many structures to learn from, one number or several; a larger set holds the smaller ones
-    draws, relaxations : budget of a strategy and seed
+    data : Path
+        Data set of relaxed structures (see `workflows.experiments.ablation.read_data`).
+    work : Path
+        Folder of finished parts and of relaxations.
+    out : Path or None
+        JSON file for the result. Two plots are written to the same folder. None means nothing is written.
+    strategies : sequence of str
+        Names of strategies.
+    seeds : int
+        Number of random seeds, from 0.
+    training : sequence of int
+        Numbers of training structures. A larger set contains the smaller ones.
+    draws : int
+        Number of crystal graphs for each strategy and seed.
+    relaxations : int
+        Number of relaxations for each strategy and seed.
 
     Raises
     ------
-    ValueError : an unknown strategy
-    OSError : no such data file
+    ValueError
+        A strategy is unknown.
+    OSError
+        The data file cannot be read.
     """
     check_strategies(strategies)
     from workflows.experiments.ablation import Ablation, read_data
@@ -55,34 +66,34 @@ def measure_ablation(
 
 
 def rejudge_ablation(data: Path, out: Path | None) -> Outcome:
-    """Judge the result of an earlier version again, with this version's zero, and write JSON and plots in its place.
+    """Convert the result of an earlier version to the current element references, and replace its JSON file and plots.
 
     Parameters
     ----------
     data : Path
-        The data set that it was made with.
+        Data set of the result.
     out : Path or None
-        The JSON file.
+        JSON file of the result.
 
     Raises
     ------
     ValueError
-        There is no such JSON, it is judged again already, or it is of another data set.
+        The JSON file is missing, is already converted, or belongs to another data set.
     OSError
-        No such data file.
+        The data file cannot be read.
     """
     from workflows.experiments.ablation import read_data
     from workflows.experiments.rejudge_results import rejudged_ablation
 
     if out is None or not out.is_file():
-        raise ValueError(f"{out}: no such file; give --out, the JSON of the ablation")
+        raise ValueError(f"{out}: no such file; give --out, the JSON file of the ablation")
     result = rejudged_ablation(json.loads(out.read_text(encoding="utf-8")), read_data(data, 1))
     write_result(result, out)
     return outcome_of(result)
 
 
 def write_result(result: dict[str, Any], out: Path) -> None:
-    """Write the JSON and, beside it, the figures of energies and compositions."""
+    """Write the JSON file, and the figures of energies and compositions in the same folder."""
     from ccdcgan_al.files import write_atomically
     from ccdcgan_al.reports.ablation import plot_compositions, plot_energies
 
@@ -93,7 +104,7 @@ def write_result(result: dict[str, Any], out: Path) -> None:
 
 
 def outcome_of(result: dict[str, Any]) -> Outcome:
-    """Table by strategy; the ratio is how much lower `ccdcgan` ends than `dcgan` above the hull."""
+    """Return the table by strategy. The ratio compares the mean energies above hull of `dcgan` and `ccdcgan`."""
     from ccdcgan_al.hull.hull import METASTABLE, NEAR_HULL
     from ccdcgan_al.reports.ablation import COLUMNS, summarise
 
@@ -110,17 +121,18 @@ def outcome_of(result: dict[str, Any]) -> Outcome:
         benchmark="ablation",
         rows=rows,
         ratio=ratio,
-        ratio_of="mean energy above hull of what dcgan's candidates relax to, over ccdcgan's",
+        ratio_of="mean energy above hull of dcgan's relaxed candidates divided by ccdcgan's",
         goal="> 1",
         met=None if ratio is None else ratio > 1,
         notes=[
             (
-                f"means over {len({run['seed'] for run in result['runs']})} seeds; {result['relaxations']} relaxations each, "
-                f"{result['draws']} graphs drawn ({result['random_draws']} crystals by random), {learnt} to learn from"
+                f"means over {len({run['seed'] for run in result['runs']})} seeds; {result['relaxations']} relaxations, "
+                f"{result['draws']} graphs ({result['random_draws']} crystals for random) and {learnt} training structures for each strategy "
+                "and seed"
             ),
             (
-                f"energies in meV/atom, {result['method']['calculator']}, hull of {len(result['data'])} relaxed structures; shares within "
-                f"{1000 * NEAR_HULL:.0f} and {1000 * METASTABLE:.0f} meV/atom are of all that were given to the relaxer"
+                f"energies in meV/atom, {result['method']['calculator']}, hull of {len(result['data'])} relaxed structures; fractions within "
+                f"{1000 * NEAR_HULL:.0f} and {1000 * METASTABLE:.0f} meV/atom refer to all structures that were sent to the relaxer"
             ),
         ],
         figures={"summary": summary},

@@ -1,4 +1,4 @@
-"""`ccdcgan-al benchmark discovery`: runs what is missing of an experiment, writes result, page and plots, and returns its table."""
+"""Implement `ccdcgan-al benchmark discovery`: run the missing parts of an experiment, write result, page and plots, return a table."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from workflows.experiments.discovery import Discovery
 
 
-OVERVIEW = """Written by `ccdcgan-al benchmark discovery` from the JSON files beside it; `docs/discovery.md` has the experiment and what is counted.
-Counts are added up over random seeds: unique new phases within 0, 50 and 100 meV/atom of the reference hull, of all relaxations after the seeds.
-Withheld phases are those within 20 sites and 10 Å. Near the hull, of all strategies of a system: within 50 meV/atom; claimed are those within 25 by
-`7net-l3i5` too."""
+OVERVIEW = """`ccdcgan-al benchmark discovery` wrote this page from the JSON files in this folder. `docs/discovery.md` describes the experiment.
+
+- Counts are unique new phases within 0, 50 and 100 meV/atom of the reference hull, of all relaxations after the seeds, summed over random seeds.
+- Withheld phases are those within 20 sites and 10 Å.
+- The last column counts the phases of all strategies within 50 meV/atom of the hull. Phases within 25 meV/atom also by `7net-l3i5` are claimed."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the user chose; None: as the system's spec says."""
+    """Choices of the user. None means the value of the system's spec."""
 
     system: str
     strategies: tuple[str, ...]
@@ -33,11 +34,12 @@ class Experiment:
     work: Path
 
     def discovery(self, maker: Any = None) -> Discovery:
-        """Return the experiment, checked.
+        """Check the choices and return the experiment.
 
         Raises
         ------
-        ValueError : an unknown system or strategy, or a budget that leaves nothing after the seeds
+        ValueError
+            The system or a strategy is unknown, or the budget leaves no relaxation after the seeds.
         """
         from ccdcgan_al.reports.discovery import ONE_SHOT
         from ccdcgan_al.strategies.registry import check_strategies
@@ -56,12 +58,13 @@ class Experiment:
         choices: Any = {name: getattr(spec, name) if value is None else value for name, value in chosen.items()}
         if choices["budget"] <= choices["seed_count"]:
             raise ValueError(
-                f"a budget of {choices['budget']} relaxations leaves none after {choices['seed_count']} seeds: raise --budget or lower --seed-count"
+                f"a budget of {choices['budget']} relaxations leaves none after {choices['seed_count']} seeds: "
+                "increase --budget, or reduce --seed-count"
             )
         return Discovery(spec, self.work, RelaxedCache(self.work / "relaxed"), maker=maker, **choices)
 
     def command(self) -> str:
-        """Return the command that makes the same comparison at the spec's own budget."""
+        """Return the command for the same comparison with the budget of the spec."""
         from workflows.experiments.campaign_spec import read_spec
 
         spec = read_spec(self.system)
@@ -74,15 +77,25 @@ class Experiment:
 def measure_discovery(
     experiment: Experiment, out: Path | None, *, only_report: bool, check: bool = True, maker: Any = None
 ) -> Outcome:
-    """Run an experiment, or the rest of one, and report it.
+    """Run the missing parts of an experiment, and report it.
 
     Parameters
     ----------
-    experiment : what the user chose
-    out : folder of JSON, page and plots; None: nothing is written
-    only_report : tell what is there, run nothing but the check
-    check : relax what is near the hull by other potentials too
-    maker : in place of the relaxer of the spec's method
+    experiment : Experiment
+        Choices of the user.
+    out : Path or None
+        Folder for JSON, page and plots. None means nothing is written.
+    only_report : bool
+        Whether to report existing runs and to run only the check.
+    check : bool, default True
+        Whether to relax the phases near the hull also with other potentials.
+    maker : Any, optional
+        Relaxer to use instead of the spec's method.
+
+    Raises
+    ------
+    ValueError
+        A choice is not valid, or there is no run to report.
     """
     from ccdcgan_al.reports.discovery import with_figures
     from workflows.experiments.discovery_judge import CHECKS, Judge
@@ -97,7 +110,7 @@ def measure_discovery(
     result = judge.result(experiment.strategies, experiment.seeds)
     if not result["runs"]:
         raise ValueError(
-            f"no run of {discovery.spec.chemical_system} with these choices in {experiment.work}: leave out --only-report"
+            f"{experiment.work} has no run of {discovery.spec.chemical_system} with these choices: run again without --only-report"
         )
     told = with_figures({**result, "goes_on": experiment.command()})
     if out is not None:
@@ -106,19 +119,19 @@ def measure_discovery(
 
 
 def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
-    """Judge the result of an earlier version again, with this version's zero, and write JSON, page and plots in its place.
+    """Convert the result of an earlier version to the current element references, and replace JSON, page and plots.
 
     Parameters
     ----------
     experiment : Experiment
-        The system, and the folder of relaxations.
+        System, and folder of relaxations.
     out : Path or None
-        Folder of the JSON.
+        Folder of the JSON file.
 
     Raises
     ------
     ValueError
-        There is no JSON of the system in `out`, it is judged again already, or its references relax to something else now.
+        The JSON file of the system is missing or already converted, or its references now relax to other energies.
     """
     from ccdcgan_al.reports.discovery import with_figures
     from workflows.experiments.discovery_judge import Judge
@@ -126,7 +139,7 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
 
     file = (out or Path()) / f"{experiment.system}.json"
     if out is None or not file.is_file():
-        raise ValueError(f"{file}: no such file; give --out, the folder with the JSON of {experiment.system}")
+        raise ValueError(f"{file}: no such file; give --out, the folder with the JSON file of {experiment.system}")
     stored = json.loads(file.read_text(encoding="utf-8"))
     told = with_figures(rejudged(stored, Judge(experiment.discovery())))
     write_result(told, out)
@@ -134,7 +147,7 @@ def rejudge_discovery(experiment: Experiment, out: Path | None) -> Outcome:
 
 
 def write_result(result: dict[str, Any], out: Path) -> None:
-    """Write JSON, page and plots of a system in a folder, and the table of all systems that are there with this version's zero."""
+    """Write JSON, page and plots of a system to a folder, and the table of all systems there that have the current element references."""
     from ccdcgan_al.files import write_atomically
     from ccdcgan_al.reports.discovery import plot_curve, plot_energies, plot_hull
     from ccdcgan_al.reports.discovery_page import overview, page
@@ -155,7 +168,7 @@ def write_result(result: dict[str, Any], out: Path) -> None:
 
 
 def outcome_of(result: dict[str, Any]) -> Outcome:
-    """Table by strategy; the ratio is the acceleration of `ccdcgan` over `random` within 50 meV/atom."""
+    """Return the table by strategy. The ratio is the acceleration of `ccdcgan` over `random` within 50 meV/atom."""
     from ccdcgan_al.reports.discovery import COLUMNS
 
     rows = [
@@ -168,15 +181,15 @@ def outcome_of(result: dict[str, Any]) -> Outcome:
         benchmark="discovery",
         rows=rows,
         ratio=ratio,
-        ratio_of="unique new phases within 50 meV/atom per 100 relaxations, ccdcgan over random",
+        ratio_of="unique new phases within 50 meV/atom per 100 relaxations, ccdcgan divided by random",
         goal=">= 5",
         met=None if ratio is None else ratio >= 5,  # noqa: PLR2004
         notes=[
             (
-                f"{result['chemical_system']}: {complete} of {len(result['runs'])} runs complete; {result['budget']} relaxations each, "
-                f"{result['seed_count']} of them seeds; withheld: {', '.join(result['withheld']) or 'nothing'}"
+                f"{result['chemical_system']}: {complete} of {len(result['runs'])} runs are complete; {result['budget']} relaxations each, "
+                f"{result['seed_count']} of them seeds; withheld: {', '.join(result['withheld']) or 'none'}"
             ),
-            "new phases and S.U.N. are per relaxation after the seeds, failures counted; energies in meV/atom above the reference hull",
+            "new phases and S.U.N. refer to all relaxations after the seeds, including failures; energies in meV/atom above the reference hull",
         ],
         figures={
             name: result[name]

@@ -1,4 +1,4 @@
-"""`ccdcgan-al database`: which MongoDB is used, and the end of the local one."""
+"""Implement `ccdcgan-al database`: show which MongoDB is used, and stop the local one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from launchpad.service.mongod import mongo_status, stop_local_mongo
 
 
 def status_command() -> int:
-    """Say which MongoDB is used and whether it runs; returns the exit status, 1 where it does not."""
+    """Print which MongoDB is used and whether it runs. Returns the exit status, which is 1 if it does not run."""
     running = False
 
     def show() -> None:
@@ -24,5 +24,5 @@ def status_command() -> int:
 
 
 def stop_command() -> int:
-    """Stop the local MongoDB; returns the exit status."""
-    return exit_code(lambda: typer.echo("stopped" if stop_local_mongo(Settings()) else "no local mongod was running"))
+    """Stop the local MongoDB. Returns the exit status."""
+    return exit_code(lambda: typer.echo("stopped" if stop_local_mongo(Settings()) else "no local mongod is running"))

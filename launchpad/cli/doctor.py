@@ -1,4 +1,4 @@
-"""`ccdcgan-al doctor`: prints what is there, what is missing, and what to do about it."""
+"""Implement `ccdcgan-al doctor`: print the state of each check and what to do."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _WIDTH = 118
 
 
 def doctor_command(config: Path | None, *, as_json: bool) -> int:
-    """Examine and print; returns the exit status, 1 where something is broken."""
+    """Make all checks and print them. Returns the exit status, which is 1 if something is broken."""
     try:
         findings = examine(config)
     except SettingsError as error:
-        findings = [Finding("settings", "broken", str(error), "correct this first: nothing else was looked at")]
+        findings = [Finding("settings", "broken", str(error), "correct this first: nothing else was checked")]
     if as_json:
         sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
     else:
@@ -39,5 +39,5 @@ def doctor_command(config: Path | None, *, as_json: bool) -> int:
 
 
 def _plain(text: str) -> str:
-    """Escape what rich would take for markup."""
+    """Escape text that rich would read as markup."""
     return text.replace("[", "\\[")

@@ -1,4 +1,4 @@
-"""`ccdcgan-al export`: relaxed structures in the formats of other programs."""
+"""Implement `ccdcgan-al export`: write relaxed structures in the formats of other programs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def export_command(
     *,
     new: bool,
 ) -> int:
-    """Write structures; returns the exit status."""
+    """Write structures. Returns the exit status."""
 
     def write() -> None:
         if style not in STYLES:
-            raise ValueError(f"unknown format {style!r}: wanted one of {', '.join(STYLES)}")
+            raise ValueError(f"unknown format {style!r}: use one of {', '.join(STYLES)}")
         if new and ids:
-            raise ValueError("--new and --structure: give one")
+            raise ValueError("got --new and --structure: give only one of them")
         elements = "-".join(parse_chemical_system(system))
         store = open_store(config, mongo)
         name = campaign_of(store, elements, campaign_id, method)

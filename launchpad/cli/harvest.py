@@ -1,4 +1,4 @@
-"""`ccdcgan-al harvest`: records finished relaxations that never reached the database, and says what it did with each file."""
+"""Implement `ccdcgan-al harvest`: record finished relaxations that are not in the database, and print the outcome for each file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launchpad.results.harvest import harvest
 
 
 def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int:
-    """Harvest a folder; returns the exit status."""
+    """Harvest a folder. Returns the exit status."""
 
     def gather() -> None:
         console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -22,7 +22,7 @@ def harvest_command(folder: Path, config: Path | None, mongo: str | None) -> int
             console.print(f"{found.outcome}{name}: {found.path.relative_to(folder)}: {found.reason}")
         counts = Counter(found.outcome for found in findings)
         console.print(
-            f"{len(findings)} results in {folder}: {counts['recorded']} recorded, {counts['left']} there already, "
+            f"{len(findings)} results in {folder}: {counts['recorded']} recorded, {counts['left']} already stored, "
             f"{counts['refused']} refused"
         )
 

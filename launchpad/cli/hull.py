@@ -1,4 +1,4 @@
-"""`ccdcgan-al hull`: a campaign's convex hull as it is stored, and what rounds changed in it."""
+"""Implement `ccdcgan-al hull`: print a campaign's stored convex hull, and how rounds changed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from launchpad.results.lookup import campaign_of, hull_rows, stored_hull
 if TYPE_CHECKING:
     from pathlib import Path
 
-WIDTH = 118  # characters; a narrower terminal wraps lines rather than cutting figures off
+WIDTH = 118  # minimum width in characters; a narrower terminal wraps lines, so that no figure is cut off
 UNITS = {
     "formation_energy_per_atom": "formation_energy_ev_per_atom",
     "energy_above_hull": "energy_above_hull_ev_per_atom",
@@ -31,7 +31,7 @@ UNITS = {
     "own_elements_energy_above_hull": "own_elements_energy_above_hull_ev_per_atom",
     "round_number": "round",
 }
-"""Names under which fields are printed as JSON and CSV."""
+"""Names of fields in the JSON and CSV output."""
 
 
 def hull_command(
@@ -47,13 +47,13 @@ def hull_command(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    """Print a hull; returns the exit status."""
+    """Print a hull. Returns the exit status."""
 
     def show() -> None:
         if as_json and as_csv:
-            raise ValueError("--json and --csv: give one")
+            raise ValueError("got --json and --csv: give only one of them")
         if changes and (within or round_number is not None):
-            raise ValueError("--changes tells of all rounds, and takes neither --round nor --within")
+            raise ValueError("--changes prints all rounds: do not give --round or --within")
         elements = "-".join(parse_chemical_system(system))
         store = open_store(config, mongo)
         name = campaign_of(store, elements, campaign_id, method)
@@ -73,7 +73,7 @@ def hull_command(
             writer.writeheader()
             writer.writerows(rows)
         else:
-            title = f"{name}, by {Method(**by)}; the zero: {ElementReferences(references['scheme'])}"
+            title = f"{name}, {Method(**by)}, relative to {ElementReferences(references['scheme'])}"
             console = Console(width=max(Console().width, WIDTH))
             console.print(_changes_table(title, rows) if changes else _table(title, rows))
             for warning in references["warnings"]:
@@ -109,7 +109,7 @@ def _table(of: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _changes(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what each round changed, a flat row a round."""
+    """Return the changes of each round, one flat row for each round."""
     rows = []
     for document in documents:
         changed = document["changes"]
@@ -128,7 +128,7 @@ def _changes(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _changes_table(of: str, rows: list[dict[str, Any]]) -> Table:
-    title = f"{of}:\nwhat each round changed in the hull; how far it came down, meV/atom"
+    title = f"{of}\nChanges of the hull in each round, and how much it was lowered (meV/atom)"
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
     for name in ("round", "entered", "pushed off", "most", "mean"):
         table.add_column(name, justify="right" if name in ("round", "most", "mean") else "left")

@@ -1,4 +1,4 @@
-"""The command `ccdcgan-al`. Commands are imported when they are called, so that `--help` answers at once."""
+"""Define the command `ccdcgan-al`. A subcommand is imported when it is called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from launchpad.cli.references import references
 from launchpad.cli.references import seeds as seeds_app
 from launchpad.cli.structures import structures
 
-os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints from C where a distorted cell has no symmetry
+os.environ.setdefault("SPGLIB_WARNING", "OFF")  # spglib prints from C if a distorted cell has no symmetry
 
 app = typer.Typer(
     name="ccdcgan-al",
-    help="Discover crystalline phases: generate structures with CCDCGAN, relax them, update the convex hull, learn, repeat.",
+    help="Discover crystalline phases: generate structures with CCDCGAN, relax them, update the convex hull, retrain, repeat.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 database = typer.Typer(
-    help="The local MongoDB that `run` starts where CCDCGAN_AL_MONGO_URI names none.", no_args_is_help=True
+    help="Manage the local MongoDB. `run` starts it if CCDCGAN_AL_MONGO_URI is not set.", no_args_is_help=True
 )
 app.add_typer(database, name="database")
 app.add_typer(benchmark, name="benchmark")
@@ -53,7 +53,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="local relaxation workers; default one a core")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON, and nothing else")] = False,
 ) -> None:
-    """Run a whole campaign on this machine; started again, it goes on where it was."""
+    """Run a complete campaign on this machine. The same command continues a stopped campaign."""
     from launchpad.cli.run import Choices, run_command
 
     sizes = (rounds, per_round, seed_count, generated, budget, patience)
@@ -65,10 +65,10 @@ def run(
 def train_codec(
     out: Annotated[Path, typer.Option(help="folder for paper.npz (weights) and paper.json (model card)")],
     seed: Annotated[int, typer.Option(min=0, help="random seed of the training sets")] = 0,
-    arrangements: Annotated[int, typer.Option(help="random sets of atoms to learn from")] = 20_000,
-    cells: Annotated[int, typer.Option(help="random cells to learn from")] = 3_000,
+    arrangements: Annotated[int, typer.Option(help="number of random sets of atoms for training")] = 20_000,
+    cells: Annotated[int, typer.Option(help="number of random cells for training")] = 3_000,
 ) -> None:
-    """Make the weights of the codec `paper` from nothing; those that ship were made with the defaults."""
+    """Train the weights of the codec `paper` from random data. The defaults made the weights in the package."""
     from launchpad.cli.train_codec import train_codec_command
 
     raise typer.Exit(train_codec_command(out, seed, arrangements, cells))
@@ -76,14 +76,14 @@ def train_codec(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="where the files go; made where it is missing")],
+    folder: Annotated[Path, typer.Argument(help="folder for the files; created if missing")],
     mongo: options.Mongo = None,
     queue: Annotated[str | None, typer.Option(help="slurm, pbs or sge; default slurm")] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="write edited files anew too, keeping them as NAME.bak")
+        bool, typer.Option("--force", help="also overwrite edited files, and keep them as NAME.bak")
     ] = False,
 ) -> None:
-    """Write the config folder for lpad, rlaunch and qlaunch, and check that it connects."""
+    """Write the config folder for lpad, rlaunch and qlaunch, and check the connection to the database."""
     from launchpad.cli.init import init_command
 
     raise typer.Exit(init_command(folder, mongo, queue, force=force))
@@ -106,7 +106,7 @@ def submit(
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """Put a campaign on the LaunchPad and return; rlaunch and qlaunch do the work."""
+    """Add a campaign to the LaunchPad and return. Workers started by rlaunch or qlaunch do the work."""
     from launchpad.cli.run import Choices
     from launchpad.cli.submit import submit_command
 
@@ -117,7 +117,7 @@ def submit(
 
 @app.command("stop")
 def stop_campaign(campaign: options.CampaignId, config: options.Config = None, mongo: options.Mongo = None) -> None:
-    """Stop a campaign: what runs is recorded, what has not begun is withdrawn, and no round follows."""
+    """Stop a campaign. Running jobs finish and are recorded, waiting jobs are withdrawn, and no further round starts."""
     from launchpad.cli.submit import stop_command
 
     raise typer.Exit(stop_command(campaign, config, mongo))
@@ -125,11 +125,11 @@ def stop_campaign(campaign: options.CampaignId, config: options.Config = None, m
 
 @app.command()
 def harvest(
-    folder: Annotated[Path, typer.Argument(help="folder in which workers ran, or one above it")],
+    folder: Annotated[Path, typer.Argument(help="folder of the workers, or a folder above it")],
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """Record finished relaxations whose worker died before it could write to the database."""
+    """Record finished relaxations of workers that died before they could write to the database."""
     from launchpad.cli.harvest import harvest_command
 
     raise typer.Exit(harvest_command(folder, config, mongo))
@@ -137,7 +137,7 @@ def harvest(
 
 @app.command()
 def campaigns(config: options.Config = None, mongo: options.Mongo = None) -> None:
-    """List the campaigns of a database, how far they are and why they ended."""
+    """List the campaigns of a database with their progress and the reason of their end."""
     from launchpad.cli.submit import campaigns_command
 
     raise typer.Exit(campaigns_command(config, mongo))
@@ -150,13 +150,13 @@ def hull(
     method: options.OfMethod = None,
     round_number: options.OfRound = None,
     campaign: options.OfCampaign = None,
-    changes: Annotated[bool, typer.Option("--changes", help="what each round changed in it")] = False,
+    changes: Annotated[bool, typer.Option("--changes", help="print how each round changed the hull")] = False,
     as_json: options.AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV, and nothing else")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print only CSV")] = False,
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """Print a campaign's convex hull, and what lies near it."""
+    """Print a campaign's convex hull and the phases near it."""
     from launchpad.cli.hull import hull_command
 
     shown = {"changes": changes, "as_json": as_json, "as_csv": as_csv}
@@ -171,8 +171,8 @@ def export_structures(
     ] = "cif",
     out: Annotated[Path | None, typer.Option(help="folder (cif, poscar) or file; default <system>-<format>")] = None,
     within: options.Within = 0.05,
-    new: Annotated[bool, typer.Option("--new", help="new phases alone")] = False,
-    structure: Annotated[list[str] | None, typer.Option(help="this structure; may be repeated")] = None,
+    new: Annotated[bool, typer.Option("--new", help="only new phases")] = False,
+    structure: Annotated[list[str] | None, typer.Option(help="only this structure; may be repeated")] = None,
     campaign: options.OfCampaign = None,
     method: options.OfMethod = None,
     config: options.Config = None,
@@ -191,17 +191,17 @@ def plot(
     chemical_system: options.System,
     out: Annotated[Path | None, typer.Option(help="a .png or .html file; default <what>-<system>.png")] = None,
     within: Annotated[
-        float | None, typer.Option(min=0, help="of discovery: most energy above the hull (eV/atom); default 0.05")
+        float | None, typer.Option(min=0, help="discovery: maximum energy above hull (eV/atom); default 0.05")
     ] = None,
     campaign: options.OfCampaign = None,
     method: options.OfMethod = None,
     round_number: Annotated[
-        int | None, typer.Option("--round", min=0, help="of a hull: as it stood after this round; default the newest")
+        int | None, typer.Option("--round", min=0, help="hull: show it after this round; default the latest")
     ] = None,
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """Draw a hull, the discovery curves of a system's campaigns, or how good the constraint's predictions were."""
+    """Plot a hull, the discovery curves of a system's campaigns, or the parity of the constraint's predictions."""
     from launchpad.cli.plot import plot_command
 
     chosen = (within, campaign, method, round_number)
@@ -211,9 +211,9 @@ def plot(
 @app.command()
 def doctor(
     config: options.Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, and nothing else")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print only JSON")] = False,
 ) -> None:
-    """Look at versions, database, queue, methods, clocks and disk; exit status 1 where something needed is broken."""
+    """Check versions, database, queue, methods, clocks and disk. The exit status is 1 if something necessary is broken."""
     from launchpad.cli.doctor import doctor_command
 
     raise typer.Exit(doctor_command(config, as_json=as_json))
@@ -221,7 +221,7 @@ def doctor(
 
 @database.command()
 def status() -> None:
-    """Say which MongoDB is used and whether it runs; exit status 1 where it does not."""
+    """Print which MongoDB is used and whether it runs. The exit status is 1 if it does not run."""
     from launchpad.cli.database import status_command
 
     raise typer.Exit(status_command())
@@ -229,7 +229,7 @@ def status() -> None:
 
 @database.command()
 def stop() -> None:
-    """Stop the local MongoDB; its data stays, and the next `run` starts it again."""
+    """Stop the local MongoDB. Its data remain, and the next `run` starts it again."""
     from launchpad.cli.database import stop_command
 
     raise typer.Exit(stop_command())
@@ -239,7 +239,7 @@ def stop() -> None:
 def version(
     show: Annotated[bool, typer.Option("--version", is_eager=True, help="print the version and exit")] = False,
 ) -> None:
-    """Print the version where it is asked for."""
+    """Print the version if `--version` is given."""
     if show:
         from importlib.metadata import version as version_of
 

@@ -1,4 +1,4 @@
-"""`ccdcgan-al plot`: a hull, discovery curves or the constraint's parity, as PNG or as an interactive page."""
+"""Implement `ccdcgan-al plot`: plot a hull, discovery curves or the constraint's parity as a PNG file or an interactive page."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def plot_command(
     config: Path | None,
     mongo: str | None,
 ) -> int:
-    """Draw into a file; returns the exit status."""
+    """Plot to a file. Returns the exit status."""
 
     def draw() -> None:
         if what not in KINDS:
-            raise ValueError(f"unknown plot {what!r}: wanted one of {', '.join(KINDS)}")
+            raise ValueError(f"unknown plot {what!r}: use one of {', '.join(KINDS)}")
         for option, value, kind in (("--within", within, "discovery"), ("--round", round_number, "hull")):
             if value is not None and what != kind:
-                raise ValueError(f"{option} is of `plot {kind}` alone; `plot {what}` takes none")
+                raise ValueError(f"{option} is only for `plot {kind}`: do not give it with `plot {what}`")
         elements = "-".join(parse_chemical_system(system))
         place = out or Path(f"{what}-{elements}.png")
         if place.suffix not in (".png", ".html"):
-            raise ValueError(f"{place}: wanted a file name that ends in .png or .html")
+            raise ValueError(f"{place}: give a file name that ends in .png or .html")
         store = open_store(config, mongo)
         if what == "discovery":
             figure, page = _discovery(store, elements, NEAR_HULL if within is None else within, campaign_id, method)
@@ -92,7 +92,7 @@ def _parity(store: CampaignStore, campaign_id: str) -> tuple[Callable[[], Figure
 def _discovery(
     store: CampaignStore, system: str, within: float, campaign_id: str | None, method: str | None
 ) -> tuple[Callable[[], Figure], Callable[[], str]]:
-    """Draw all campaigns on the system by one method, or one; those whose choices differ in the random seed alone are one line."""
+    """Plot one campaign, or all campaigns of the system with one method. Campaigns that differ only in the random seed form one line."""
     from ccdcgan_al.reports.campaign_plots import discovery_page
     from ccdcgan_al.reports.plots import discovery_curve_figure
 

@@ -1,4 +1,4 @@
-"""`ccdcgan-al references` and `ccdcgan-al seeds`: what the Materials Project knows, fetched once and kept."""
+"""Implement `ccdcgan-al references` and `ccdcgan-al seeds`: fetch data of the Materials Project and store them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 from launchpad.cli import options
 
 references = typer.Typer(
-    help="Reference entries, stored once: the hull of a `vasp` campaign contains those of its functional.",
+    help="Manage stored reference entries. The hull of a `vasp` campaign contains the entries of its functional.",
     no_args_is_help=True,
 )
-seeds = typer.Typer(help="Starting structures for `run --seeds`.", no_args_is_help=True)
+seeds = typer.Typer(help="Fetch starting structures for `run --seeds`.", no_args_is_help=True)
 
 
 @references.command("fetch")
@@ -23,7 +23,7 @@ def fetch_references(
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """Store the Materials Project's entries of a system and its subsystems; needs a key (MP_API_KEY)."""
+    """Store the Materials Project's entries of a system and its subsystems. It needs a key (MP_API_KEY)."""
     from launchpad.cli.submit import exit_code
 
     def fetch() -> None:
@@ -45,7 +45,7 @@ def fetch_references(
         )
         typer.echo(
             f"{'-'.join(elements)}: {len(fetched.entries)} entries of {thermo_type}, version {version}, {new} new; "
-            "the hull of a VASP campaign of this functional has them, a potential's hull takes none"
+            "the hull of a VASP campaign with this functional contains them, the hull of a potential does not"
         )
 
     raise typer.Exit(exit_code(fetch))
@@ -70,7 +70,7 @@ def import_references(
         twice = len(entries) - len({(functional_of(entry), str(entry.entry_id)) for entry in entries})
         typer.echo(
             f"{file}: {len(entries)} entries, {new} new"
-            + (f"; {twice} of them given twice, stored once" if twice else "")
+            + (f"; {twice} of them are duplicates and are stored once" if twice else "")
         )
 
     raise typer.Exit(exit_code(read))
@@ -78,7 +78,7 @@ def import_references(
 
 @references.command("list")
 def list_references(config: options.Config = None, mongo: options.Mongo = None) -> None:
-    """Say which references are stored, from where and when."""
+    """List the stored references with source and date."""
     from launchpad.cli.submit import exit_code
 
     def show() -> None:
@@ -105,9 +105,9 @@ def list_references(config: options.Config = None, mongo: options.Mongo = None) 
 @seeds.command("fetch")
 def fetch_seeds(
     chemical_system: options.System,
-    out: Annotated[Path | None, typer.Option(help="folder for a CIF each; default ./seeds-<system>")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the CIF files; default ./seeds-<system>")] = None,
 ) -> None:
-    """Write the Materials Project's relaxed structures of a system as CIF files; needs a key (MP_API_KEY)."""
+    """Write the Materials Project's relaxed structures of a system as CIF files. It needs a key (MP_API_KEY)."""
     from launchpad.cli.submit import exit_code
 
     def fetch() -> None:
@@ -134,7 +134,7 @@ def fetch_seeds(
         typer.echo(
             f"{folder}: {len(small)} structures, version {fetched.database_version}"
             + (
-                f"; {left} left out, larger than {MAX_OWN_SITES} sites or {MAX_OWN_LENGTH:g} Å, or disordered"
+                f"; {left} left out, because they are larger than {MAX_OWN_SITES} sites or {MAX_OWN_LENGTH:g} Å, or disordered"
                 if left
                 else ""
             )

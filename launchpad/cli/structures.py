@@ -1,4 +1,4 @@
-"""`ccdcgan-al structures`: find structures, and tell where one comes from."""
+"""Implement `ccdcgan-al structures`: find structures, and show the origin of one structure."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from launchpad.cli import options
 if TYPE_CHECKING:
     from rich.table import Table
 
-SOURCE_WIDTH = 20  # characters, at least, of what a structure comes from
-structures = typer.Typer(help="Find structures, and show where one comes from.", no_args_is_help=True)
+SOURCE_WIDTH = 20  # minimum width in characters of the column "from"
+structures = typer.Typer(help="Find structures, and show the origin of one structure.", no_args_is_help=True)
 
 
 @structures.command("find")
 def find(
-    chemical_system: Annotated[str | None, typer.Argument(help="of campaigns on this system, e.g. Bi-Se")] = None,
+    chemical_system: Annotated[str | None, typer.Argument(help="only campaigns of this system, e.g. Bi-Se")] = None,
     formula: Annotated[str | None, typer.Option(help="formula, e.g. Bi2Se3")] = None,
-    within: Annotated[float | None, typer.Option(min=0, help="most energy above the hull (eV/atom)")] = None,
+    within: Annotated[float | None, typer.Option(min=0, help="maximum energy above hull (eV/atom)")] = None,
     state: Annotated[
         str | None, typer.Option(help="submitted, relaxed, failed, withheld, withdrawn or generated")
     ] = None,
     origin: Annotated[str | None, typer.Option(help="reference, seed or generated")] = None,
     round_number: Annotated[int | None, typer.Option("--round", min=0, help="round; 0 for the seeds")] = None,
     failed_reason: Annotated[str | None, typer.Option(help="unphysical, not_converged, ...")] = None,
-    new: Annotated[bool, typer.Option("--new", help="new phases alone")] = False,
-    campaign: Annotated[str | None, typer.Option(help="of one campaign")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="most structures listed")] = 50,
+    new: Annotated[bool, typer.Option("--new", help="only new phases")] = False,
+    campaign: Annotated[str | None, typer.Option(help="only this campaign")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number of structures")] = 50,
     as_json: options.AsJson = False,
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """List structures, lowest energy above hull first."""
+    """List structures, sorted by energy above hull."""
     from launchpad.cli.submit import exit_code, open_store
 
     def show() -> None:
@@ -49,7 +49,7 @@ def find(
             ("origin", origin, ("reference", "seed", "generated")),
         ):
             if value is not None and value not in known:
-                raise ValueError(f"unknown {name} {value!r}: wanted one of {', '.join(known)}")
+                raise ValueError(f"unknown {name} {value!r}: use one of {', '.join(known)}")
         store = open_store(config, mongo)
         ids = store.campaign_ids()
         if chemical_system is not None:
@@ -72,23 +72,25 @@ def find(
             typer.echo(_json(found))
             return
         table = _table(found)
-        needed = Console(width=10_000).measure(table).minimum  # narrower, it would cut off where structures come from
+        needed = Console(width=10_000).measure(table).minimum  # a narrower table would cut off the column "from"
         Console(width=max(Console().width, 118, needed)).print(table)
         if len(found) == limit:
-            typer.echo(f"the first {limit}; --limit shows more")
+            typer.echo(f"only the first {limit} structures are listed; --limit lists more")
 
     raise typer.Exit(exit_code(show))
 
 
 @structures.command("show")
 def show_structure(
-    structure_id: Annotated[str, typer.Argument(help="its name, e.g. Bi-Se-r1-0007")],
-    campaign: Annotated[str | None, typer.Option(help="its campaign, where several have one of this name")] = None,
+    structure_id: Annotated[str, typer.Argument(help="name of the structure, e.g. Bi-Se-r1-0007")],
+    campaign: Annotated[
+        str | None, typer.Option(help="campaign of the structure, if several campaigns have this name")
+    ] = None,
     as_json: options.AsJson = False,
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
-    """Show a structure: where it comes from (seed, model, round, jobs), its figures, and what was tried."""
+    """Show a structure: its origin (seed, model, round, jobs), its energies, and all attempts."""
     from launchpad.cli.submit import exit_code, open_store
 
     def show() -> None:
@@ -122,7 +124,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             if document.get("element_references")
         }
     )
-    by = f", by {', '.join(methods)}; the zero: {', '.join(zeros)}" if methods else ""
+    by = f", {', '.join(methods)}, relative to {', '.join(zeros)}" if methods else ""
     title = f"{len(found)} structures (meV/atom{by})"
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
     for name in ("structure", "campaign", "formula", "group", "state", "origin"):
@@ -141,7 +143,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             document.get("space_group") or "-",
             state,
             document["origin"],
-            escape(descent(document)),  # may hold the name of a user's file
+            escape(descent(document)),  # may contain the name of a user's file
             *("-" if value is None else f"{1000 * value:.1f}" for value in figures),
         )
     return table
@@ -162,17 +164,17 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  predicted   formation energy {_mev(found, 'predicted_energy')}{error} meV/atom")
     lines += [f"  model       {item['name']} {item['sha256']}" for item in found["models"]]
     if found["models"]:
-        lines.append(f"  learnt from {found['learnt_from']} relaxed structures of earlier rounds")
+        lines.append(f"  trained on  {found['learnt_from']} relaxed structures of earlier rounds")
     lines += [f"  job         {kind}: lpad get_fws -i {fw_id}" for kind, fw_id in (found.get("fw_ids") or {}).items()]
     lines += _placed(found)
     if confirmed := found.get("confirmed"):
         if problem := confirmed.get("problem"):
-            lines.append(f"  confirmed   no: by {confirmed['method']} it {problem}")
+            lines.append(f"  confirmed   no: with {confirmed['method']} it {problem}")
         else:
             above = f"{1000 * confirmed['energy_above_hull']:.1f} meV/atom above the hull"
             lines.append(f"  confirmed   {above} of {confirmed['method']}")
     if found["problem"]:
-        lines.append(f"  no phase    {found['problem']}")
+        lines.append(f"  not a phase {found['problem']}")
     if found.get("is_new_phase"):
         lines.append("  new phase   yes")
     if found.get("duplicate_of"):
@@ -188,19 +190,19 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _placed(found: dict[str, Any]) -> list[str]:
-    """Return a structure's place against the hull, on each scale; nothing where it has none."""
+    """Return lines with a structure's energy above each hull. There are none if it has no energy above hull."""
     if found.get("energy_above_hull") is None:
         return []
     lines = []
     kinds = {
         "": f", by {found['method']}, {found['space_group']}",
-        "corrected_": " (on the hull through the corrections only)" if found.get("correction_driven") else "",
-        "own_elements_": " (on one of the two uncorrected hulls only)" if found.get("element_driven") else "",
+        "corrected_": " (on the hull only with the corrections)" if found.get("correction_driven") else "",
+        "own_elements_": " (on only one of the two uncorrected hulls)" if found.get("element_driven") else "",
     }
     scales = {"relaxed": "", "MP2020": "corrected_", "own el.": "own_elements_"}
     for name, scale in scales.items():
         if found.get(f"{scale}energy_above_hull") is None:
-            continue  # there is no corrected hull, or an older version wrote the document
+            continue  # there is no such hull, or an older version wrote the document
         figures = (_mev(found, f"{scale}formation_energy_per_atom"), _mev(found, f"{scale}energy_above_hull"))
         lines.append(
             f"  {name:11} formation energy {figures[0]} meV/atom, {figures[1]} above the hull after round "

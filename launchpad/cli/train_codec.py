@@ -1,4 +1,4 @@
-"""`ccdcgan-al train-codec`: makes the weights of the codec `paper` again, from a seed."""
+"""Implement `ccdcgan-al train-codec`: train the weights of the codec `paper` from a random seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def train_codec_command(out: Path, seed: int, arrangements: int, cells: int) -> int:
-    """Train, write `paper.npz` and `paper.json` into `out`, and say what they are; returns the exit status."""
+    """Train, write `paper.npz` and `paper.json` to `out`, and print a summary. Returns the exit status."""
     from ccdcgan_al.codec.paper.train import train
     from ccdcgan_al.codec.paper.weights import WEIGHTS, write
 

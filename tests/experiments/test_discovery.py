@@ -188,7 +188,7 @@ def test_a_check_that_loses_a_known_phase_checks_nothing_and_the_runs_are_told(
 
 
 def test_what_cannot_be_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown strategy luck: wanted some of random, substitution"):
+    with pytest.raises(ValueError, match=r"unknown strategy luck: use one or more of random, substitution"):
         experiment(tmp_path, "luck").discovery()
     with pytest.raises(ValueError, match="a budget of 11 relaxations leaves none after 11 seeds"):
         experiment(tmp_path, budget=11).discovery()

@@ -62,10 +62,10 @@ def test_init_keeps_what_was_edited_unless_forced(folder: Path, fresh_mongo_uri:
     mine = path.read_text().replace("queue: null", "queue: cheap")
     path.write_text(mine)
     said = command("init", str(folder), "--mongo", fresh_mongo_uri)
-    assert f"{path}: kept as you edited it" in said
+    assert f"{path}: kept, because you edited it" in said
     assert path.read_text() == mine
     said = command("init", str(folder), "--mongo", fresh_mongo_uri, "--force")
-    assert f"{path}: written anew; the edited one is my_qadapter_relaxation.yaml.bak" in said
+    assert f"{path}: overwritten; your edited file is now my_qadapter_relaxation.yaml.bak" in said
     assert "queue: null" in path.read_text()
     assert (folder / "my_qadapter_relaxation.yaml.bak").read_text() == mine
 
@@ -99,7 +99,7 @@ def test_other_queues(tmp_path: Path, fresh_mongo_uri: str, queue: str) -> None:
 
 def test_init_refuses_an_unknown_queue_and_a_broken_file(folder: Path, fresh_mongo_uri: str) -> None:
     result = CliRunner().invoke(app, ["init", str(folder), "--mongo", fresh_mongo_uri, "--queue", "lsf"])
-    assert "unknown queue 'lsf': wanted one of slurm, pbs, sge" in result.output
+    assert "unknown queue 'lsf': use one of slurm, pbs, sge" in result.output
     (folder / "my_qadapter.yaml").write_text("_fw_name: [")
     result = CliRunner().invoke(app, ["init", str(folder), "--mongo", fresh_mongo_uri])
     assert result.exit_code == 1

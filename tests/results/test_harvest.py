@@ -264,4 +264,4 @@ def test_the_command_says_what_it_did(tmp_path: Path, config_folder: Path) -> No
     assert result.exit_code == 0, result.output
     assert f"recorded {NAME}: a/relaxation.json" in result.output
     assert "refused: b/relaxation.json: relaxation.json is no JSON" in result.output
-    assert "1 recorded, 0 there already, 1 refused" in result.output
+    assert "1 recorded, 0 already stored, 1 refused" in result.output

@@ -70,7 +70,7 @@ def test_hull_as_json_csv_and_table_are_the_same(run: Callable[..., str], small_
     assert {row["element_references"] for row in table} == {"materials_project"}
     for shown in (text, run("hull", "Bi-Se", "--changes")):
         assert "by sevennet (a formula 0, PBE, corrections: none)" in " ".join(shown.split())
-        assert "the zero: the Materials Project's elements" in " ".join(shown.split())
+        assert "relative to the Materials Project's elements" in " ".join(shown.split())
     on = json.loads(run("hull", "Bi-Se", "--json"))["rows"]
     assert [row["energy_above_hull_ev_per_atom"] for row in on] == [0.0] * len(on)
 
@@ -83,7 +83,7 @@ def test_hull_of_an_earlier_round_and_what_changed(run: Callable[..., str]) -> N
     assert [row["round"] for row in changes] == [0, 1, 2]
     assert changes[0]["largest_lowering_ev_per_atom"] is None
     assert "r1-" in changes[1]["entered"]
-    assert "what each round changed" in run("hull", "Bi-Se", "--changes")
+    assert "Changes of the hull in each round" in run("hull", "Bi-Se", "--changes")
 
 
 def test_structures_are_found(run: Callable[..., str]) -> None:
@@ -98,10 +98,10 @@ def test_structures_are_found(run: Callable[..., str]) -> None:
     everything = json.loads(run("structures", "find", "--json"))
     assert {FAILS, COPY} <= {item["structure_id"] for item in everything}
     assert "failed: unphysical" in run("structures", "find", "--state", "failed")
-    assert "the first 2; --limit shows more" in run("structures", "find", "--limit", "2")
+    assert "only the first 2 structures are listed; --limit lists more" in run("structures", "find", "--limit", "2")
     long = run("structures", "find", "--limit", "1000")  # names of what was not chosen are 32 characters long
     assert "-g-" in long
-    assert "(meV/atom, by sevennet; the zero: the Materials Project's elements)" in " ".join(long.split())
+    assert "(meV/atom, sevennet, relative to the Materials Project's elements)" in " ".join(long.split())
     assert re.search(r"origin +from +formation", long)
     assert "rock salt" in long
     new = json.loads(run("structures", "find", "Bi-Se", "--new", "--json"))
@@ -115,7 +115,7 @@ def test_a_structure_tells_its_lineage(run: Callable[..., str], small_campaign: 
         "round 1",
         "generated: ccdcgan",
         f"constraint {model}",
-        "learnt from 7",
+        "trained on  7",
         "predicted",
         "attempt     distortion",
     ):
@@ -123,7 +123,7 @@ def test_a_structure_tells_its_lineage(run: Callable[..., str], small_campaign: 
     job = re.search(r"relaxation: lpad get_fws -i (\d+)", text)
     assert job is not None
     assert "new phase" not in text
-    assert "no phase    slightly distorted it relaxes to an energy +20.0 meV/atom from its own" in text
+    assert "not a phase slightly distorted it relaxes to an energy +20.0 meV/atom from its own" in text
     assert "does not return" in run("hull", "Bi-Se", "--within", "0.05")
     seed = json.loads(run("structures", "show", "Bi-Se-r0-0002", "--json"))
     assert (seed["origin"], seed["source"], seed["models"]) == ("seed", "rock salt", [])
@@ -239,28 +239,28 @@ def test_only_campaigns_that_differ_in_the_random_seed_are_one_discovery_curve(
         (["hull", "Bi-Se", "--campaign", "mine"], "no campaign 'mine' on Bi-Se; there are Bi-Se-ccdcgan-7"),
         (["hull", "Bi-Se", "--round", "9"], "no hull of .* after round 9; there are hulls after rounds 0, 1, 2"),
         (["hull", "Bi-Se", "--within", "0.5"], "holds what lies within 0.1 eV/atom"),
-        (["hull", "Bi-Se", "--json", "--csv"], "give one"),
+        (["hull", "Bi-Se", "--json", "--csv"], "give only one of them"),
         (["hull", "Bi-Se", "--changes", "--round", "1"], "takes neither --round nor --within"),
         (["structures", "show", "Bi-Se-r9-0000"], "no structure 'Bi-Se-r9-0000' in small_"),
         (["structures", "show", COPY, "--campaign", "mine"], "no structure .* in campaign mine"),
-        (["structures", "find", "--state", "lost"], "unknown state 'lost': wanted one of generated"),
+        (["structures", "find", "--state", "lost"], "unknown state 'lost': use one of generated"),
         (["structures", "find", "--formula", "Zz"], "'Zz' is no formula"),
         (["structures", "find", "--campaign", "mine"], "no campaign 'mine'"),
         (
             ["export", "Bi-Se", "--format", "xyz"],
-            "unknown format 'xyz': wanted one of cif, poscar, ase, entries, optimade",
+            "unknown format 'xyz': use one of cif, poscar, ase, entries, optimade",
         ),
         (["export", "Bi-Se", "--structure", FAILS], f"not among the relaxed structures of .*: {FAILS}"),
-        (["export", "Bi-Se", "--structure", COPY, "--new"], "--new and --structure: give one"),
+        (["export", "Bi-Se", "--structure", COPY, "--new"], "got --new and --structure: give only one of them"),
         (["export", "Bi-Se", "--format", "ase", "--out", "."], r"\. is a folder; ase goes into a file"),
-        (["plot", "energy", "Bi-Se"], "unknown plot 'energy': wanted one of hull, discovery, parity"),
-        (["plot", "hull", "Bi-Se", "--within", "0.1"], "--within is of `plot discovery` alone"),
+        (["plot", "energy", "Bi-Se"], "unknown plot 'energy': use one of hull, discovery, parity"),
+        (["plot", "hull", "Bi-Se", "--within", "0.1"], "--within is only for `plot discovery`"),
         (
             ["plot", "hull", "Bi-Se", "--round", "9"],
             "no hull of .* after round 9; there are hulls after rounds 0, 1, 2",
         ),
-        (["plot", "parity", "Bi-Se", "--round", "1"], "--round is of `plot hull` alone"),
-        (["plot", "hull", "Bi-Se", "--out", "a.svg"], "a.svg: wanted a file name that ends in .png or .html"),
+        (["plot", "parity", "Bi-Se", "--round", "1"], "--round is only for `plot hull`"),
+        (["plot", "hull", "Bi-Se", "--out", "a.svg"], "a.svg: give a file name that ends in .png or .html"),
     ],
 )
 def test_wrong_input_is_one_line(small_campaign: SmallCampaign, arguments: list[str], said: str) -> None:
