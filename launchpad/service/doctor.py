@@ -1,4 +1,4 @@
-"""What a campaign needs, looked at one by one: found or not, and what to do. It changes nothing and starts nothing."""
+"""Check everything that a campaign needs, and say what to do. It changes nothing and starts nothing."""
 
 from __future__ import annotations
 
@@ -28,21 +28,25 @@ DISTRIBUTION = "ccdcgan-al"
 SHOWN_VERSIONS = ("fireworks", "jobflow", "atomate2", "pymatgen", "pymongo")
 QUEUE_COMMANDS = {"SLURM": "sbatch", "PBS": "qsub", "SGE": "qsub"}
 SKEW_WARNING, SKEW_BROKEN = 2.0, 60.0
-"""Seconds between this clock and the server's: FireWorks compares times that different machines wrote."""
+"""Thresholds (s) of the difference between this clock and the server's. FireWorks compares times of different machines."""
 FREE_WARNING, FREE_BROKEN = 5e9, 5e8  # bytes
 ANSWER_MS = 5000
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes
     ----------
-    what : its name
-    state : ``ok``; ``warning``, where something that may not be needed is missing; ``broken``, where no campaign can run
-    found : in words, without passwords
-    remedy : what to do; empty where nothing is
+    what : str
+        Name of the check.
+    state : State
+        ``ok``, ``warning`` (something is missing that may not be needed) or ``broken`` (no campaign can run).
+    found : str
+        Description without passwords.
+    remedy : str, default ""
+        What to do. Empty if there is nothing to do.
     """
 
     what: str
@@ -52,11 +56,17 @@ class Finding:
 
 
 def examine(config: Path | None = None) -> list[Finding]:
-    """Look at everything; a check that fails in an unforeseen way is broken, and the others go on.
+    """Make all checks. A check that fails unexpectedly is reported as broken, and the others continue.
 
     Parameters
     ----------
-    config : config folder from `ccdcgan-al init`; None: the database that `run` uses
+    config : Path, optional
+        Config folder from `ccdcgan-al init`. None means the database that `run` uses.
+
+    Returns
+    -------
+    list of Finding
+        Results of the checks.
     """
     settings = Settings()
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
@@ -71,9 +81,9 @@ def examine(config: Path | None = None) -> list[Finding]:
     for what, check in checks:
         try:
             findings += check()
-        except Exception as error:  # noqa: BLE001 - a doctor that falls ill helps nobody
+        except Exception as error:  # noqa: BLE001 - one failed check must not hide the others
             reason = " ".join(f"{type(error).__name__}: {redact(error)}".split())[:300]
-            findings.append(Finding(what, "broken", reason, "correct this, or report it with the line"))
+            findings.append(Finding(what, "broken", reason, "correct this, or report it with this line"))
     return findings
 
 
@@ -83,7 +93,13 @@ def _versions() -> Iterator[Finding]:
 
 
 def _names() -> Iterator[Finding]:
-    """Other distributions on the registry also install a package named `workflows` or `launchpad`."""
+    """Check the owners of the packages. Other distributions also install packages named `workflows` or `launchpad`.
+
+    Yields
+    ------
+    Finding
+        One result.
+    """
     owners = metadata.packages_distributions()
     home = Path(str(importlib.util.find_spec("ccdcgan_al").origin)).parents[1]  # type: ignore[union-attr]
     for name in PACKAGES:
@@ -93,22 +109,24 @@ def _names() -> Iterator[Finding]:
         if origin is None or origin.parents[1] != home:
             found = f"{name} is imported from {origin}, ccdcgan_al from {home}"
         elif others:
-            found = f"{', '.join(others)} installs a package {name} too"
+            found = f"{', '.join(others)} also installs a package {name}"
         else:
             continue
-        remedy = "install ccdcgan-al in a virtual environment of its own, and start it outside folders of that name"
+        remedy = "install ccdcgan-al in its own virtual environment, and start it outside folders with that name"
         yield Finding("package names", "broken", found, remedy)
         return
-    yield Finding("package names", "ok", f"{', '.join(PACKAGES)} are ccdcgan-al's own, in {home}")
+    yield Finding("package names", "ok", f"{', '.join(PACKAGES)} belong to ccdcgan-al, in {home}")
 
 
 def _database(settings: Settings, config: Path | None) -> Iterator[Finding]:
-    """Look at the database of a config folder, the named one, or the local one."""
+    """Check the database of a config folder, the database of the settings, or the local one."""
     if config is not None:
         try:
             uri = address_of(config)
         except MongoError as error:
-            yield Finding("database", "broken", redact(error), f"`ccdcgan-al init {config}` writes what is missing")
+            yield Finding(
+                "database", "broken", redact(error), f"run `ccdcgan-al init {config}` to write the missing files"
+            )
             return
     elif settings.mongo_uri is not None:
         uri = with_database(settings.mongo_uri.get_secret_value(), settings.database)
@@ -116,7 +134,7 @@ def _database(settings: Settings, config: Path | None) -> Iterator[Finding]:
         status = mongo_status(settings)
         if not status.running or status.uri is None:
             binary = find_mongod(settings)
-            yield Finding("database", "ok", f"local, not started; `ccdcgan-al run` starts {binary}")
+            yield Finding("database", "ok", f"local MongoDB, not started; `ccdcgan-al run` starts {binary}")
             return
         uri = status.uri
     yield from _server(uri)
@@ -141,37 +159,41 @@ def _server(uri: str) -> Iterator[Finding]:
         except PyMongoError as error:
             refused = isinstance(error, OperationFailure)
             reason = redact(error).split(", Timeout:")[0].split(", full error:")[0]
-            remedy = "check user, password and authSource of the URI" if refused else "start it, or correct the address"
+            remedy = (
+                "check user, password and authSource of the URI" if refused else "start MongoDB, or correct the address"
+            )
             yield Finding("database", "broken", f"{redact(uri)}: {reason}", remedy)
             return
         login = "with a password" if "@" in uri else "without a password"
         guarded = "@" in uri or client.address is None or client.address[0] in ("127.0.0.1", "localhost", "::1")
-        remedy = "" if guarded else "anybody on the network may read and change it: turn authorization on"
+        remedy = "" if guarded else "everyone on the network can read and change it: turn on authorization"
         yield Finding("database", "ok" if guarded else "warning", f"MongoDB {server} at {redact(uri)}, {login}", remedy)
         if version > VERSION:
-            found = f"version {version}, and this program knows up to {VERSION}"
+            found = f"version {version}, but this program knows versions up to {VERSION}"
             yield Finding("schema", "broken", found, "upgrade ccdcgan-al here, or use another database")
         elif version < VERSION:
-            remedy = "`ccdcgan-al init FOLDER`, or the next `run`, brings it up to date"
-            yield Finding("schema", "warning", f"version {version}, wanted {VERSION}", remedy)
+            remedy = "run `ccdcgan-al init FOLDER` to update it, or let the next `run` do it"
+            yield Finding("schema", "warning", f"version {version}, expected {VERSION}", remedy)
         else:
             yield Finding("schema", "ok", f"version {version}")
             missing = [f"{index.collection}.{index.name}" for index in missing_indexes(database)]
             wrong = wrong_validators(database)
-            remedy = "make them: `ccdcgan-al init FOLDER`"
+            remedy = "run `ccdcgan-al init FOLDER` to create them"
             yield Finding(
                 "indexes", *(("broken", f"missing: {', '.join(missing)}", remedy) if missing else ("ok", "all"))
             )
             yield Finding(
                 "validators",
-                *(("broken", f"not this version's: {', '.join(wrong)}", remedy) if wrong else ("ok", "all")),
+                *(("broken", f"of another version: {', '.join(wrong)}", remedy) if wrong else ("ok", "all")),
             )
         skew = abs((hello["localTime"].replace(tzinfo=UTC) - (before + (after - before) / 2)).total_seconds())
         state: State = "ok" if skew < SKEW_WARNING else "warning" if skew < SKEW_BROKEN else "broken"
         remedy = (
-            "" if state == "ok" else "set the clocks by NTP: lost runs are told by times that different machines write"
+            ""
+            if state == "ok"
+            else "synchronise the clocks with NTP: FireWorks detects lost runs by the times of different machines"
         )
-        yield Finding("clocks", state, f"{skew:.1f} s from the database's", remedy)
+        yield Finding("clocks", state, f"{skew:.1f} s difference to the clock of the database", remedy)
 
 
 def _queue(config: Path | None) -> Iterator[Finding]:
@@ -181,7 +203,7 @@ def _queue(config: Path | None) -> Iterator[Finding]:
     if config is not None:
         path = config.expanduser() / "my_qadapter.yaml"
         if not path.is_file():
-            yield Finding("queue", "broken", f"{path} is not there", f"`ccdcgan-al init {config}` writes it")
+            yield Finding("queue", "broken", f"{path} is not there", f"run `ccdcgan-al init {config}` to write it")
             return
         adapter = yaml.safe_load(path.read_text(encoding="utf-8"))
         kind = str(adapter.get("_fw_q_type", kind))
@@ -189,12 +211,18 @@ def _queue(config: Path | None) -> Iterator[Finding]:
     if program := shutil.which(command):
         yield Finding("queue", "ok", f"{kind}: {program}")
     else:
-        remedy = "needed for qlaunch alone: run that on the cluster's login node; rlaunch and `run` work without"
+        remedy = "only qlaunch needs it: start qlaunch on the cluster's login node; rlaunch and `run` do not need it"
         yield Finding("queue", "warning", f"{kind}: no {command} on PATH", remedy)
 
 
 def _methods() -> Iterator[Finding]:
-    """Which methods relax here; a potential that does not come with ccdcgan-al need not be there."""
+    """Check which methods can relax here. Potentials that are not part of ccdcgan-al may be missing.
+
+    Yields
+    ------
+    Finding
+        Results for potentials, elements and VASP.
+    """
     from ccdcgan_al.hull.element_references import OFF, deviations, potential_energies
     from workflows.methods import METHODS, check_method
     from workflows.relax import OURS, POTENTIALS
@@ -222,13 +250,13 @@ def _methods() -> Iterator[Finding]:
     yield Finding(
         "elements",
         "ok",
-        f"off by more than {1000 * OFF:g} meV/atom against the Materials Project: {counts or 'none known'}; a hull has the Materials "
-        "Project's elements at its corners; docs/energies.md has the table",
+        f"number of elements that differ by more than {1000 * OFF:g} meV/atom from the Materials Project: {counts or 'none known'}; a hull "
+        "uses the Materials Project's elements; docs/energies.md has the table",
     )
     if DFT in missing:
         yield Finding("VASP", "warning", "not usable here", missing[DFT])
     else:
-        yield Finding("VASP", "ok", "command and POTCARs are there")
+        yield Finding("VASP", "ok", "command and POTCARs found")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
@@ -236,10 +264,10 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        found = f"{folder} {'cannot be written to' if folder.is_dir() else 'is no folder'}"
+        found = f"{folder} {'cannot be written to' if folder.is_dir() else 'is not a folder'}"
         yield Finding("disk", "broken", found, "set CCDCGAN_AL_HOME to a folder that you own")
         return
     free = shutil.disk_usage(folder).free
     state: State = "ok" if free > FREE_WARNING else "warning" if free > FREE_BROKEN else "broken"
-    remedy = "" if state == "ok" else "make room, or set CCDCGAN_AL_HOME to a folder on another disk"
+    remedy = "" if state == "ok" else "free some space, or set CCDCGAN_AL_HOME to a folder on another disk"
     yield Finding("disk", state, f"{free / 1e9:.1f} GB free in {folder}", remedy)

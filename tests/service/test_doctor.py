@@ -61,7 +61,7 @@ def test_a_home_that_is_no_folder_is_broken(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "notes.txt").write_text("mine")
     monkeypatch.setenv("CCDCGAN_AL_HOME", str(tmp_path / "notes.txt"))
     assert found()["disk"] == Finding(
-        "disk", "broken", f"{tmp_path}/notes.txt is no folder", "set CCDCGAN_AL_HOME to a folder that you own"
+        "disk", "broken", f"{tmp_path}/notes.txt is not a folder", "set CCDCGAN_AL_HOME to a folder that you own"
     )
 
 
@@ -128,7 +128,7 @@ def test_another_distribution_of_a_name_is_named(monkeypatch: pytest.MonkeyPatch
     owners = {"ccdcgan_al": ["ccdcgan-al"], "workflows": ["ccdcgan-al", "other"], "launchpad": ["ccdcgan-al"]}
     monkeypatch.setattr(doctor.metadata, "packages_distributions", lambda: owners)
     finding = found()["package names"]
-    assert (finding.state, finding.found) == ("broken", "other installs a package workflows too")
+    assert (finding.state, finding.found) == ("broken", "other also installs a package workflows")
 
 
 def test_the_command_prints_a_table_or_json_and_fails_where_something_is_broken(

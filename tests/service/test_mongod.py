@@ -168,7 +168,7 @@ def test_a_mongod_that_cannot_start_says_why(home: Settings, tmp_path: Path) -> 
     broken.chmod(0o755)
     with pytest.raises(MongoError, match=r"exit code 127.*libcurl.so.4.*apt install libcurl4"):
         ensure_mongo(home.model_copy(update={"mongod": broken}))
-    with pytest.raises(MongoError, match=r"names .*nowhere"):
+    with pytest.raises(MongoError, match=r"CCDCGAN_AL_MONGOD is .*nowhere"):
         find_mongod(home.model_copy(update={"mongod": tmp_path / "nowhere"}))
 
 
