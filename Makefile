@@ -1,8 +1,8 @@
-# make demo   set up .venv, then discover Bi-Se phases (21 minutes on two cores of a slow machine, set-up included)
+# make demo   set up .venv, then discover Bi-Se phases (21 minutes with set-up on two cores of a slow machine)
 # make test   set up .venv with the test tools, then run the whole test suite
-# make lint   ruff and mypy          make setup   .venv alone          make clean   remove .venv and caches
-# make docs   set up .venv with the site's tools, then build the site into site/; a warning is an error
-# PYTHON=/path/to/python chooses the interpreter that .venv is made with.
+# make lint   run ruff and mypy      make setup   set up only .venv    make clean   remove .venv and caches
+# make docs   set up .venv with the tools of the documentation, then build it in site/; a warning is an error
+# PYTHON=/path/to/python chooses the interpreter of .venv.
 .PHONY: demo test lint docs setup clean
 .DELETE_ON_ERROR:
 
@@ -31,10 +31,10 @@ setup: .venv/.runtime
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 to 3.13 with the modules venv and ensurepip was found;" \
-		"install one (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python" >&2; exit 1; }
+		"install one (Debian: apt-get install python3 python3-venv), or give its path: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# the stamps: an install is repeated only where a lock file or pyproject.toml is newer
+# stamp files: an installation is repeated only if a lock file or pyproject.toml is newer
 .venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
 	$(PIP) install -q -r requirements.lock
 	$(PIP) install -q --no-deps --no-build-isolation -e .
@@ -44,7 +44,7 @@ setup: .venv/.runtime
 	$(PIP) install -q -r requirements-test.lock
 	touch $@
 
-# the runtime's versions stay as the lock file has them
+# the runtime keeps the versions of the lock file
 .venv/.docs: pyproject.toml .venv/.runtime
 	$(PIP) install -q --no-build-isolation -c requirements.lock -e '.[docs]'
 	touch $@
