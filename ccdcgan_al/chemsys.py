@@ -20,8 +20,9 @@ def parse_chemical_system(text: str) -> tuple[str, ...]:
 
     Parameters
     ----------
-    text : 2 to 8 element symbols joined by hyphens, in alphabetical order (`Co-Li-O`, as the Materials Project has it) or
-        in the order of a formula, by electronegativity (`Li-Co-O`)
+    text : str
+        2 to 8 element symbols joined by hyphens, in alphabetical order (`Co-Li-O`, as the Materials Project has it)
+        or in the order of a formula, by electronegativity (`Li-Co-O`).
 
     Returns
     -------

@@ -24,13 +24,17 @@ def measure_codec_speed(
 
     Parameters
     ----------
-    direction : encode or decode
-    counts : numbers of structures, measured one after the other
-    codecs : names of codecs; `paper`, which is slow, is timed at the smallest count only
+    direction : {"encode", "decode"}
+        Encode or decode.
+    counts : sequence of int
+        Numbers of structures, measured one after the other.
+    codecs : sequence of str
+        Names of codecs; `paper`, which is slow, is timed at the smallest count only.
 
     Raises
     ------
-    ValueError : a name that is no codec's
+    ValueError
+        A name that is no codec's.
     """
     unknown = set(codecs) - set(CODECS)
     if unknown:

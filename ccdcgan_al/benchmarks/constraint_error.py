@@ -31,10 +31,14 @@ class ConstraintData:
 
     Attributes
     ----------
-    graphs : (n, side, side, 1), of the relaxed structures in their standard setting
-    energies : (n,) formation energies (eV/atom)
-    fractions : (n,) share of the first element
-    families : n labels
+    graphs : ndarray of float, shape (n, side, side, 1)
+        Of the relaxed structures in their standard setting.
+    energies : ndarray of float, shape (n,)
+        Formation energies (eV/atom).
+    fractions : ndarray of float, shape (n,)
+        Share of the first element.
+    families : tuple of str
+        n labels.
     """
 
     graphs: FloatArray
@@ -127,10 +131,14 @@ def measure_constraint(
 
     Parameters
     ----------
-    sizes : structures to learn from
-    seeds : one split each, 0 to 9
-    results : folder where each training's result is kept, and found again; None: nothing is kept
-    file : the data set
+    sizes : sequence of int
+        Structures to learn from.
+    seeds : sequence of int
+        One split each, 0 to 9.
+    results : Path, optional
+        Folder where each training's result is kept, and found again; None: nothing is kept.
+    file : Path, default SHIPPED
+        The data set.
     """
     structures, about = read_set(file)
     data = constraint_data(structures)

@@ -16,7 +16,8 @@ def constraint_figure(runs: Sequence[dict[str, Any]]) -> Figure:
 
     Parameters
     ----------
-    runs : what the outcome's JSON holds under `runs`
+    runs : sequence of dict
+        What the outcome's JSON holds under `runs`.
     """
     from matplotlib.figure import Figure
     from scipy.stats import norm

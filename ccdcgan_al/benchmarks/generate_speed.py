@@ -25,13 +25,17 @@ def measure_generate_speed(
 
     Parameters
     ----------
-    counts : numbers of graphs, measured one after the other
-    networks : the GAN's: default or published
-    precision : of the generator's products
+    counts : sequence of int
+        Numbers of graphs, measured one after the other.
+    networks : {"default", "published"}, optional
+        The GAN's: default or published.
+    precision : {"float32", "bfloat16"}, optional
+        Of the generator's products.
 
     Raises
     ------
-    ValueError : networks or a precision of another name
+    ValueError
+        Networks or a precision of another name.
     """
     if networks not in GOALS or precision not in {"float32", "bfloat16"}:
         raise ValueError(

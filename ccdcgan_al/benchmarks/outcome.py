@@ -17,14 +17,22 @@ class Outcome:
 
     Attributes
     ----------
-    benchmark : its name on the command line
-    rows : one dict a line of the table, all with the same keys; values are what JSON holds
-    ratio : the figure that the goal is about; None where this run could not measure it
-    ratio_of : what the ratio is, in words
-    goal : what was wanted, in words; empty where there is no goal
-    met : whether the ratio meets the goal; None where there is no goal or no ratio
-    notes : lines that a reader needs to judge the figures (source, denominator, what was left out)
-    figures : further numbers for the JSON line, by name
+    benchmark : str
+        Its name on the command line.
+    rows : list of dict
+        One dict a line of the table, all with the same keys; values are what JSON holds.
+    ratio : float or None
+        The figure that the goal is about; None where this run could not measure it.
+    ratio_of : str
+        What the ratio is, in words.
+    goal : str, default ""
+        What was wanted, in words; empty where there is no goal.
+    met : bool, optional
+        Whether the ratio meets the goal; None where there is no goal or no ratio.
+    notes : list of str
+        Lines that a reader needs to judge the figures (source, denominator, what was left out).
+    figures : dict
+        Further numbers for the JSON line, by name.
     """
 
     benchmark: str

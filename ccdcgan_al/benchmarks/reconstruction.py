@@ -32,9 +32,12 @@ class Case:
 
     Attributes
     ----------
-    label : identifier
-    kind : `held out` or a key of `MAKERS`
-    structure : with elements out of `SYMBOLS`
+    label : str
+        Identifier.
+    kind : str
+        `held out` or a key of `MAKERS`.
+    structure : Structure
+        With elements out of `SYMBOLS`.
     """
 
     label: str
@@ -54,15 +57,21 @@ def measure_reconstruction(
 
     Parameters
     ----------
-    codec : name of the codec
-    data : table of structures (see `read_table`), of which the held-out part is used; None: AFLOW prototypes
-    count : at most so many held-out structures, the same ones each time; None: all
-    hard_cases : at most so many of each kind made from them (see `hard_cases`)
+    codec : str
+        Name of the codec.
+    data : Path or None
+        Table of structures (see `read_table`), of which the held-out part is used; None: AFLOW prototypes.
+    count : int, optional
+        At most so many held-out structures, the same ones each time; None: all.
+    hard_cases : int, default HARD_CASES
+        At most so many of each kind made from them (see `hard_cases`).
 
     Raises
     ------
-    StructureInputError : a table that cannot be read
-    ValueError : an unknown codec
+    StructureInputError
+        A table that cannot be read.
+    ValueError
+        An unknown codec.
     """
     CrystalCodec.load(codec, SYMBOLS)
     source = list(prototypes()) if data is None else list(read_table(data, held_out=True))

@@ -28,11 +28,17 @@ class LabelledStructure:
 
     Attributes
     ----------
-    label : prototype's label, or the number of a random draw
-    kind : ``element``, ``aflow``, ``binary``, ``ternary`` (of a table), ``random`` or ``campaign`` (chosen by a strategy of `benchmark discovery`)
-    family : what must not be split between training and held-out structures
-    formation_energy : eV/atom, against the data set's own elements
-    relaxed, start : the structure after and before relaxation
+    label : str
+        Prototype's label, or the number of a random draw.
+    kind : Kind
+        ``element``, ``aflow``, ``binary``, ``ternary`` (of a table), ``random`` or ``campaign`` (chosen by a strategy
+        of `benchmark discovery`).
+    family : str
+        What must not be split between training and held-out structures.
+    formation_energy : float
+        eV/atom, against the data set's own elements.
+    relaxed, start : Structure
+        The structure after and before relaxation.
     """
 
     label: str
@@ -63,7 +69,9 @@ def read_set(file: Path = SHIPPED) -> tuple[list[LabelledStructure], dict[str, A
 
     Returns
     -------
-    the structures, and everything else that the file says (method, versions, references, licence, what was left out)
+    tuple of (list of LabelledStructure, dict)
+        The structures, and everything else that the file says (method, versions, references, licence, what was left
+        out).
 
     Raises
     ------

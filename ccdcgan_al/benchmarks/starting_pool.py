@@ -44,9 +44,12 @@ class Start:
 
     Attributes
     ----------
-    structure : Niggli-reduced primitive cell at its predicted volume
-    kind : where it is from
-    label : AFLOW label and formula, or the table's id and formula, or the number of the draw
+    structure : Structure
+        Niggli-reduced primitive cell at its predicted volume.
+    kind : Kind
+        Where it is from.
+    label : str
+        AFLOW label and formula, or the table's id and formula, or the number of the draw.
     """
 
     structure: Structure
@@ -66,12 +69,18 @@ def starting_pool(
 
     Parameters
     ----------
-    elements : two symbols
-    table : CSV (may be gzipped) with the columns `material_id`, `pretty_formula` and `cif`; None: no such prototypes
-    ternary_count : prototypes of ternaries, the first of the table; which of their elements become one is drawn
-    random_count : random symmetric crystals
-    per_element : structures of each element, its ground state first
-    seed : of what is drawn, and of the order
+    elements : sequence of str
+        Two symbols.
+    table : Path, optional
+        CSV (may be gzipped) with the columns `material_id`, `pretty_formula` and `cif`; None: no such prototypes.
+    ternary_count : int, default 400
+        Prototypes of ternaries, the first of the table; which of their elements become one is drawn.
+    random_count : int, default 150
+        Random symmetric crystals.
+    per_element : int, default 20
+        Structures of each element, its ground state first.
+    seed : int, default 0
+        Of what is drawn, and of the order.
 
     Returns
     -------

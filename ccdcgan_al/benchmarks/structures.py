@@ -27,16 +27,20 @@ def read_table(path: Path, *, held_out: bool) -> Iterator[tuple[str, Structure]]
 
     Parameters
     ----------
-    path : csv, gzipped or not, with columns `material_id` and `cif`
-    held_out : the part that judges codecs (True) or the rest, which may train them (False)
+    path : Path
+        Csv, gzipped or not, with columns `material_id` and `cif`.
+    held_out : bool
+        The part that judges codecs (True) or the rest, which may train them (False).
 
     Yields
     ------
-    identifier and structure, in the order of the identifiers
+    tuple of (str, Structure)
+        Identifier and structure, in the order of the identifiers.
 
     Raises
     ------
-    StructureInputError : no such file, or one without the two columns
+    StructureInputError
+        No such file, or one without the two columns.
     """
     import pandas as pd
 
@@ -62,7 +66,8 @@ def prototypes() -> tuple[tuple[str, Structure], ...]:
 
     Returns
     -------
-    label and Niggli-reduced primitive cell, in the order of pymatgen's library
+    tuple of tuple of (str, Structure)
+        Label and Niggli-reduced primitive cell, in the order of pymatgen's library.
     """
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 

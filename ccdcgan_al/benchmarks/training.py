@@ -40,8 +40,10 @@ def measure_training(count: int = 1000, further: Sequence[Extra] = ()) -> Outcom
 
     Parameters
     ----------
-    count : structures to learn from
-    further : other models to train and to count, the codec's for one
+    count : int, default 1000
+        Structures to learn from.
+    further : sequence of Extra, optional
+        Other models to train and to count, the codec's for one.
     """
     structures = training_structures(count)
     energies = np.random.default_rng(1).normal(0, 0.1, count)
@@ -104,7 +106,8 @@ class _MostDisk:
 
     Parameters
     ----------
-    folder : what to look at
+    folder : Path
+        What to look at.
     """
 
     def __init__(self, folder: Path) -> None:

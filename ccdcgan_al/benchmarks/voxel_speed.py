@@ -22,7 +22,8 @@ def measure_voxel_speed(repeats: int = 20) -> Outcome:
 
     Parameters
     ----------
-    repeats : of the separable form; the plain formula is repeated a fifth as often
+    repeats : int, default 20
+        Of the separable form; the plain formula is repeated a fifth as often.
     """
     cell = Lattice.hexagonal(4.143, 28.636)  # Nakajima, J. Phys. Chem. Solids 24, 479 (1963)
     sites = [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]]

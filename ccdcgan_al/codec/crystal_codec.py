@@ -36,9 +36,12 @@ class EncodedBatch:
 
     Attributes
     ----------
-    graphs : float32 (n_good, side, side, 1)
-    indices : position in the input of each graph's structure, ascending, (n_good,)
-    errors : position in the input -> what is wrong with that structure
+    graphs : ndarray of float32, shape (n_good, side, side, 1)
+        See above.
+    indices : ndarray of int
+        Position in the input of each graph's structure, ascending, (n_good,).
+    errors : dict of int to StructureInputError
+        Position in the input -> what is wrong with that structure.
     """
 
     graphs: NDArray[np.float32]
@@ -52,8 +55,10 @@ class CrystalCodec:
 
     Attributes
     ----------
-    name : a key of `CODECS`
-    elements : 1 to 8 element symbols; their order is the order of the sites latents
+    name : str
+        A key of `CODECS`.
+    elements : tuple of str
+        1 to 8 element symbols; their order is the order of the sites latents.
     """
 
     name: str
@@ -90,7 +95,9 @@ class CrystalCodec:
 
         Raises
         ------
-        StructureInputError : no structure, disordered, NaN or zero-volume cell, foreign element, more than 20 sites, or too long a cell
+        StructureInputError
+            No structure, disordered, NaN or zero-volume cell, foreign element, more than 20 sites, or too long a
+            cell.
         """
         if not isinstance(structure, Structure):
             raise StructureInputError(f"got {type(structure).__name__}: the codec wants a pymatgen Structure")
@@ -129,15 +136,18 @@ class CrystalCodec:
 
         Parameters
         ----------
-        structures : ordered structures of this codec's elements; each is brought to its Niggli cell first
+        structures : sequence of Structure
+            Ordered structures of this codec's elements; each is brought to its Niggli cell first.
 
         Returns
         -------
-        float32 (n, side, side, 1), values in [-1, 1]
+        ndarray of float32, shape (n, side, side, 1)
+            Values in [-1, 1].
 
         Raises
         ------
-        StructureInputError : see `check`; the message says which structure. `encode_batch` goes on without the bad ones
+        StructureInputError
+            See `check`; the message says which structure. `encode_batch` goes on without the bad ones.
         """
         graphs = np.zeros((len(structures), self.side, self.side, 1), dtype=np.float32)
         for start in range(0, len(structures), BATCH):
@@ -150,7 +160,8 @@ class CrystalCodec:
 
         Parameters
         ----------
-        structures : as for `encode`, but any of them may be bad
+        structures : sequence of Structure
+            As for `encode`, but any of them may be bad.
         """
         errors: dict[int, StructureInputError] = {}
         good: list[int] = []
@@ -179,11 +190,13 @@ class CrystalCodec:
 
         Parameters
         ----------
-        graphs : (n, side, side, 1)
+        graphs : ndarray of float, shape (n, side, side, 1)
+            See above.
 
         Returns
         -------
-        n structures or `DecodeFailure`; sites of one element follow each other in the order of `elements`
+        list of Structure or DecodeFailure
+            n structures or `DecodeFailure`; sites of one element follow each other in the order of `elements`.
         """
         answers: list[Structure | DecodeFailure] = []
         for start in range(0, len(graphs), BATCH):

@@ -22,7 +22,8 @@ def graph_side(n_elements: int) -> int:
 
     Raises
     ------
-    ValueError : fewer than 1 or more than 8 elements
+    ValueError
+        Fewer than 1 or more than 8 elements.
     """
     if not 1 <= n_elements <= MAX_ELEMENTS:
         raise ValueError(f"a crystal graph holds 1 to 8 elements, got {n_elements}")
@@ -35,12 +36,15 @@ def pack(lattice_latent: FloatArray, sites_latents: FloatArray) -> NDArray[np.fl
 
     Parameters
     ----------
-    lattice_latent : (25,)
-    sites_latents : (n_elements, 200)
+    lattice_latent : ndarray of float, shape (25,)
+        See above.
+    sites_latents : ndarray of float, shape (n_elements, 200)
+        See above.
 
     Returns
     -------
-    float32 (side, side, 1)
+    ndarray of float32, shape (side, side, 1)
+        See above.
     """
     side = graph_side(len(sites_latents))
     flat = np.zeros(side * side, dtype=np.float32)
@@ -54,7 +58,8 @@ def unpack(graph: FloatArray, n_elements: int) -> tuple[FloatArray, FloatArray]:
 
     Raises
     ------
-    ValueError : the image is not (side, side, 1) for this number of elements
+    ValueError
+        The image is not (side, side, 1) for this number of elements.
     """
     side = graph_side(n_elements)
     if np.shape(graph) != (side, side, 1):

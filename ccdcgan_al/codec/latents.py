@@ -13,7 +13,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.codec.lattice_latent import lattice_from_latent, lattice_latent
-from ccdcgan_al.codec.structure_factors import sites_from_latent, sites_latent
+from ccdcgan_al.codec.structure_factors import sites_from_latents, sites_latent
 from ccdcgan_al.types import FloatArray
 
 MAX_MISFIT = 0.3  # rms misfit of F(h) / n above which no set of sites explains a graph; latents of real sites give 0
@@ -25,8 +25,10 @@ class DecodeFailure:
 
     Attributes
     ----------
-    reason : one of ``no_sites``, ``too_many_sites``, ``no_lattice``, ``inconsistent_sites``
-    message : the figures behind it
+    reason : str
+        One of ``no_sites``, ``too_many_sites``, ``no_lattice``, ``inconsistent_sites``.
+    message : str
+        The figures behind it.
     """
 
     reason: str
@@ -80,15 +82,16 @@ class FastLatents:
         self, latents: FloatArray, lattices: Sequence[Lattice], elements: Sequence[str]
     ) -> list[list[FloatArray] | DecodeFailure]:
         """See `Latents`; sites whose structure factors leave a misfit above `MAX_MISFIT` are no sites."""
-        return [self._sites_of_one(latent, elements) for latent, _ in zip(latents, lattices, strict=True)]
+        found = sites_from_latents(latents.reshape(-1, latents.shape[-1]))
+        per_graph = [found[start : start + len(elements)] for start in range(0, len(found), len(elements))]
+        return [self._checked(sites, elements) for sites, _ in zip(per_graph, lattices, strict=True)]
 
     @staticmethod
-    def _sites_of_one(latents: FloatArray, elements: Sequence[str]) -> list[FloatArray] | DecodeFailure:
-        """Sites of one graph from its latents (n_elements, 200)."""
-        found: list[FloatArray] = []
-        for symbol, latent in zip(elements, latents, strict=True):
-            fractional, misfit = sites_from_latent(latent)
+    def _checked(
+        sites: Sequence[tuple[FloatArray, float]], elements: Sequence[str]
+    ) -> list[FloatArray] | DecodeFailure:
+        """Sites of one graph, if their misfits are small enough."""
+        for symbol, (fractional, misfit) in zip(elements, sites, strict=True):
             if misfit > MAX_MISFIT and len(fractional):
                 return DecodeFailure("inconsistent_sites", f"{len(fractional)} {symbol} leave a misfit of {misfit:.2f}")
-            found.append(fractional)
-        return found
+        return [fractional for fractional, _ in sites]

@@ -11,17 +11,18 @@ all positions are refined together by least squares (alternating descent conditi
 SIAM J. Optim. 27, 616 (2017), doi 10.1137/15M1035793).
 """
 
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ccdcgan_al.codec.least_squares import levenberg_marquardt
+from ccdcgan_al.codec.least_squares import levenberg_marquardt_batch
 from ccdcgan_al.types import FloatArray
 
 MAX_SITES = 20  # sites of one element in a cell: the published limit on a whole cell (Long et al. 2021)
 MAX_H_SQUARED = 12  # closed shells of h keep the set whole under every permutation and reflection of the axes
+_STEPS_BETWEEN, _STEPS_AT_LAST = 3, 30  # of the refinement after each atom, and after the last one
+_SEARCHED_AT_ONCE = 256  # residuals; the search map of each takes 47 kB
 GRID = 18  # search grid a cell edge: finer than a quarter of the shortest wave kept (1 / sqrt(12))
 
 
@@ -34,6 +35,7 @@ def _half_space() -> NDArray[np.int_]:
 
 
 H = _half_space()
+_BOTH = np.tile(H, (2, 1)).astype(float)  # of the real and of the imaginary parts, (178, 3)
 N_FACTORS = 2 * len(H)  # 178: real parts, then imaginary parts
 LATENT_SIZE = 200  # the published size of a sites latent
 _DAMP = np.tile(np.exp(-0.04 * (H**2).sum(axis=1)), 2)  # a Gaussian window: no side lobes in the search map
@@ -44,11 +46,13 @@ def structure_factors(fractional: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    fractional : (n, 3) fractional coordinates
+    fractional : ndarray of float, shape (n, 3)
+        Fractional coordinates.
 
     Returns
     -------
-    (178,) float64: the real parts, then the imaginary parts, of F(h) for the 89 vectors `H`
+    ndarray of float, shape (178,)
+        float64: the real parts, then the imaginary parts, of F(h) for the 89 vectors `H`.
     """
     phases = 2 * np.pi * np.asarray(fractional, dtype=float).reshape(-1, 3) @ H.T
     return np.concatenate([np.cos(phases).sum(axis=0), np.sin(phases).sum(axis=0)])
@@ -59,11 +63,13 @@ def sites_latent(fractional: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    fractional : (n, 3) fractional coordinates, 0 <= n <= 20
+    fractional : ndarray of float, shape (n, 3)
+        Fractional coordinates, 0 <= n <= 20.
 
     Returns
     -------
-    (200,) float64 in [-1, 1]
+    ndarray of float, shape (200,)
+        float64 in [-1, 1].
     """
     n = len(fractional)
     latent = np.zeros(LATENT_SIZE)
@@ -73,28 +79,45 @@ def sites_latent(fractional: FloatArray) -> FloatArray:
     return latent
 
 
-def sites_from_latent(latent: FloatArray) -> tuple[FloatArray, float]:
-    """Sites whose latent is nearest to the one given.
+def sites_from_latents(latents: FloatArray) -> list[tuple[FloatArray, float]]:
+    """Sites whose latents are nearest to those given. All latents are decoded together, each as if it were alone.
 
     Parameters
     ----------
-    latent : (200,) as `sites_latent` makes it, possibly with noise
+    latents : ndarray of float, shape (m, 200)
+        As `sites_latent` makes them, possibly with noise.
 
     Returns
     -------
-    fractional coordinates (n, 3) in [0, 1), and the root mean square misfit of F(h) / n (0 for a latent of real sites)
+    list of tuple of (ndarray of float, float)
+        For each latent the fractional coordinates (n, 3) in [0, 1), and the root mean square misfit of F(h) / n (0 for
+        a latent of real sites).
     """
-    count = int((latent[N_FACTORS : N_FACTORS + MAX_SITES] > 0).sum())
-    if count == 0:
-        return np.zeros((0, 3)), float(np.sqrt(np.mean(latent[:N_FACTORS] ** 2)))
-    target = np.asarray(latent[:N_FACTORS], dtype=float) * count
-    fractional: FloatArray = np.zeros((0, 3))
-    residual = target
-    for k in range(count):
-        search = _SEARCH @ (residual * _DAMP)
-        fractional = np.vstack([fractional, _POINTS[int(search.argmax())]])
-        fractional, residual = _refine(fractional, target, steps=3 if k < count - 1 else 30)
-    return fractional % 1.0, float(np.sqrt(np.mean(residual**2)) / count)
+    latents = np.asarray(latents, dtype=float)
+    counts = (latents[:, N_FACTORS : N_FACTORS + MAX_SITES] > 0).sum(axis=1)
+    targets = latents[:, :N_FACTORS] * np.maximum(counts, 1)[:, None]
+    placed = np.zeros((len(latents), MAX_SITES, 3))
+    residuals = targets.copy()
+    for k in range(counts.max(initial=0)):
+        open_ones = np.flatnonzero(counts > k)
+        placed[open_ones, k] = _POINTS[_densest(residuals[open_ones])]
+        steps = np.where(counts[open_ones] > k + 1, _STEPS_BETWEEN, _STEPS_AT_LAST)
+        refined, residuals[open_ones] = _refine(placed[open_ones, : k + 1], targets[open_ones], steps)
+        placed[open_ones, : k + 1] = refined
+    misfits = np.sqrt(np.mean(residuals**2, axis=1)) / np.maximum(counts, 1)
+    return [
+        (fractional[:count] % 1.0, float(misfit))
+        for fractional, count, misfit in zip(placed, counts, misfits, strict=True)
+    ]
+
+
+def _densest(residuals: FloatArray) -> NDArray[np.int_]:
+    """Index of the search point at which the density of each residual (m, 178) is highest, (m,)."""
+    found = [
+        (part * _DAMP).astype(np.float32) @ _SEARCH.T
+        for part in np.array_split(residuals, -(-len(residuals) // _SEARCHED_AT_ONCE))
+    ]
+    return np.concatenate([density.argmax(axis=1) for density in found])
 
 
 def _grid() -> tuple[FloatArray, FloatArray]:
@@ -102,25 +125,42 @@ def _grid() -> tuple[FloatArray, FloatArray]:
     axis = np.arange(GRID) / GRID
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     phases = 2 * np.pi * points @ H.T
-    return points, np.concatenate([np.cos(phases), np.sin(phases)], axis=1)
+    return points, np.concatenate([np.cos(phases), np.sin(phases)], axis=1).astype(np.float32)
 
 
 _POINTS, _SEARCH = _grid()
 
 
-def _refine(fractional: FloatArray, target: FloatArray, steps: int) -> tuple[FloatArray, FloatArray]:
-    """Refine positions (n, 3) against `target` (178,); returns positions and residual."""
+def _refine(fractional: FloatArray, targets: FloatArray, steps: NDArray[np.int_]) -> tuple[FloatArray, FloatArray]:
+    """Refine m sets of positions (m, n, 3) against `targets` (m, 178); returns positions and residuals (m, 178)."""
+    shape = fractional.shape
 
-    def evaluate(flat: FloatArray) -> tuple[FloatArray, Callable[[], FloatArray]]:
-        moved = flat.reshape(-1, 3)
-        return target - structure_factors(moved), lambda: _derivatives(moved)
+    def evaluate(moved: FloatArray, chosen: NDArray[np.int_]) -> tuple[FloatArray, FloatArray]:
+        waves = _waves(moved.reshape(-1, *shape[1:]))
+        return targets[chosen] - waves.sum(axis=1), waves
 
-    refined, residual = levenberg_marquardt(evaluate, fractional.reshape(-1), steps)
-    return refined.reshape(-1, 3), residual
+    flat, residuals = levenberg_marquardt_batch(evaluate, _normal_equations, fractional.reshape(shape[0], -1), steps)
+    return flat.reshape(shape), residuals
 
 
-def _derivatives(fractional: FloatArray) -> FloatArray:
-    """Return the derivatives of the structure factors of positions (n, 3) with respect to them, (3 n, 178)."""
-    phases = 2 * np.pi * fractional @ H.T
-    both = np.concatenate([-np.sin(phases), np.cos(phases)], axis=1)  # dF/dphase, (n, 178)
-    return (2 * np.pi * both[:, None, :] * np.tile(H, (2, 1)).T[None]).reshape(-1, N_FACTORS)
+def _waves(fractional: FloatArray) -> FloatArray:
+    """Each site's part in the structure factors: cosines, then sines, of 2 pi h . x, for positions (m, n, 3); (m, n, 178)."""
+    base = np.exp(2j * np.pi * fractional)
+    powers = np.stack([np.ones_like(base), base, base**2, base**3])  # of each axis
+    powers = np.concatenate([powers, powers[:0:-1].conj()])  # index -k is the power -k
+    x, y, z = (powers[H[:, axis], ..., axis] for axis in range(3))
+    factors = np.moveaxis(x * y * z, 0, -1)
+    return np.concatenate([factors.real, factors.imag], axis=-1)
+
+
+def _normal_equations(waves: FloatArray, residuals: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return normal matrices (m, 3 n, 3 n) and gradients (m, 3 n) of positions whose `_waves` are given (m, n, 178)."""
+    m, n, _ = waves.shape
+    real, imaginary = waves[..., : len(H)], waves[..., len(H) :]
+    slopes = np.concatenate([-imaginary, real], axis=-1)  # dF/dphase
+    gradient = (slopes * residuals[:, None, :]) @ (2 * np.pi * _BOTH)
+    normal = np.empty((m, n, 3, n, 3))
+    for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
+        block = (slopes * (4 * np.pi**2 * _BOTH[:, i] * _BOTH[:, j])) @ slopes.transpose(0, 2, 1)
+        normal[:, :, i, :, j] = normal[:, :, j, :, i] = block
+    return normal.reshape(m, 3 * n, 3 * n), gradient.reshape(m, 3 * n)

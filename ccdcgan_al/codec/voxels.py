@@ -44,13 +44,17 @@ def lattice_voxels(lattice: Lattice, grid: int = LATTICE_GRID, sigma: float = SI
 
     Parameters
     ----------
-    lattice : any cell; distances are those of the nearest periodic image in its metric
-    grid : points an edge
-    sigma : of the Gaussian (Å)
+    lattice : Lattice
+        Any cell; distances are those of the nearest periodic image in its metric.
+    grid : int, default LATTICE_GRID
+        Points an edge.
+    sigma : float, default SIGMA
+        Of the Gaussian (Å).
 
     Returns
     -------
-    float32 (grid, grid, grid, 1), values in [0, 1], axes a, b, c
+    ndarray of float32, shape (grid, grid, grid, 1)
+        Values in [0, 1], axes a, b, c.
     """
     metric = lattice.matrix @ lattice.matrix.T / grid**2  # of steps of the grid
     half = [math.floor(_SEEN * sigma * grid / spacing) for spacing in _plane_spacings(lattice)]
@@ -77,8 +81,10 @@ def lattice_from_voxels(voxels: FloatArray, sigma: float = SIGMA) -> Lattice | N
 
     Parameters
     ----------
-    voxels : (grid, grid, grid, 1) or (grid, grid, grid), possibly with noise
-    sigma : of its Gaussian (Å)
+    voxels : ndarray of float, shape (grid, grid, grid, 1)
+        Or (grid, grid, grid), possibly with noise.
+    sigma : float, default SIGMA
+        Of its Gaussian (Å).
 
     Returns
     -------
@@ -145,11 +151,13 @@ def cube_positions(structure: Structure) -> FloatArray:
 
     Parameters
     ----------
-    structure : in the cell to use; the cell is oriented as `Lattice.from_parameters` does
+    structure : Structure
+        In the cell to use; the cell is oriented as `Lattice.from_parameters` does.
 
     Raises
     ------
-    StructureInputError : atoms that do not fit the cube
+    StructureInputError
+        Atoms that do not fit the cube.
     """
     lattice = Lattice.from_parameters(*structure.lattice.parameters)
     fractional = structure.frac_coords % 1.0
@@ -178,18 +186,24 @@ def sites_voxels(
 
     Parameters
     ----------
-    structure : ordered structure of these elements, in the cell to use
-    elements : symbols, in the order of the channels
-    grid : points an edge of the cube
-    sigma : of the Gaussians (Å)
+    structure : Structure
+        Ordered structure of these elements, in the cell to use.
+    elements : sequence of str
+        Symbols, in the order of the channels.
+    grid : int, default SITES_GRID
+        Points an edge of the cube.
+    sigma : float, default SIGMA
+        Of the Gaussians (Å).
 
     Returns
     -------
-    float32 (grid, grid, grid, n_elements)
+    ndarray of float32, shape (grid, grid, grid, n_elements)
+        See above.
 
     Raises
     ------
-    StructureInputError : atoms that do not fit the cube, or an element that has no channel
+    StructureInputError
+        Atoms that do not fit the cube, or an element that has no channel.
     """
     symbols = [site.specie.symbol for site in structure]
     foreign = set(symbols) - set(elements)
@@ -208,13 +222,17 @@ def positions_voxels(
 
     Parameters
     ----------
-    positions : (n, 3) relative to the cube's centre (Å); distances are those of the cube's nearest periodic image
-    channels : channel of each point, (n,)
-    n_channels, grid, sigma : number of channels, points an edge, width of the Gaussians (Å)
+    positions : ndarray of float, shape (n, 3)
+        Relative to the cube's centre (Å); distances are those of the cube's nearest periodic image.
+    channels : ndarray of int
+        Channel of each point, (n,).
+    n_channels, grid, sigma : int and int, default SITES_GRID and float, default SIGMA
+        Number of channels, points an edge, width of the Gaussians (Å).
 
     Returns
     -------
-    float32 (grid, grid, grid, n_channels)
+    ndarray of float32, shape (grid, grid, grid, n_channels)
+        See above.
     """
     voxels = np.zeros((grid, grid, grid, n_channels), dtype=np.float32)
     step = CUBE / grid
@@ -232,15 +250,18 @@ def _gaussians(
 
     Parameters
     ----------
-    points : (n, 3) in steps of the grid
-    sigma : in steps of the grid
-    grid : points an edge
+    points : ndarray of float, shape (n, 3)
+        In steps of the grid.
+    sigma : float
+        In steps of the grid.
+    grid : int
+        Points an edge.
 
     Returns
     -------
-    index, values, away
-        Along x, y and z the wrapped indices, shapes (n, m, 1, 1), (n, 1, m, 1), (n, 1, 1, m); the values (n, m, m, m); along x, y
-        and z the signed distances from the point in steps, shaped as the indices.
+    tuple of (tuple of ndarray of int, ndarray of float, tuple of ndarray of float)
+        Index, values, away Along x, y and z the wrapped indices, shapes (n, m, 1, 1), (n, 1, m, 1), (n, 1, 1, m); the
+        values (n, m, m, m); along x, y and z the signed distances from the point in steps, shaped as the indices.
     """
     half = math.floor(reach(sigma) + 0.5)
     points = points.reshape(-1, 3)
@@ -266,21 +287,27 @@ def find_peaks(
 
     Parameters
     ----------
-    voxels : (grid, grid, grid), possibly with noise; periodic
-    count : how many atoms there are; None: as many as rise above `least`
-    sigma : of the image's Gaussians (Å)
-    smoothing : of the image in which peaks are searched (Å)
-    least : height of the lowest peak that is an atom, where no count is given; an atom's is 1
+    voxels : ndarray of float, shape (grid, grid, grid)
+        Possibly with noise; periodic.
+    count : int, optional
+        How many atoms there are; None: as many as rise above `least`.
+    sigma : float, default SIGMA
+        Of the image's Gaussians (Å).
+    smoothing : float, default 0.1
+        Of the image in which peaks are searched (Å).
+    least : float, default 0.3
+        Height of the lowest peak that is an atom, where no count is given; an atom's is 1.
 
     Returns
     -------
-    positions, heights
-        (n, 3) relative to the cube's centre (Å), each number in [-7.5, 7.5), and (n,), in the order found. With a count n is that
-        count, and a low height says that there was no peak.
+    tuple of (ndarray of float, ndarray of float)
+        Positions, heights (n, 3) relative to the cube's centre (Å), each number in [-7.5, 7.5), and (n,), in the
+        order found. With a count n is that count, and a low height says that there was no peak.
 
     Raises
     ------
-    ValueError : not one cubic channel
+    ValueError
+        Not one cubic channel.
     """
     from scipy.ndimage import gaussian_filter, maximum_filter
 

@@ -34,8 +34,10 @@ def parity_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
     Parameters
     ----------
-    points : documents with `round`, `predicted_energy`, `uncertainty` (or None) and `formation_energy_per_atom` (eV/atom)
-    title : of the figure
+    points : sequence of mapping
+        Documents with `round`, `predicted_energy`, `uncertainty` (or None) and `formation_energy_per_atom` (eV/atom).
+    title : str
+        Of the figure.
 
     Returns
     -------

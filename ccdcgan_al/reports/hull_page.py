@@ -31,7 +31,8 @@ def hull_page(hull: Hull) -> str:
 
     Parameters
     ----------
-    hull : of any number of elements
+    hull : Hull
+        Of any number of elements.
 
     Returns
     -------

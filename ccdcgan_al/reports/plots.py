@@ -92,8 +92,9 @@ def hull_figure(hull: Hull) -> Figure:
 
     Parameters
     ----------
-    hull : of two elements (formation energy in eV/atom over composition), of three (triangle with its tie lines), or of
-        more (bars of the energy above hull of the lowest phases, in meV/atom)
+    hull : Hull
+        Of two elements (formation energy in eV/atom over composition), of three (triangle with its tie lines), or of
+        more (bars of the energy above hull of the lowest phases, in meV/atom).
 
     Returns
     -------
@@ -229,9 +230,12 @@ def discovery_curve_figure(
 
     Parameters
     ----------
-    runs : by strategy, one sequence a random seed: item i is the number of unique new phases after i + 1 relaxations
-    threshold : energy above hull (eV/atom) up to which a phase counts, for the axis label
-    controls : strategies drawn in grey, each dashed in its own way
+    runs : mapping of str to sequence of sequence of int
+        By strategy, one sequence a random seed: item i is the number of unique new phases after i + 1 relaxations.
+    threshold : float, default 0.05
+        Energy above hull (eV/atom) up to which a phase counts, for the axis label.
+    controls : sequence of str, optional
+        Strategies drawn in grey, each dashed in its own way.
 
     Returns
     -------

@@ -23,9 +23,12 @@ class ReadCrystal:
 
     Attributes
     ----------
-    structure : as the file gives it
-    block : name of the data block, or number of the frame; empty where the file has one
-    repairs : what was put right or assumed, a few words each
+    structure : Structure
+        As the file gives it.
+    block : str, default ""
+        Name of the data block, or number of the frame; empty where the file has one.
+    repairs : tuple of str, optional
+        What was put right or assumed, a few words each.
     """
 
     structure: Structure
@@ -38,8 +41,9 @@ def check_crystal(structure: Structure) -> None:
 
     Parameters
     ----------
-    structure : ordered, of real elements, with finite coordinates and a volume, of at most `MAX_RAW_SITES` sites, no two of them (periodic images
-        counted) nearer than the 0.5 Å of `selection.is_valid`
+    structure : Structure
+        Ordered, of real elements, with finite coordinates and a volume, of at most `MAX_RAW_SITES` sites, no two of
+        them (periodic images counted) nearer than the 0.5 Å of `selection.is_valid`.
     """
     if not structure.is_ordered:
         raise StructureInputError("disordered (partial occupancies); wanted an ordered structure")

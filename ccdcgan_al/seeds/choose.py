@@ -110,11 +110,16 @@ class Seed:
 
     Attributes
     ----------
-    structure : Niggli-reduced primitive cell, volume predicted (for a file: as given)
-    label : AFLOW label and the prototype's own formula, or the file's name (with #block where it holds several)
-    formula : reduced formula, the key by which compositions are spread
-    origin : reference for an element, else seed
-    substitution_distance : mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers
+    structure : Structure
+        Niggli-reduced primitive cell, volume predicted (for a file: as given).
+    label : str
+        AFLOW label and the prototype's own formula, or the file's name (with #block where it holds several).
+    formula : str
+        Reduced formula, the key by which compositions are spread.
+    origin : Origin, default "seed"
+        Reference for an element, else seed.
+    substitution_distance : float, default 0.0
+        Mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers.
     """
 
     structure: Structure
@@ -129,7 +134,8 @@ def scale_to_predicted_volume(structure: Structure) -> Structure | None:
 
     Parameters
     ----------
-    structure : ordered structure of any volume
+    structure : Structure
+        Ordered structure of any volume.
 
     Returns
     -------
@@ -177,9 +183,12 @@ def prototype_structures(
 
     Parameters
     ----------
-    elements : symbols of the chemical system
-    max_sites : most sites in the primitive cell
-    max_length : longest lattice vector of the Niggli cell (Å), after scaling
+    elements : sequence of str
+        Symbols of the chemical system.
+    max_sites : int, default MAX_SITES
+        Most sites in the primitive cell.
+    max_length : float, default MAX_LENGTH
+        Longest lattice vector of the Niggli cell (Å), after scaling.
 
     Returns
     -------
@@ -227,9 +236,11 @@ def element_structures(
 
     Parameters
     ----------
-    element : symbol
-    max_sites, max_length : limits of the Niggli primitive cell (length in Å); wider than those of the prototypes, since
-        a missing ground state would lower every formation energy
+    element : str
+        Symbol.
+    max_sites, max_length : int, default MAX_REFERENCE_SITES and float, default MAX_REFERENCE_LENGTH
+        Limits of the Niggli primitive cell (length in Å); wider than those of the prototypes, since a missing ground
+        state would lower every formation energy.
 
     Returns
     -------
@@ -291,12 +302,18 @@ def choose_seeds(
 
     Parameters
     ----------
-    elements : symbols of the chemical system
-    count : structures wanted, elements included; fewer come back where the library holds fewer
-    seed : random seed; the same seed gives the same list
-    withhold : structures that are kept out, with whatever `seen.structure_matcher` (volumes scaled) matches to them
-    extra : the user's own structures, from `read_structures`; all of them are taken, before the prototypes
-    say : is told how far it is, in a few words
+    elements : sequence of str
+        Symbols of the chemical system.
+    count : int, default 64
+        Structures wanted, elements included; fewer come back where the library holds fewer.
+    seed : int, default 0
+        Random seed; the same seed gives the same list.
+    withhold : iterable of Structure, optional
+        Structures that are kept out, with whatever `seen.structure_matcher` (volumes scaled) matches to them.
+    extra : iterable of Seed, optional
+        The user's own structures, from `read_structures`; all of them are taken, before the prototypes.
+    say : callable, optional
+        Is told how far it is, in a few words.
 
     Returns
     -------

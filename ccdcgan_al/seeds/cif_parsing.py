@@ -39,10 +39,14 @@ class Site:
 
     Attributes
     ----------
-    label, element : its label, and the symbol of its element
-    position : fractional, (3,)
-    occupancy : in (0, 1]
-    multiplicity : as stated; None where it is not
+    label, element : str
+        Its label, and the symbol of its element.
+    position : tuple of (float, float, float)
+        Fractional, (3,).
+    occupancy : float
+        In (0, 1].
+    multiplicity : int or None
+        As stated; None where it is not.
     """
 
     label: str

@@ -38,12 +38,19 @@ class Symmetry:
 
     Attributes
     ----------
-    operations : all of the space group
-    name : of the space group, for people
-    repairs : what was assumed
-    needs_formula, needs_count : whether the crystal is taken only where the stated formula, and the stated number of formula units, agree
-    named : settings of the space group that is named beside operations that are fewer or more; empty where there is nothing to compare
-    doubt : what is said before the reason of a refusal
+    operations : tuple of SymmOp
+        All of the space group.
+    name : str
+        Of the space group, for people.
+    repairs : tuple of str, optional
+        What was assumed.
+    needs_formula, needs_count : bool, default False
+        Whether the crystal is taken only where the stated formula, and the stated number of formula units, agree.
+    named : tuple of Setting, optional
+        Settings of the space group that is named beside operations that are fewer or more; empty where there is
+        nothing to compare.
+    doubt : str, default ""
+        What is said before the reason of a refusal.
     """
 
     operations: tuple[SymmOp, ...]
@@ -65,8 +72,8 @@ def symmetries_of(values: CifValues, lattice: Lattice) -> tuple[list[Symmetry], 
     Raises
     ------
     StructureInputError
-        Operations that cannot be read, do not fit the cell or are not those of the space group; a modulated crystal; a symbol and a number that
-        contradict each other.
+        Operations that cannot be read, do not fit the cell or are not those of the space group; a modulated crystal;
+        a symbol and a number that contradict each other.
     """
     if any(name.startswith(_MODULATED) for name in values.values):
         raise StructureInputError(

@@ -21,8 +21,10 @@ class CifValues:
 
     Attributes
     ----------
-    text : the block
-    values : name (lower case, underscores for dots) -> value, or values of a loop
+    text : str
+        The block.
+    values : dict of str to str or list of str
+        Name (lower case, underscores for dots) -> value, or values of a loop.
     """
 
     text: str

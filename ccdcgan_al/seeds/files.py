@@ -34,10 +34,15 @@ class StructuresRead:
 
     Attributes
     ----------
-    seeds : the crystals, Niggli primitive cells, in order of file name and block; labels are the file's name, with #block where it has several
-    repaired : what was put right or assumed, one line a file
-    refused : what cannot be trusted or taken, why, and what to do, one line a file
-    not_read : sub-folders and other files, and blocks without atoms, one line each
+    seeds : tuple of Seed
+        The crystals, Niggli primitive cells, in order of file name and block; labels are the file's name, with #block
+        where it has several.
+    repaired : tuple of str, optional
+        What was put right or assumed, one line a file.
+    refused : tuple of str, optional
+        What cannot be trusted or taken, why, and what to do, one line a file.
+    not_read : tuple of str, optional
+        Sub-folders and other files, and blocks without atoms, one line each.
     """
 
     seeds: tuple[Seed, ...]
@@ -72,9 +77,12 @@ def read_structures(
 
     Parameters
     ----------
-    source : a folder, a file, or files
-    elements : symbols that the structures may hold; None for any
-    max_sites, max_length : limits of the Niggli primitive cell (length in Å), for what is relaxed; None: any cell
+    source : Path or sequence of Path
+        A folder, a file, or files.
+    elements : sequence of str, optional
+        Symbols that the structures may hold; None for any.
+    max_sites, max_length : int, optional and float, optional
+        Limits of the Niggli primitive cell (length in Å), for what is relaxed; None: any cell.
 
     Returns
     -------

@@ -39,9 +39,12 @@ class Fetched:
 
     Attributes
     ----------
-    entries : computed entries, with corrections and parameters
-    structures : relaxed structures by material id
-    database_version : such as ``2025.09.25``
+    entries : tuple of ComputedStructureEntry, optional
+        Computed entries, with corrections and parameters.
+    structures : tuple of tuple of (str, Structure), optional
+        Relaxed structures by material id.
+    database_version : str, default ""
+        Such as ``2025.09.25``.
     """
 
     entries: tuple[ComputedStructureEntry, ...] = ()
@@ -55,7 +58,7 @@ def api_key() -> str:
     Raises
     ------
     MaterialsProjectError
-        there is none, or it cannot be one
+        There is none, or it cannot be one.
     """
     from pymatgen.core import SETTINGS
 
@@ -76,13 +79,15 @@ def fetch_entries(elements: Sequence[str], thermo_type: str = THERMO_TYPES[0]) -
 
     Parameters
     ----------
-    elements : symbols
-    thermo_type : one of `THERMO_TYPES`
+    elements : sequence of str
+        Symbols.
+    thermo_type : str, default THERMO_TYPES[0]
+        One of `THERMO_TYPES`.
 
     Raises
     ------
     MaterialsProjectError
-        an unknown thermo type, no key or a refused one, or a server that does not answer after some tries
+        An unknown thermo type, no key or a refused one, or a server that does not answer after some tries.
     """
     if thermo_type not in THERMO_TYPES:
         raise MaterialsProjectError(

@@ -46,9 +46,12 @@ class Prototype:
 
     Attributes
     ----------
-    structure : Niggli-reduced primitive cell, with the elements of the compound that the type is named for
-    label : AFLOW label
-    strukturbericht : symbol, or what the library has in its place
+    structure : Structure
+        Niggli-reduced primitive cell, with the elements of the compound that the type is named for.
+    label : str
+        AFLOW label.
+    strukturbericht : str
+        Symbol, or what the library has in its place.
     """
 
     structure: Structure
@@ -91,12 +94,18 @@ class Substitution:
 
     Attributes
     ----------
-    number : of the prototype in `library`
-    elements : symbols, in the place of the prototype's own in their alphabetical order
-    formula : reduced formula
-    volume : predicted, of the prototype's cell (Å^3)
-    distance : mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers
-    merges_at : that volume where the matcher, which merges what lies within 0.25 Å, makes a smaller cell of it; else None
+    number : int
+        Of the prototype in `library`.
+    elements : tuple of str
+        Symbols, in the place of the prototype's own in their alphabetical order.
+    formula : str
+        Reduced formula.
+    volume : float
+        Predicted, of the prototype's cell (Å^3).
+    distance : float
+        Mean distance of the elements from those they replace, in Pettifor's Mendeleev numbers.
+    merges_at : float, optional
+        That volume where the matcher, which merges what lies within 0.25 Å, makes a smaller cell of it; else None.
     """
 
     number: int
@@ -156,9 +165,11 @@ def reduced_primitive(structure: Structure, tolerance: float = 0.25) -> Structur
 
     Parameters
     ----------
-    structure : ordered or disordered
-    tolerance : by how much sites that become one may be apart (Å); their mean stands for them. pymatgen's default makes a cubic perovskite of one
-        whose atoms are displaced by less
+    structure : Structure
+        Ordered or disordered.
+    tolerance : float, default 0.25
+        By how much sites that become one may be apart (Å); their mean stands for them. pymatgen's default makes a
+        cubic perovskite of one whose atoms are displaced by less.
     """
     bare = Structure(structure.lattice, structure.species_and_occu, structure.frac_coords)
     bare.remove_oxidation_states()
@@ -209,9 +220,12 @@ def predicted_volume(amounts: Mapping[str, int], near: Contacts, volume: float) 
 
     Parameters
     ----------
-    amounts : whole numbers of atoms in the cell, by symbol
-    near : of the cell's elements (Å)
-    volume : of the cell that has these contacts (Å^3)
+    amounts : mapping of str to int
+        Whole numbers of atoms in the cell, by symbol.
+    near : Contacts
+        Of the cell's elements (Å).
+    volume : float
+        Of the cell that has these contacts (Å^3).
 
     Returns
     -------

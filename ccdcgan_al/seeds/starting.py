@@ -40,13 +40,15 @@ def check_system(campaign: Campaign, known: Collection[str] = ()) -> None:
 
     Parameters
     ----------
-    campaign : its choices, the user's own structures among them
-    known : elements of which a structure need not be relaxed, since a reference is stored
+    campaign : Campaign
+        Its choices, the user's own structures among them.
+    known : collection of str, optional
+        Elements of which a structure need not be relaxed, since a reference is stored.
 
     Raises
     ------
     StartingStructuresError
-        names the elements, what is not known of them, and the option that helps
+        Names the elements, what is not known of them, and the option that helps.
     """
     given = [elements_of(seed.structure) for seed in unlike(own_seeds(campaign), withheld(campaign))]
     nothing = [symbol for symbol in campaign.elements if radius(symbol) is None and molar_volume(symbol) is None]
@@ -65,14 +67,17 @@ def check_chosen(campaign: Campaign, chosen: Iterable[Structure], known: Collect
 
     Parameters
     ----------
-    campaign : its choices
-    chosen : its starting structures
-    known : elements of which a structure need not be relaxed, since a reference is stored
+    campaign : Campaign
+        Its choices.
+    chosen : iterable of Structure
+        Its starting structures.
+    known : collection of str, optional
+        Elements of which a structure need not be relaxed, since a reference is stored.
 
     Raises
     ------
     StartingStructuresError
-        names the element, why there is none of it, and the option that helps
+        Names the element, why there is none of it, and the option that helps.
     """
     _refuse(campaign, [symbol for symbol in lacking(campaign.elements, chosen) if symbol not in known])
 
@@ -116,9 +121,12 @@ def further_structures(campaign: Campaign, elements: Sequence[str], tried: Seque
 
     Parameters
     ----------
-    campaign : its choices
-    elements : of which none was relaxed
-    tried : structures that were relaxed or failed
+    campaign : Campaign
+        Its choices.
+    elements : sequence of str
+        Of which none was relaxed.
+    tried : sequence of Structure
+        Structures that were relaxed or failed.
     """
     found = []
     for element in elements:
@@ -132,8 +140,10 @@ def why_lacking(elements: Sequence[str], failures: Iterable[tuple[Structure, str
 
     Parameters
     ----------
-    elements : of which none was relaxed
-    failures : structure as it started, and reason
+    elements : sequence of str
+        Of which none was relaxed.
+    failures : iterable of tuple of (Structure, str)
+        Structure as it started, and reason.
     """
     told = []
     of_each = [(elements_of(structure), reason) for structure, reason in failures]

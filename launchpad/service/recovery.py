@@ -173,13 +173,16 @@ def repair(launchpad: LaunchPad, which: dict[str, object]) -> None:
     """Refresh workflows that say other than their Fireworks: a worker died between the two writes, or a write was overtaken.
 
     A refresh tells a Firework's children only where it changes the Firework itself, so those that wait are asked too.
+    A Firework that is RESERVED without a launch is left alone: a worker may be checking it out at this moment, and a
+    refresh would make it READY, so that two workers ran it. Where that worker died, `release_torn_checkouts` sees it.
     """
     for workflow in launchpad.workflows.find(which, {"fw_states": 1}):
         known = workflow["fw_states"]
-        ids = {"$in": [int(fw_id) for fw_id in known]}
-        states = {
-            item["fw_id"]: item["state"] for item in launchpad.fireworks.find({"fw_id": ids}, {"fw_id": 1, "state": 1})
+        settled = {
+            "fw_id": {"$in": [int(fw_id) for fw_id in known]},
+            "$nor": [{"state": "RESERVED", "launches": []}],
         }
+        states = {item["fw_id"]: item["state"] for item in launchpad.fireworks.find(settled, {"fw_id": 1, "state": 1})}
         wrong = [fw_id for fw_id, state in states.items() if state != known[str(fw_id)]]
         waiting = [fw_id for fw_id, state in states.items() if state == "WAITING"]
         for fw_id in [*wrong, *(waiting if wrong else [])]:

@@ -15,10 +15,17 @@ from ccdcgan_al.codec.structure_factors import (
     N_FACTORS,
     FloatArray,
     H,
-    sites_from_latent,
+    sites_from_latents,
     sites_latent,
     structure_factors,
 )
+from tests.codec.plain_decoder import plain_sites
+
+
+def only(latent: FloatArray) -> tuple[FloatArray, float]:
+    """Sites and misfit of one latent."""
+    (found,) = sites_from_latents(latent[None])
+    return found
 
 
 def furthest(sites: FloatArray, found: FloatArray) -> float:
@@ -63,14 +70,14 @@ def test_latent_tells_the_count(count: int) -> None:
     signs = latent[N_FACTORS : N_FACTORS + MAX_SITES]
     assert (signs == 1).sum() == count
     assert (signs == -1).sum() == MAX_SITES - count
-    assert len(sites_from_latent(latent)[0]) == count
+    assert len(only(latent)[0]) == count
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(count=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
 def test_sites_come_back(count: int, seed: int) -> None:
     sites = spread_sites(count, np.random.default_rng(seed))
-    found, misfit = sites_from_latent(sites_latent(sites))
+    found, misfit = only(sites_latent(sites))
     assert found.shape == (count, 3)
     assert ((found >= 0) & (found < 1)).all()
     assert furthest(sites, found) < 1e-3
@@ -84,7 +91,7 @@ def test_noise_moves_sites_little(count: int) -> None:
     moved = []
     for _ in range(20):
         sites = spread_sites(count, rng, spacing=0.25)
-        found, misfit = sites_from_latent(sites_latent(sites) + rng.normal(scale=0.05, size=LATENT_SIZE))
+        found, misfit = only(sites_latent(sites) + rng.normal(scale=0.05, size=LATENT_SIZE))
         assert len(found) == count
         assert 0.02 < misfit < 0.08
         moved.append(furthest(sites, found))
@@ -92,11 +99,27 @@ def test_noise_moves_sites_little(count: int) -> None:
     assert sum(m < 0.05 for m in moved) >= 19, moved
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
+def test_many_at_once_give_what_each_gives_alone(noise: float) -> None:
+    rng = np.random.default_rng(1)
+    latents = np.array([sites_latent(rng.random((count, 3))) for count in [*range(15), 20, 20, 3, 3]])
+    latents += rng.normal(scale=noise, size=latents.shape)
+    for latent, (found, misfit) in zip(latents, sites_from_latents(latents), strict=True):
+        wanted, plain_misfit = plain_sites(latent)
+        assert found.shape == wanted.shape
+        assert furthest(wanted, found) < 1e-4  # of a cell edge of at most 11 Å
+        assert misfit == pytest.approx(plain_misfit, abs=1e-6)
+
+
+def test_no_latents_give_no_sites() -> None:
+    assert sites_from_latents(np.zeros((0, LATENT_SIZE))) == []
+
+
 def test_misfit_tells_noise_from_sites() -> None:
     rng = np.random.default_rng(0)
     latent = sites_latent(rng.random((3, 3)))
     latent[:N_FACTORS] = rng.uniform(-1, 1, N_FACTORS)
-    assert sites_from_latent(latent)[1] > 0.3
+    assert only(latent)[1] > 0.3
 
 
 lengths = st.floats(MIN_LENGTH, MAX_CODEC_LENGTH)

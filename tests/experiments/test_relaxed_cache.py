@@ -117,7 +117,7 @@ def test_a_write_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     cache = RelaxedCache(tmp_path)
-    monkeypatch.setattr("workflows.finished.os.fsync", full)
+    monkeypatch.setattr("ccdcgan_al.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         cache.relax(bise(), StandInRelaxer())
     assert list(cache.documents()) == []

@@ -364,6 +364,23 @@ def test_a_workflow_that_says_other_than_its_fireworks_is_repaired(launchpad: La
     assert [_state(launchpad, parent_id), _state(launchpad, child_id)] == ["COMPLETED", "READY"]
 
 
+def test_a_firework_that_is_being_checked_out_is_left_alone(launchpad: LaunchPad) -> None:
+    (fw_id,) = _add(launchpad, _firework("count", spec={"campaign_id": "c"}))
+    write_launch = launchpad.get_new_launch_id
+
+    def swept_meanwhile() -> int:
+        assert _state(launchpad, fw_id) == "RESERVED"  # and no launch yet
+        recovery.sweep(launchpad, {})
+        recovery.repair(launchpad, {})
+        assert launchpad.checkout_fw(FWorker(), "/another") == (None, None)
+        return int(write_launch())
+
+    launchpad.get_new_launch_id = swept_meanwhile
+    launchpad.checkout_fw(FWorker(), "/one", fw_id=fw_id)
+    assert _state(launchpad, fw_id) == "RUNNING"
+    assert launchpad.launches.count_documents({"fw_id": fw_id}) == 1
+
+
 def test_a_run_without_a_sign_of_life_is_made_ready_and_starts_no_child(launchpad: LaunchPad) -> None:
     parent = _firework("count", spec={"campaign_id": "c"})
     child = _firework("count", parents=[parent], spec={"campaign_id": "c", "_allow_fizzled_parents": True})

@@ -20,7 +20,8 @@ class PaperLatents:
 
     Parameters
     ----------
-    weights : trained components; None: those that ship with the package
+    weights : PaperWeights, optional
+        Trained components; None: those that ship with the package.
     """
 
     def __init__(self, weights: PaperWeights | None = None) -> None:

@@ -26,11 +26,13 @@ def centred_image(parameters: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    parameters : (6,) lengths a, b, c (Å) and cosines of alpha, beta, gamma
+    parameters : ndarray of float, shape (6,)
+        Lengths a, b, c (Å) and cosines of alpha, beta, gamma.
 
     Returns
     -------
-    (32768,) float32: exp(-d^2 / (2 sigma^2)) at the fractional distances (i - 16) / 32 from the cell's centre
+    ndarray of float, shape (32768,)
+        float32: exp(-d^2 / (2 sigma^2)) at the fractional distances (i - 16) / 32 from the cell's centre.
     """
     a, b, c, alpha, beta, gamma = parameters
     metric = np.array([a * a, b * b, c * c, b * c * alpha, a * c * beta, a * b * gamma], dtype=np.float32)
@@ -51,9 +53,12 @@ class LatticeComponents:
 
     Attributes
     ----------
-    basis : (32768, 25) float32, principal components of lattice images, each divided by its standard deviation
-    mean : (25,) mean of the components
-    starts : (m, 6) parameters of training cells, the places from which a fit may begin
+    basis : ndarray of float, shape (32768, 25)
+        float32, principal components of lattice images, each divided by its standard deviation.
+    mean : ndarray of float, shape (25,)
+        Mean of the components.
+    starts : ndarray of float, shape (m, 6)
+        Parameters of training cells, the places from which a fit may begin.
     """
 
     basis: FloatArray

@@ -53,11 +53,13 @@ def low_pass(image: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    image : (64, 64, 64), one element's channel
+    image : ndarray of float, shape (64, 64, 64)
+        One element's channel.
 
     Returns
     -------
-    (16, 16, 16) float32
+    ndarray of float, shape (16, 16, 16)
+        float32.
     """
     integral, width = _cut_gaussian()
     kernel_variance = BLUR**2 - width**2
@@ -87,9 +89,12 @@ class SitesComponents:
 
     Attributes
     ----------
-    basis : (16, 16, 16, 200) float32, principal components of low-passed images, each divided by its standard deviation
-    mean : (200,) mean of the components
-    counting : (201,) linear regression from the components to the number of atoms, intercept last
+    basis : ndarray of float, shape (16, 16, 16, 200)
+        float32, principal components of low-passed images, each divided by its standard deviation.
+    mean : ndarray of float, shape (200,)
+        Mean of the components.
+    counting : ndarray of float, shape (201,)
+        Linear regression from the components to the number of atoms, intercept last.
     """
 
     basis: FloatArray
@@ -106,11 +111,14 @@ class SitesComponents:
 
         Parameters
         ----------
-        latent : (200,), possibly with noise
+        latent : ndarray of float, shape (200,)
+            Possibly with noise.
 
         Returns
         -------
-        positions (n, 3) relative to the cube's centre (Å), and the root mean square misfit of the components in their standard deviations
+        tuple of (ndarray of float, float)
+            Positions (n, 3) relative to the cube's centre (Å), and the root mean square misfit of the components in
+            their standard deviations.
         """
         bounded = np.clip(np.asarray(latent, dtype=float), -MAX_ATANH, MAX_ATANH)
         target = DEVIATIONS * np.arctanh(bounded) + self.mean

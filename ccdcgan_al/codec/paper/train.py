@@ -51,17 +51,22 @@ def train(seed: int = 0, arrangements: int = 20_000, cells: int = 3_000) -> tupl
 
     Parameters
     ----------
-    seed : random seed of all that is drawn
-    arrangements : point sets whose images the sites components are the principal ones of
-    cells : cells whose images the lattice components are the principal ones of
+    seed : int, default 0
+        Random seed of all that is drawn.
+    arrangements : int, default 20000
+        Point sets whose images the sites components are the principal ones of.
+    cells : int, default 3000
+        Cells whose images the lattice components are the principal ones of.
 
     Returns
     -------
-    weights and model card
+    tuple of (PaperWeights, dict)
+        Weights and model card.
 
     Raises
     ------
-    ValueError : fewer samples than components
+    ValueError
+        Fewer samples than components.
     """
     if arrangements <= SITES_LATENT_SIZE or cells <= LATTICE_LATENT_SIZE:
         raise ValueError(

@@ -39,8 +39,10 @@ class PaperWeights:
 
     Attributes
     ----------
-    sites : 64^3 image of one element's sites <-> 200 numbers
-    lattice : 32^3 image of the cell <-> 25 numbers
+    sites : SitesComponents
+        64^3 image of one element's sites <-> 200 numbers.
+    lattice : LatticeComponents
+        32^3 image of the cell <-> 25 numbers.
     """
 
     sites: SitesComponents
@@ -66,7 +68,8 @@ class PaperWeights:
 
         Raises
         ------
-        WeightsError : truncated or foreign bytes, another sha256 than the one asked for, arrays of other shapes
+        WeightsError
+            Truncated or foreign bytes, another sha256 than the one asked for, arrays of other shapes.
         """
         found = hashlib.sha256(blob).hexdigest()
         if found != sha256:
@@ -94,7 +97,8 @@ def shipped() -> PaperWeights:
 
     Raises
     ------
-    WeightsError : they are not there, or not those that the model card names
+    WeightsError
+        They are not there, or not those that the model card names.
     """
     folder = resources.files("ccdcgan_al.codec.paper").joinpath("weights")
     try:
