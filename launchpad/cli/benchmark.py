@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccdcgan_al.strategies.registry import STRATEGIES
 from ccdcgan_al.types import DEFAULT_METHOD
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ def ablation(
         "ablation-work"
     ),
     out: Annotated[Path | None, typer.Option(help="where to write the result as JSON; plots go beside it")] = None,
-    strategies: Annotated[str, typer.Option(help="separated by commas")] = "random,dcgan,screened,ccdcgan,latent",
+    strategies: Annotated[
+        str, typer.Option(help=f"separated by commas: {', '.join(STRATEGIES)}")
+    ] = "random,dcgan,screened,ccdcgan,latent",
     seeds: Annotated[int, typer.Option(min=1, help="how many")] = 3,
     training: Annotated[str, typer.Option(help="structures to learn from, separated by commas")] = "160",
     draws: Annotated[int, typer.Option(min=1, help="crystal graphs a strategy and seed")] = 1000,
@@ -187,7 +190,7 @@ def discovery(
     budget: Annotated[int | None, typer.Option(min=3, help="relaxations a strategy and seed, seeds included")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="random seeds, from 0")] = 3,
     strategies: Annotated[
-        str, typer.Option(help="of random, substitution, perturbation, one-shot, dcgan, screened, ccdcgan, latent")
+        str, typer.Option(help=f"separated by commas: {', '.join(STRATEGIES)}, or one-shot: ccdcgan trained once")
     ] = "random,substitution,one-shot,dcgan,ccdcgan",
     withhold_hull: Annotated[
         bool | None,

@@ -25,7 +25,7 @@ def measure_ablation(
 
     Parameters
     ----------
-    data : file of `workflows.experiments.ablation.write_data`
+    data : data set, as `workflows.experiments.ablation.read_data` reads it
     work : folder of finished parts and of relaxations
     out : JSON file of the result; two plots go beside it. None: neither
     strategies : names
