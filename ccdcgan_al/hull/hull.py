@@ -19,7 +19,13 @@ import numpy as np
 
 from ccdcgan_al.errors import HullError, MixedMethodsError
 from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
-from ccdcgan_al.hull.element_references import ElementReferences, deviations, references_of, warnings_of
+from ccdcgan_al.hull.element_references import (
+    ElementReferences,
+    deviations,
+    energy_of_elements,
+    references_of,
+    warnings_of,
+)
 from ccdcgan_al.structures.matching import group_structures
 from ccdcgan_al.structures.symmetry import space_group
 from ccdcgan_al.types import HullEntry
@@ -426,8 +432,9 @@ def _hull_energy(diagram: Any, composition: Composition) -> float:
 
 def _elements_energy(diagram: Any, composition: Composition) -> float:
     """Return the energy of the elements at a hull's corners, in the shares of a composition (eV/atom)."""
-    fractions = composition.fractional_composition
-    return float(sum(share * diagram.el_refs[element].energy_per_atom for element, share in fractions.items()))
+    corners = {element.symbol: entry.energy_per_atom for element, entry in diagram.el_refs.items()}
+    energy = energy_of_elements(composition, corners)
+    return math.nan if energy is None else energy
 
 
 def _entries(

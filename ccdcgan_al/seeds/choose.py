@@ -190,7 +190,7 @@ def prototype_structures(
         Element symbols of the chemical system.
     max_sites : int, default MAX_SITES
         Maximum number of sites in the primitive cell.
-    max_length : float, default MAX_LENGTH
+    max_length : float, default MAX_SEED_LENGTH
         Maximum length of a lattice vector of the Niggli cell (Å), after scaling.
 
     Returns
@@ -314,7 +314,7 @@ def choose_seeds(
     seed : int, default 0
         Random seed. The same seed gives the same list.
     withhold : iterable of Structure, optional
-        Structures to keep out. All structures that match them by `matching.structure_matcher` (with scaled volumes) are
+        Structures to keep out. All structures that match them by `structures.matching.structure_matcher` (with scaled volumes) are
         also kept out.
     extra : iterable of Seed, optional
         The user's own structures, from `read_structures`. All of them are chosen, before the prototypes.
@@ -341,10 +341,16 @@ def choose_seeds(
             say(element)
         chosen += unlike(element_structures(element), withheld)[:per_element]
     chosen += unlike(extra, withheld)
+    given = [*withheld, *(item.structure for item in chosen)]
+    prototypes = _unlike(_prototypes(tuple(sorted(elements)), MAX_SITES, MAX_SEED_LENGTH, say), given)
+    return [*chosen, *(_seed(item, "seed") for item in _taking_turns(prototypes, count - len(chosen), seed))]
+
+
+def _taking_turns(prototypes: Iterable[Substitution], count: int, seed: int) -> list[Substitution]:
+    """Return up to `count` prototypes: compositions in random order take turns, charge-balanced ones first and with more a turn."""
     generator = random.Random(seed)
     by_formula: dict[str, list[Substitution]] = defaultdict(list)
-    given = [*withheld, *(item.structure for item in chosen)]
-    for item in _unlike(_prototypes(tuple(sorted(elements)), MAX_SITES, MAX_SEED_LENGTH, say), given):
+    for item in prototypes:
         by_formula[item.formula].append(item)
     for group in by_formula.values():
         others = group[1:]
@@ -352,19 +358,19 @@ def choose_seeds(
         group[1:] = others
     formulas = sorted(by_formula)
     generator.shuffle(formulas)
-    balanced = {formula: is_charge_balanced(formula) for formula in formulas}
-    formulas.sort(key=lambda formula: not balanced[formula])
-    used: Counter[str] = Counter()
-    while len(chosen) < count and any(by_formula.values()):
+    turn = {formula: BALANCED_TURN if is_charge_balanced(formula) else 1 for formula in formulas}
+    formulas.sort(key=lambda formula: -turn[formula])
+    taken: list[Substitution] = []
+    used: Counter[str] = Counter()  # labels, of which new ones come first
+    while len(taken) < count and any(by_formula.values()):
         for formula in formulas:
             group = by_formula[formula]
-            for _ in range(BALANCED_TURN if balanced[formula] else 1):
-                if group and len(chosen) < count:
-                    item = min(group, key=lambda candidate: used[candidate.label]) if used[formula] else group[0]
-                    group.remove(item)
-                    used.update((item.label, formula))
-                    chosen.append(_seed(item, "seed"))
-    return chosen
+            for _ in range(min(turn[formula], len(group), max(0, count - len(taken)))):
+                item = min(group, key=lambda candidate: used[candidate.label]) if used[formula] else group[0]
+                group.remove(item)
+                used.update((item.label, formula))
+                taken.append(item)
+    return taken
 
 
 def unlike(seeds: Iterable[Seed], others: Iterable[Structure]) -> list[Seed]:

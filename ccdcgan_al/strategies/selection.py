@@ -105,35 +105,19 @@ def select(
     seen = list(seen)
     valid = [i for i, structure in enumerate(structures) if is_valid(structure)]
     strict = [i for i in valid if covalent_ratio(structures[i]) >= MIN_COVALENT_RATIO]
-    known, fresh = StructureIndex(seen), StructureIndex()
-    unique: list[int] = []
-    novel: list[int] = []
-    for i in strict:
-        structure = structures[i]
-        if len(structure.composition) < min_elements or structure in fresh:
-            continue
-        fresh.add(structure)
-        unique.append(i)
-        if structure not in known:
-            novel.append(i)
-    if predict is None or not novel:
-        energies, spreads = np.full(len(novel), np.nan), np.full(len(novel), np.nan)
-        order = list(range(len(novel)))
-    else:
-        energies, spreads = predict([structures[i] for i in novel])
-        hull = np.array([hull_energy(structures[i]) for i in novel])
+    unique, novel = _new_ones(structures, strict, seen, min_elements)
+    energies = spreads = np.full(len(novel), np.nan)
+    order = list(range(len(novel)))
+    is_fresh: Callable[[int], bool] | None = None
+    if predict is not None and novel:
+        found = [structures[i] for i in novel]
+        energies, spreads = predict(found)
+        hull = np.array([hull_energy(structure) for structure in found])
         rank = energies - hull + kappa * spreads + depth * hull
         order = [int(k) for k in np.argsort(rank, kind="stable")]
-    resembling = StructureIndex(seen if predict is not None else (), loose_matcher())
-
-    def is_fresh(k: int) -> bool:
-        fresh = predict is None or structures[novel[k]] not in resembling
-        if fresh:
-            resembling.add(structures[novel[k]])
-        return fresh
-
+        is_fresh = _resembles_nothing(found, seen)
     groups = [(structures[i].composition.reduced_formula, *(("restacked",) if i in restacked else ())) for i in novel]
-    ranked = _spread(order, groups, count, is_fresh)
+    ranked = _spread(order, groups, count, is_fresh or (lambda _: True))
     taken = set(ranked)
     others = [k for k in order if k not in taken]
     return Selection(
@@ -148,6 +132,37 @@ def select(
         other_energies=[float(energies[k]) for k in others],
         other_uncertainties=[float(spreads[k]) for k in others],
     )
+
+
+def _new_ones(
+    structures: Sequence[Structure], numbers: Iterable[int], seen: Iterable[Structure], min_elements: int
+) -> tuple[list[int], list[int]]:
+    """Return the first of each kind, and those of them that match nothing seen."""
+    known, met = StructureIndex(seen), StructureIndex()
+    unique: list[int] = []
+    novel: list[int] = []
+    for i in numbers:
+        structure = structures[i]
+        if len(structure.composition) < min_elements or structure in met:
+            continue
+        met.add(structure)
+        unique.append(i)
+        if structure not in known:
+            novel.append(i)
+    return unique, novel
+
+
+def _resembles_nothing(structures: Sequence[Structure], seen: Iterable[Structure]) -> Callable[[int], bool]:
+    """Return a function that tells whether a structure loosely resembles nothing seen, nor one of which it said so before."""
+    resembled = StructureIndex(seen, loose_matcher())
+
+    def is_fresh(k: int) -> bool:
+        if structures[k] in resembled:
+            return False
+        resembled.add(structures[k])
+        return True
+
+    return is_fresh
 
 
 def _spread(

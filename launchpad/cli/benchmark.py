@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccdcgan_al.strategies.registry import STRATEGIES
 from ccdcgan_al.types import DEFAULT_METHOD
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def ablation(
         Path | None, typer.Option(help="JSON file for the result; plots are written to the same folder")
     ] = None,
     strategies: Annotated[
-        str, typer.Option(help="strategies, separated by commas")
+        str, typer.Option(help=f"strategies, separated by commas: {', '.join(STRATEGIES)}")
     ] = "random,dcgan,screened,ccdcgan,latent",
     seeds: Annotated[int, typer.Option(min=1, help="number of random seeds")] = 3,
     training: Annotated[str, typer.Option(help="numbers of training structures, separated by commas")] = "160",
@@ -201,7 +202,7 @@ def discovery(
     strategies: Annotated[
         str,
         typer.Option(
-            help="strategies, separated by commas: random, substitution, perturbation, one-shot, dcgan, screened, ccdcgan, latent"
+            help=f"strategies, separated by commas: {', '.join(STRATEGIES)}, or one-shot (ccdcgan, trained once)"
         ),
     ] = "random,substitution,one-shot,dcgan,ccdcgan",
     withhold_hull: Annotated[

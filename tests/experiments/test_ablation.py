@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -16,7 +17,7 @@ from ccdcgan_al.reports.ablation import COLUMNS, figures_of, plot_compositions, 
 from ccdcgan_al.strategies.random_search import random_structures
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_ablation import outcome_of, write_result
-from workflows.experiments.ablation import Ablation, AblationData, read_data, write_data
+from workflows.experiments.ablation import Ablation, AblationData, read_data
 from workflows.experiments.relaxed_cache import RelaxedCache
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -39,28 +40,43 @@ class StandInRelaxer:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> RelaxedCache:
-    cache = RelaxedCache(tmp_path / "data")
+def file(tmp_path: Path) -> Path:
+    """A data set of six structures, relaxed by the stand-in."""
     elements = [Structure(np.eye(3) * 3, [symbol], [[0, 0, 0]]) for symbol in ("Bi", "Se")]
-    for structure in [*elements, *random_structures(("Bi", "Se"), 4, seed=0, max_sites=6)]:
-        cache.relax(structure, StandInRelaxer())  # type: ignore[arg-type]
-    return cache
-
-
-def test_data_is_frozen_and_read_back(cache: RelaxedCache, tmp_path: Path) -> None:
+    structures = [*elements, *random_structures(("Bi", "Se"), 4, seed=0, max_sites=6)]
+    relaxed = [StandInRelaxer().relax(structure, "") for structure in structures]
+    rows = [
+        {
+            "structure_id": f"{structure.composition.reduced_formula}-{number:04d}",
+            "start": plain(structure),
+            "relaxed": plain(result.structure),
+            "energy_per_atom": result.energy_per_atom,
+        }
+        for number, (structure, result) in enumerate(zip(structures, relaxed, strict=True))
+    ]
+    document = {"elements": ["Bi", "Se"], "method": asdict(relaxed[0].method), "structures": rows}
     file = tmp_path / "data.json.gz"
-    assert write_data(cache, ("Bi", "Se"), file) == 6
+    file.write_bytes(gzip.compress(json.dumps(document).encode()))
+    return file
+
+
+def plain(structure: Structure) -> dict[str, Any]:
+    return {
+        "lattice": structure.lattice.matrix.tolist(),
+        "species": [site.specie.symbol for site in structure],
+        "coordinates": structure.frac_coords.tolist(),
+    }
+
+
+def test_what_is_learnt_from_is_chosen_by_the_seed(file: Path) -> None:
     data = read_data(file, training=3)
     assert len(data.training) == len(data.examples) == 3
     assert data.training == read_data(file, training=3).training != read_data(file, training=3, seed=1).training
     assert len(data.seen) == 12
-    with pytest.raises(ValueError, match="wants relaxations of one method, got 0"):
-        write_data(RelaxedCache(tmp_path / "nothing"), ("Bi", "Se"), file)
 
 
-def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -> None:
-    write_data(cache, ("Bi", "Se"), tmp_path / "data.json.gz")
-    data = read_data(tmp_path / "data.json.gz", training=3)
+def test_a_finished_part_is_not_run_again(file: Path, tmp_path: Path) -> None:
+    data = read_data(file, training=3)
     relaxer = StandInRelaxer()
 
     def ablation(learnt: AblationData = data) -> Ablation:
@@ -75,7 +91,7 @@ def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -
     assert len(relaxer.calls) == 2
     result = ablation().result([run])
     assert run["training"] == 3
-    larger = ablation(read_data(tmp_path / "data.json.gz", training=4))
+    larger = ablation(read_data(file, training=4))
     assert list(larger.run(["random"], [0])) == [{**run, "training": 4, "cpu_seconds": ANY}]  # a part of its own
     others = replace(data.hull, phases=tuple(replace(phase, energy_per_atom=-1.0) for phase in data.hull.phases))
     with pytest.raises(ValueError, match=r"is of another data set .*: remove it or use another --work"):

@@ -84,7 +84,18 @@ class AblationData:
 
 
 def read_data(file: Path, training: int, seed: int = 0) -> AblationData:
-    """Read what `write_data` wrote and choose `training` structures to learn from, the same for the same seed."""
+    """Read a data set and choose `training` structures to learn from, the same for the same seed.
+
+    Parameters
+    ----------
+    file : Path
+        JSON, gzipped: `elements`, `method` and `structures`, each with `structure_id`, `energy_per_atom` (eV/atom), and `start` and
+        `relaxed` as `lattice` (Å), `species` and fractional `coordinates`. `docs/results/ablation-data.json.gz` is one.
+    training : int
+        How many structures to learn from.
+    seed : int
+        Of the choice.
+    """
     with gzip.open(file, "rt", encoding="utf-8") as stream:
         document = json.load(stream)
     method = Method(**document["method"])
@@ -97,48 +108,6 @@ def read_data(file: Path, training: int, seed: int = 0) -> AblationData:
     names = [phase.structure_id for phase in hull.phases]
     chosen = np.random.default_rng(seed).permutation(len(names))[:training]
     return AblationData(tuple(document["elements"]), starts, hull, tuple(sorted(names[i] for i in chosen)))
-
-
-def write_data(cache: RelaxedCache, elements: Sequence[str], file: Path) -> int:
-    """Freeze the relaxed structures of a cache, one method's, that hold no other element; returns how many there are.
-
-    No command calls it: `docs/results/ablation-data.json.gz` was made by ``write_data(RelaxedCache(folder), ("Bi", "Se"), file)``.
-    """
-    items: list[dict[str, Any]] = []
-    methods: dict[str, dict[str, Any]] = {}
-    for document in cache.documents():
-        result = read_relaxation(document)
-        if isinstance(result, FailedRelaxation) or document["maker"].get("method") != "sevennet":
-            continue
-        if set(result.structure.composition.get_el_amt_dict()) <= set(elements):
-            name = f"{result.structure.composition.reduced_formula}-{len(items):04d}"
-            start = Structure.from_dict(document["start"])
-            items.append(
-                {
-                    "structure_id": name,
-                    "start": _plain(start),
-                    "relaxed": _plain(result.structure),
-                    "energy_per_atom": round(result.energy_per_atom, 6),
-                }
-            )
-            methods[str(result.method)] = asdict(result.method)
-    if len(methods) != 1:
-        raise ValueError(
-            f"a data set wants relaxations of one method, got {len(methods)}: {', '.join(methods) or 'none'}"
-        )
-    content = {"elements": list(elements), "method": next(iter(methods.values())), "structures": items}
-    with gzip.GzipFile(file, "wb", mtime=0) as stream:
-        stream.write(json.dumps(content).encode())
-    return len(items)
-
-
-def _plain(structure: Structure) -> dict[str, Any]:
-    """Lattice (Å), symbols and fractional coordinates, to what a relaxation resolves."""
-    return {
-        "lattice": structure.lattice.matrix.round(5).tolist(),
-        "species": [site.specie.symbol for site in structure],
-        "coordinates": structure.frac_coords.round(5).tolist(),
-    }
 
 
 def _structure(plain: dict[str, Any]) -> Structure:
