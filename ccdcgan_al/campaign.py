@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ccdcgan_al.chemsys import parse_chemical_system
-from ccdcgan_al.seeds.choose import references_per_element
-from ccdcgan_al.strategies.registry import strategy_entry
+from ccdcgan_al.strategies.registry import STRATEGIES, strategy_entry
 from ccdcgan_al.types import DEFAULT_METHOD, DFT, Strategy
 
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
+
+
+def _shown(meaning: str, *, least: int | None = None) -> dict[str, Any]:
+    """Return the metadata of a field of `Campaign`: what the command line shows of it, which makes its options from them."""
+    return {"meaning": meaning, "least": least}
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,32 @@ class Campaign:
     """
 
     chemical_system: str
-    method: str = DEFAULT_METHOD
-    strategy: Strategy = "ccdcgan"
-    seed: int = 0
-    rounds: int = 2
-    per_round: int = 24
-    seed_count: int = 64
-    generated_per_round: int = 1000
-    budget: int | None = None
-    patience: int | None = None
+    method: str = field(
+        default=DEFAULT_METHOD, metadata=_shown("what relaxes: sevennet-l3i5, sevennet, chgnet, ..., or vasp")
+    )
+    strategy: Strategy = field(
+        default="ccdcgan", metadata=_shown(f"how structures are proposed: {', '.join(STRATEGIES)}")
+    )
+    seed: int = field(default=0, metadata=_shown("random seed: the same seed gives the same report, timings aside"))
+    rounds: int = field(default=2, metadata=_shown("rounds after the seeds", least=0))
+    per_round: int = field(default=24, metadata=_shown("relaxations in each round", least=1))
+    seed_count: int = field(default=64, metadata=_shown("starting structures, those of the elements included", least=2))
+    generated_per_round: int = field(
+        default=1000, metadata=_shown("crystal graphs drawn in each round, to choose from", least=1)
+    )
+    budget: int | None = field(
+        default=None, metadata=_shown("most relaxations in all rounds, starting structures included", least=1)
+    )
+    patience: int | None = field(
+        default=None, metadata=_shown("end after so many rounds in a row without a new phase on the hull", least=1)
+    )
     own_seeds: dict[str, str] = field(default_factory=dict)
     withheld: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        parse_chemical_system(self.chemical_system)
+        from ccdcgan_al.seeds.choose import references_per_element
+
+        elements = self.elements
         strategy_entry(self.strategy)  # refuses an unknown name
         for name in ("rounds", "per_round", "seed_count", "generated_per_round"):
             least = 0 if name == "rounds" else 1
@@ -76,7 +91,7 @@ class Campaign:
             raise ValueError(
                 f"a budget of {self.budget} relaxations is too small for {self.seed_count} seeds: increase it, or reduce seed_count"
             )
-        of_elements = len(self.elements) * references_per_element(self.elements, self.seed_count)
+        of_elements = len(elements) * references_per_element(elements, self.seed_count)
         if self.budget is not None and self.own_seeds and self.budget < len(self.own_seeds) + of_elements:
             raise ValueError(
                 f"a budget of {self.budget} relaxations is too small for {len(self.own_seeds)} own structures and {of_elements} "
@@ -86,6 +101,9 @@ class Campaign:
     @property
     def elements(self) -> tuple[str, ...]:
         """Element symbols in alphabetical order."""
+        # imported here because it loads pymatgen, and `--help` needs only the fields
+        from ccdcgan_al.chemsys import parse_chemical_system
+
         return parse_chemical_system(self.chemical_system)
 
     @property

@@ -7,18 +7,23 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
+from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.errors import StructureInputError
+from launchpad.cli.campaign_options import FILES, NAMES, Choices
 from launchpad.cli.main import app
-from launchpad.cli.run import Choices
 
 PROBE = """
 import json, sys
 from typer.testing import CliRunner
+from launchpad.cli.campaign_options import FILES, NAMES, Choices
 from launchpad.cli.main import app
 results = [CliRunner().invoke(app, arguments) for arguments in (["--help"], ["run", "--help"], ["--version"])]
 assert [result.exit_code for result in results] == [0, 0, 0], results
@@ -128,7 +133,7 @@ POSCAR = "x\n1.0\n4 0 0\n0 4 0\n0 0 {length}\n{species}\nDirect\n0 0 0\n.5 .5 .5
 
 
 def choices_of(seeds: Path | None, *withhold: Path) -> Choices:
-    return Choices("Bi-Se", "sevennet", "random", 0, 1, 2, 4, 10, None, None, seeds, withhold)
+    return Choices({"chemical_system": "Bi-Se", "method": "sevennet", "strategy": "random"}, seeds, withhold)
 
 
 def test_what_is_withheld_may_be_of_any_cell_and_a_seed_of_40_angstrom(
@@ -227,3 +232,47 @@ def test_database_commands_answer_where_nothing_runs() -> None:
     assert status.stdout == "local MongoDB: not running (not started)\n"
     assert status.exit_code == 1
     assert "no local mongod is running" in CliRunner().invoke(app, ["database", "stop"]).stdout
+
+
+def options_of(command: str) -> dict[str, tuple[Any, str]]:
+    """Return the default and the help of each parameter of a command."""
+    parameters = get_command(app).commands[command].params  # type: ignore[attr-defined]
+    return {item.name: (item.default, item.help) for item in parameters}
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_every_field_of_a_campaign_is_an_option_with_its_default_and_meaning(command: str) -> None:
+    found = options_of(command)
+    for item in fields(Campaign):
+        if item.name in FILES:
+            assert FILES[item.name][0] in found
+        elif item.name != "chemical_system":
+            assert found[NAMES.get(item.name, item.name)] == (item.default, item.metadata["meaning"])
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_options_reach_the_campaign(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Campaign] = []
+
+    def taken(choices: Choices, *_: Any, **__: Any) -> int:
+        given.append(choices.campaign(runs_here=False))
+        return 0
+
+    monkeypatch.setattr("launchpad.cli.run.run_command", taken)
+    monkeypatch.setattr("launchpad.cli.submit.submit_command", taken)
+    assert CliRunner().invoke(app, [command, "Se-Bi"]).exit_code == 1  # it wants Bi-Se
+    assert CliRunner().invoke(app, [command, "Bi-Se"]).exit_code == 0
+    wanted: dict[str, Any] = {
+        "method": "vasp",
+        "strategy": "random",
+        "seed": 7,
+        "rounds": 1,
+        "per_round": 3,
+        "seed_count": 8,
+    }
+    wanted |= {"generated_per_round": 50, "budget": 40, "patience": 2}
+    words = [
+        word for name, value in wanted.items() for word in (f"--{NAMES.get(name, name)}".replace("_", "-"), str(value))
+    ]
+    assert CliRunner().invoke(app, [command, "Bi-Se", *words]).exit_code == 0
+    assert given == [Campaign("Bi-Se"), Campaign("Bi-Se", **wanted)]

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ccdcgan_al.types import DEFAULT_METHOD
 from launchpad.cli import options
 from launchpad.cli.benchmark import app as benchmark
+from launchpad.cli.campaign_options import Choices, campaign_options
 from launchpad.cli.references import references
 from launchpad.cli.references import seeds as seeds_app
 from launchpad.cli.structures import structures
@@ -35,29 +35,17 @@ app.add_typer(structures, name="structures")
 
 
 @app.command()
+@campaign_options
 def run(
-    chemical_system: options.System,
-    rounds: options.Rounds = 2,
-    per_round: options.PerRound = 24,
-    seed_count: options.SeedCount = 64,
-    generated: options.Generated = 1000,
-    budget: options.Budget = None,
-    patience: options.Patience = None,
-    seed: options.RandomSeed = 0,
-    strategy: options.Strategy = "ccdcgan",
-    method: options.Method = DEFAULT_METHOD,
-    seeds: options.Seeds = None,
-    withhold: options.Withhold = None,
+    choices: Choices,
     mongo: options.Mongo = None,
     out: Annotated[Path | None, typer.Option(help="folder of the results; default ./ccdcgan-al-<system>")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="local relaxation workers; default one a core")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON, and nothing else")] = False,
 ) -> None:
     """Run a complete campaign on this machine. The same command continues a stopped campaign."""
-    from launchpad.cli.run import Choices, run_command
+    from launchpad.cli.run import run_command
 
-    sizes = (rounds, per_round, seed_count, generated, budget, patience)
-    choices = Choices(chemical_system, method, strategy, seed, *sizes, seeds, tuple(withhold or ()))
     raise typer.Exit(run_command(choices, mongo, out, workers, as_json=as_json))
 
 
@@ -90,28 +78,15 @@ def init(
 
 
 @app.command()
+@campaign_options
 def submit(
-    chemical_system: options.System,
-    rounds: options.Rounds = 2,
-    per_round: options.PerRound = 24,
-    seed_count: options.SeedCount = 64,
-    generated: options.Generated = 1000,
-    budget: options.Budget = None,
-    patience: options.Patience = None,
-    seed: options.RandomSeed = 0,
-    strategy: options.Strategy = "ccdcgan",
-    method: options.Method = DEFAULT_METHOD,
-    seeds: options.Seeds = None,
-    withhold: options.Withhold = None,
+    choices: Choices,
     config: options.Config = None,
     mongo: options.Mongo = None,
 ) -> None:
     """Add a campaign to the LaunchPad and return. Workers started by rlaunch or qlaunch do the work."""
-    from launchpad.cli.run import Choices
     from launchpad.cli.submit import submit_command
 
-    sizes = (rounds, per_round, seed_count, generated, budget, patience)
-    choices = Choices(chemical_system, method, strategy, seed, *sizes, seeds, tuple(withhold or ()))
     raise typer.Exit(submit_command(choices, config, mongo))
 
 

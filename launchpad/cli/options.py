@@ -7,20 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ccdcgan_al.strategies.registry import STRATEGIES
-
 System = Annotated[str, typer.Argument(help="two or more elements, e.g. Bi-Se or Li-Co-O")]
-Rounds = Annotated[int, typer.Option(min=0, help="rounds after the seeds")]
-PerRound = Annotated[int, typer.Option(min=1, help="relaxations in each round")]
-SeedCount = Annotated[int, typer.Option(min=2, help="starting structures, those of the elements included")]
-Generated = Annotated[int, typer.Option(min=1, help="crystal graphs drawn in each round, to choose from")]
-Budget = Annotated[int | None, typer.Option(min=1, help="most relaxations in all rounds, starting structures included")]
-Patience = Annotated[
-    int | None, typer.Option(min=1, help="end after so many rounds in a row without a new phase on the hull")
-]
-RandomSeed = Annotated[int, typer.Option(help="random seed: the same seed gives the same report, timings aside")]
-Strategy = Annotated[str, typer.Option(help=f"how structures are proposed: {', '.join(STRATEGIES)}")]
-Method = Annotated[str, typer.Option(help="what relaxes: sevennet-l3i5, sevennet, chgnet, ..., or vasp")]
 Seeds = Annotated[Path | None, typer.Option(help="folder of your own starting structures: CIF, POSCAR, XYZ or JSON")]
 Withhold = Annotated[
     list[Path] | None,

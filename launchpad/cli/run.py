@@ -6,11 +6,9 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from rich.box import SIMPLE_HEAD
@@ -18,94 +16,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ccdcgan_al.campaign import Campaign
-from ccdcgan_al.chemsys import parse_chemical_system
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from launchpad.driver import InterruptedCampaignError, run_campaign
 from launchpad.uri import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ccdcgan_al.seeds.choose import Seed
+    from launchpad.cli.campaign_options import Choices
     from launchpad.results.report import CampaignReport
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C
 TABLE_WIDTH = 118  # characters; a narrower terminal wraps lines rather than cutting figures off
 SHOWN = 12  # rows of the table of near-hull structures
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the user chose on the command line, unchecked."""
-
-    chemical_system: str
-    method: str
-    strategy: str
-    seed: int
-    rounds: int
-    per_round: int
-    seed_count: int
-    generated: int
-    budget: int | None
-    patience: int | None
-    seeds: Path | None
-    withhold: tuple[Path, ...]
-
-    def campaign(self, *, runs_here: bool = True) -> Campaign:
-        """Return the campaign that they make.
-
-        Raises
-        ------
-        CcdcganError, ValueError : with one line that says what is wrong
-        """
-        from workflows.methods import check_method
-
-        elements = parse_chemical_system(self.chemical_system)
-        check_method(self.method, runs_here=runs_here)
-        own, withheld = self._structures(elements)
-        return Campaign(
-            chemical_system="-".join(elements),
-            method=self.method,
-            strategy=self.strategy,
-            seed=self.seed,
-            rounds=self.rounds,
-            per_round=self.per_round,
-            seed_count=self.seed_count,
-            generated_per_round=self.generated,
-            budget=self.budget,
-            patience=self.patience,
-            own_seeds={seed.label: seed.structure.to_json() for seed in sorted(own, key=lambda seed: seed.label)},
-            withheld=tuple(seed.structure.to_json() for seed in withheld),
-        )
-
-    def _structures(self, elements: Sequence[str]) -> tuple[Sequence[Seed], Sequence[Seed]]:
-        """Return the user's own starting structures and those to withhold; what was put right, left out or will not be learnt from is said.
-
-        Raises
-        ------
-        StructureInputError : files that cannot be trusted or taken, one line each
-        """
-        from ccdcgan_al.seeds.choose import MAX_OWN_LENGTH, MAX_OWN_SITES
-        from ccdcgan_al.seeds.files import StructuresRead, read_structures
-        from ccdcgan_al.strategies.learning import not_learnable
-
-        own = StructuresRead(())
-        if self.seeds is not None:
-            own = read_structures(self.seeds, elements, MAX_OWN_SITES, MAX_OWN_LENGTH)
-        hidden = read_structures(self.withhold, elements)  # compared with, and never relaxed: of any size
-        for line in (*own.repaired, *hidden.repaired, *own.not_read, *hidden.not_read):
-            typer.echo(f"note: {line}", err=True)
-        both = StructuresRead((), refused=(*own.refused, *hidden.refused))
-        both.or_stop()
-        for seed in own.seeds:
-            if reason := not_learnable(elements, seed.structure):
-                typer.echo(
-                    f"note: {seed.label} is relaxed and has its place on the hull, and is not learnt from: {reason}",
-                    err=True,
-                )
-        return own.seeds, hidden.seeds
 
 
 def run_command(choices: Choices, mongo: str | None, out: Path | None, workers: int | None, *, as_json: bool) -> int:

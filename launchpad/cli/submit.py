@@ -15,7 +15,7 @@ from rich.table import Table
 from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from launchpad.batches import relaxation_counts
-from launchpad.cli.run import Choices
+from launchpad.cli.campaign_options import Choices
 from launchpad.database.store import CampaignStore
 from launchpad.driver import stop_campaign, submit
 from launchpad.service.configure import address_of, launchpad_at, open_launchpad, write_config

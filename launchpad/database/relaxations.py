@@ -89,7 +89,7 @@ class Relaxations(Structures):
 
     def not_confirmed(self, campaign_id: str) -> list[dict[str, Any]]:
         """Documents of the structures that the confirming method was to relax, and did not."""
-        return self.documents(campaign_id, **{"confirmation.state": "failed"})
+        return self.documents(campaign_id, None, **{"confirmation.state": "failed"})
 
     def mean_seconds(self, campaign_id: str) -> float | None:
         """Mean time of a campaign's relaxations so far (s), also of those that are not recorded yet; None where there is none."""

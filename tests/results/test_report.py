@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from launchpad.cli.run import Choices, _flag, print_report, run_command
+from launchpad.cli.campaign_options import Choices
+from launchpad.cli.run import _flag, print_report, run_command
 from launchpad.database.store import CampaignStore
 from launchpad.results.report import CampaignReport
 
@@ -107,7 +108,7 @@ def test_only_a_run_on_the_local_database_says_that_it_stays_up(
     monkeypatch.delenv("CCDCGAN_AL_MONGO_URI", raising=False)
     report = CampaignReport(small_campaign.store, small_campaign.campaign.campaign_id)
     monkeypatch.setattr("launchpad.cli.run.run_campaign", lambda *_: (report, small_campaign.config))
-    choices = Choices("Bi-Se", "sevennet", "random", 0, 1, 2, 4, 10, None, None, None, ())
+    choices = Choices({"chemical_system": "Bi-Se", "method": "sevennet", "strategy": "random"})
     assert run_command(choices, small_campaign.uri if named else None, tmp_path, None, as_json=False) == 0
     said = capsys.readouterr().out
     assert f"LaunchPad: lpad -c {small_campaign.config} get_wflows" in said
