@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from ccdcgan_al.strategies.registry import STRATEGIES, strategy_entry
-from ccdcgan_al.types import DEFAULT_METHOD, DFT, Strategy
+from ccdcgan_al.types import DEFAULT_METHOD, DFT, CodecName, Strategy
 
 CONFIRMING_METHOD, ITS_OWN_CONFIRMATION = "sevennet-l3i5", "sevennet"
 
@@ -47,6 +47,8 @@ class Campaign:
     patience : int, optional
         The campaign ends after this number of successive rounds without a new phase on the hull. None means it does
         not.
+    codec : {"fast", "paper"}, default "fast"
+        Codec that turns structures into crystal graphs, for strategies that learn (docs/codec.md).
     own_seeds : dict of str to str, optional
         The user's own starting structures as JSON texts, by label (the file name, with #block if the file has several).
     withheld : tuple of str, optional
@@ -73,6 +75,9 @@ class Campaign:
     patience: int | None = field(
         default=None, metadata=_shown("end after so many rounds in a row without a new phase on the hull", least=1)
     )
+    codec: CodecName = field(
+        default="fast", metadata=_shown(f"how structures become crystal graphs: {' or '.join(get_args(CodecName))}")
+    )
     own_seeds: dict[str, str] = field(default_factory=dict)
     withheld: tuple[str, ...] = ()
 
@@ -81,6 +86,8 @@ class Campaign:
 
         elements = self.elements
         strategy_entry(self.strategy)  # refuses an unknown name
+        if self.codec not in get_args(CodecName):
+            raise ValueError(f"unknown codec {self.codec!r}: wanted one of {', '.join(get_args(CodecName))}")
         for name in ("rounds", "per_round", "seed_count", "generated_per_round"):
             least = 0 if name == "rounds" else 1
             if getattr(self, name) < least:
@@ -110,6 +117,8 @@ class Campaign:
     def campaign_id(self) -> str:
         """Name of the campaign: chemical system, strategy, seed and a hash of all choices."""
         choices = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.codec == "fast":  # so that a campaign of versions without this choice keeps its name
+            del choices["codec"]
         digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.chemical_system}-{self.strategy}-{self.seed}-{digest}"
 

@@ -158,6 +158,7 @@ class Loop:
         starts: Mapping[str, Structure],
         hull: Hull,
         folder: Path | None = None,
+        stable: Sequence[int] = (),
     ) -> Loop:
         """Return a loop whose earlier rounds were kept elsewhere; its next round is `round_number`.
 
@@ -173,12 +174,16 @@ class Loop:
             Hull of everything relaxed so far, stored references included.
         folder : Path, optional
             As for `Loop`.
+        stable : sequence of int, optional
+            New phases that each earlier round put on the hull when it was told. Without them `ending` counts the phases
+            that are on the hull now.
         """
         if round_number < 1:
             raise ValueError(f"a loop resumes at round 1 or later, got {round_number}")
         loop = cls(campaign, folder)
         loop.round_number, loop._starts, loop._hull = round_number, dict(starts), hull
         loop._phases = list(hull.phases)
+        loop._stable = dict(enumerate(stable))
         return loop
 
     def ask(self) -> Round:
@@ -267,9 +272,7 @@ class Loop:
             for number in range(self.round_number)
         ]
         stable = [
-            self._stable[number]
-            if number in self._stable
-            else self._stable_of(number)  # of a resumed loop: by today's hull
+            self._stable[number] if number in self._stable else self._stable_of(number)
             for number in range(self.round_number)
         ]
         return self.campaign.ending(submitted, stable) if submitted else None
@@ -347,6 +350,7 @@ def _propose_round(
         seed,
         hull_energy=hull.formation_energy_at,
         folder=folder,
+        codec=campaign.codec,
     )
     seen = [*starts.values(), *(phase.structure for phase in hull.phases)]
     selection = select(

@@ -22,6 +22,9 @@ Origin = Literal["reference", "seed", "generated"]
 """Where a structure came from: an element's own phase, the starting set, or the loop."""
 
 
+CodecName = Literal["fast", "paper"]
+"""How structures become crystal graphs, see docs/codec.md. fast: structure factors, nothing is trained. paper: the published images, compressed."""
+
 FloatArray = NDArray[np.floating]
 """Array of real numbers; its shape is stated where it is used."""
 

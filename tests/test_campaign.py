@@ -47,6 +47,7 @@ def test_identity() -> None:
         {"withheld": ()},
         {"budget": 500},
         {"patience": 3},
+        {"codec": "paper"},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -55,10 +56,16 @@ def test_every_choice_is_part_of_the_identity(change: dict[str, Any]) -> None:
 
 
 def test_document_round_trip() -> None:
-    for campaign in (BISE, Campaign("Mn-Se", strategy="random", seed=7, budget=200, patience=3)):
+    for campaign in (BISE, Campaign("Mn-Se", strategy="random", seed=7, budget=200, patience=3, codec="paper")):
         back = Campaign.from_dict(json.loads(json.dumps(campaign.as_dict())))
         assert back == campaign
         assert back.campaign_id == campaign.campaign_id
+
+
+def test_a_document_from_before_the_choice_of_a_codec_has_the_codec_of_then() -> None:
+    document = Campaign("Bi-Se").as_dict()
+    del document["codec"]
+    assert Campaign.from_dict(document) == Campaign("Bi-Se", codec="fast")
 
 
 def test_it_ends_after_its_rounds() -> None:
@@ -111,6 +118,7 @@ def test_identity_and_seeds_do_not_depend_on_the_process() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"codec": "zip"}, "unknown codec 'zip': wanted one of fast, paper"),
         ({"strategy": "magic"}, f"unknown strategy 'magic': wanted one of {', '.join(STRATEGIES)}"),
         ({"rounds": -1}, "rounds must be at least 0, got -1"),
         ({"per_round": 0}, "per_round must be at least 1, got 0"),

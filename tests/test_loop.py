@@ -62,6 +62,10 @@ def test_asking_again_gives_the_same_round_and_results_may_come_by_name() -> Non
     resumed = Loop.resume(CAMPAIGN, 1, {item.structure_id: item.structure for item in first}, loop.hull)
     assert [item.structure for item in resumed.ask()] == [item.structure for item in following]
     assert resumed.ending is None
+    patient = replace(CAMPAIGN, patience=1)
+    starts = {item.structure_id: item.structure for item in [*first, *following]}
+    assert Loop.resume(patient, 2, starts, loop.hull, stable=[0, 1]).ending is None
+    assert Loop.resume(patient, 2, starts, loop.hull, stable=[0, 0]).ending == "no new phase on the hull in 1 rounds"
     assert following.counts["novel"] == len(following) + len(following.left_out)
 
 

@@ -22,6 +22,7 @@ from ccdcgan_al.strategies.mutations import mutants
 from ccdcgan_al.strategies.proposals import Example, HullEnergy, Mutation, Proposals, Request
 from ccdcgan_al.strategies.symmetrise import symmetrised
 from ccdcgan_al.structures.families import standard_setting, structure_family
+from ccdcgan_al.types import CodecName
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ class GanStrategy:
         TooFewExamplesError
             There are too few examples within the codec's limits.
         """
-        codec = CrystalCodec.load("fast", request.elements)
+        codec = CrystalCodec.load(request.codec, request.elements)
         learnable = learnable_examples(codec, request.examples)
         seed, hull_energy = request.seed, request.hull_energy
         constraint = train_constraint(codec, learnable, seed, hull_energy) if self.ranks else None
@@ -273,10 +274,10 @@ def train_constraint(
     return constraint
 
 
-def not_learnable(elements: Sequence[str], structure: Structure) -> str | None:
-    """Return why the codec of a chemical system cannot hold a structure, so that nothing learns from it; None where it can."""
+def not_learnable(elements: Sequence[str], structure: Structure, codec: CodecName = "fast") -> str | None:
+    """Return why the codec of a chemical system cannot hold a structure, so that nothing learns from it. None if it can."""
     try:
-        CrystalCodec.load("fast", elements).check(standard_setting(structure))
+        CrystalCodec.load(codec, elements).check(standard_setting(structure))
     except StructureInputError as error:
         return str(error)
     return None

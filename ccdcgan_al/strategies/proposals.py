@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
 
-from ccdcgan_al.types import FloatArray, Operation, Origin
+from ccdcgan_al.types import CodecName, FloatArray, Operation, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,8 @@ class Request:
         How a GAN is trained; `GanSettings.for_graphs` without it, `GanSettings.published()` for the paper's setting.
     folder : Path, optional
         Of a GAN's checkpoint and TensorBoard log; without it, neither is kept.
+    codec : {"fast", "paper"}
+        Codec of the crystal graphs.
     """
 
     elements: Sequence[str]
@@ -72,6 +74,7 @@ class Request:
     hull_energy: HullEnergy | None = None
     gan_settings: GanSettings | None = None
     folder: Path | None = None
+    codec: CodecName = "fast"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ccdcgan_al.strategies.proposals import Example, HullEnergy, Proposals, Request
 from ccdcgan_al.strategies.registry import strategy_entry
-from ccdcgan_al.types import Strategy
+from ccdcgan_al.types import CodecName, Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,7 @@ def propose(
     hull_energy: HullEnergy | None = None,
     gan_settings: GanSettings | None = None,
     folder: Path | None = None,
+    codec: CodecName = "fast",
 ) -> Proposals:
     """Propose structures.
 
@@ -32,7 +33,7 @@ def propose(
     ----------
     strategy : str
         Name in `ccdcgan_al.strategies.registry.STRATEGIES`.
-    elements, examples, count, seed, hull_energy, gan_settings, folder
+    elements, examples, count, seed, hull_energy, gan_settings, folder, codec
         As in `ccdcgan_al.strategies.proposals.Request`.
 
     Raises
@@ -42,5 +43,5 @@ def propose(
     TooFewExamplesError
         Too few examples within the codec's limits for a strategy that learns, no compound for one that distorts them.
     """
-    request = Request(elements, examples, count, seed, hull_energy, gan_settings, folder)
+    request = Request(elements, examples, count, seed, hull_energy, gan_settings, folder, codec)
     return strategy_entry(strategy).load()(request)

@@ -93,7 +93,7 @@ class Choices:
         both = StructuresRead((), refused=(*own.refused, *hidden.refused))
         both.or_stop()
         for seed in own.seeds:
-            if reason := not_learnable(elements, seed.structure):
+            if reason := not_learnable(elements, seed.structure, self.values.get("codec", Campaign.codec)):
                 typer.echo(
                     f"note: {seed.label} is relaxed and has its place on the hull, and is not learnt from: {reason}",
                     err=True,

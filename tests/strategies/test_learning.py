@@ -208,6 +208,22 @@ def test_learning_strategies(strategy: Strategy, stubs: type[StubGan]) -> None:
         assert energies.shape == spreads.shape == (2,)
 
 
+@pytest.mark.usefixtures("stubs")
+def test_crystals_come_back_from_the_codec_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = CrystalCodec.load
+
+    def noted(name: str, elements: list[str]) -> CrystalCodec:
+        loaded.append(name)
+        return load(name, elements)
+
+    monkeypatch.setattr(CrystalCodec, "load", noted)
+    proposals = propose("dcgan", BISE, examples()[:3], 3, seed=1, codec="paper")
+    assert loaded == ["paper"]
+    for drawn, example in zip(proposals.structures, examples()[:3], strict=True):
+        assert StructureMatcher().fit(drawn, example.relaxed)
+
+
 def hull_energy(structure: Structure) -> float:
     """A hull whose only compound is BiSe, 0.2 eV/atom deep."""
     fraction = structure.composition.get_atomic_fraction("Se")
@@ -400,5 +416,5 @@ def test_examples_fit_the_codec() -> None:
     codec = CrystalCodec.load("fast", BISE)
     for example in examples():
         codec.check(standard_setting(example.relaxed))
-    with pytest.raises(StructureInputError, match="holds Sb"):
+    with pytest.raises(StructureInputError, match="contains Sb"):
         codec.check(standard_setting(rocksalt("Sb")))
