@@ -5,12 +5,13 @@ weights, optimisers, noise and dropout, as long as nothing is killed during its 
 
 - it writes weights in place. Of 12 trainings that saved after every second step and were killed at a random time, 8 could not start again (OSError).
   With ``double_checkpoint=True`` all 12 could, at the cost of a second copy of each file.
-- it keeps the number of the epoch in a second file. A kill between the two writes leaves the weights of epoch n + 1 with the number n: one epoch is
-  trained twice. A kill in the second write leaves an empty file, and each later start fails (JSONDecodeError). ``double_checkpoint`` helps in neither case.
+- it keeps the number of the epoch in a second file. A kill between the two writes leaves the weights of epoch n + 1 with the number n: one epoch
+  is trained twice. A kill in the second write leaves an empty file, and each later start fails (JSONDecodeError). In neither case does
+  ``double_checkpoint`` help.
 - it does not say where to go on in the data before `fit` begins.
 
-`TrainingCheckpoint` writes one Keras weights file and then renames it. The number of steps is in it, as the iterations of the optimiser. Unlike an .npz
-file, HDF5 has no checksum: a file cut short is refused, a flipped bit in a weight is not noticed.
+`TrainingCheckpoint` writes one Keras weights file and then renames it. The number of steps is in it, as the iterations of the optimiser. HDF5 has no
+checksum, unlike an .npz file: a file cut short is refused, a flipped bit in a weight is not noticed.
 
 This module imports keras.
 """
