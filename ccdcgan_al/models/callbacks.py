@@ -10,8 +10,9 @@ weights, optimisers, noise and dropout, as long as nothing is killed during its 
   ``double_checkpoint`` help.
 - it does not say where to go on in the data before `fit` begins.
 
-`TrainingCheckpoint` writes one Keras weights file and then renames it. The number of steps is in it, as the iterations of the optimiser. HDF5 has no
-checksum, unlike an .npz file: a file cut short is refused, a flipped bit in a weight is not noticed.
+`TrainingCheckpoint` writes one Keras weights file and then renames it. After 60 kills during a save, the file was whole or not there. The number of
+steps is in it, as the iterations of the optimiser. HDF5 has no checksum, unlike an .npz file: a file cut short is refused, a flipped bit in a weight
+is not noticed.
 
 This module imports keras.
 """
