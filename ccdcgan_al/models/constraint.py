@@ -42,13 +42,22 @@ class ConstraintSettings:
 
     Attributes
     ----------
-    members : networks in the ensemble
-    networks : ``pairs`` (a 1-D CNN on the pair correlations of a `fast` graph) or ``image`` (a 2-D CNN on the graph of any codec, as published)
-    epochs : most passes over the training graphs, each without replacement
-    patience : a member whose validation error has not fallen for so many epochs stands still; the weights of its best epoch count
-    batch_size, learning_rate, weight_decay : of AdamW; the rate falls along a cosine
-    filters : filters of the first convolution; the second has twice as many
-    other_settings : weight in the loss of a structure's other settings (before relaxation, say), each against 1 for the first
+    members : int
+        Networks in the ensemble.
+    networks : {"pairs", "image"}
+        ``pairs``: a 1-D CNN on the pair correlations of a `fast` graph. ``image``: a 2-D CNN on the graph of any codec, as published.
+    epochs : int
+        Most passes over the training graphs, each without replacement.
+    patience : int
+        A member stands still when its validation error has not fallen for this number of epochs. The weights of its best epoch count.
+    batch_size : int
+        Graphs in a batch.
+    learning_rate, weight_decay : float
+        Of AdamW (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101). The rate falls along a cosine.
+    filters : int
+        Filters of the first convolution. The second has twice as many.
+    other_settings : float
+        Weight in the loss of a structure's other settings, such as the one before relaxation. The first has the weight 1.
     """
 
     members: int = 6
@@ -69,7 +78,20 @@ class ConstraintSettings:
 
 
 def assign_folds(families: Sequence[str], folds: int) -> NDArray[np.int_]:
-    """Fold of each structure: a family (one prototype, whatever its copies) is never split; the largest families are dealt out first."""
+    """Deal structures out to folds. A family (one prototype with all its copies) is never split; the largest families come first.
+
+    Parameters
+    ----------
+    families : sequence of str
+        One label for each structure.
+    folds : int
+        Number of folds.
+
+    Returns
+    -------
+    numpy.ndarray
+        Fold of each structure, int (n_structures,).
+    """
     counts: dict[str, int] = {}
     for family in families:
         counts[family] = counts.get(family, 0) + 1
@@ -114,17 +136,25 @@ class LearnedConstraint:
 
     Parameters
     ----------
-    side : side of the crystal graphs
-    settings : how it is trained
-    n_elements : elements that the graphs hold; `fit` finds it where it is not given
+    side : int
+        Side of the crystal graphs.
+    settings : ConstraintSettings, optional
+        How it is trained.
+    n_elements : int, optional
+        Number of elements that the graphs hold. None: `fit` finds it.
 
     Attributes
     ----------
-    quantity : what is predicted, and its unit
-    held_out_mae : mean absolute error on held-out structures, in the quantity's unit
-    held_out_count : how many these were
-    calibration : factor on the members' standard deviation that makes it the size of the error
-    epochs_run : best epoch of each member
+    quantity : str
+        What is predicted, and its unit.
+    held_out_mae : float or None
+        Mean absolute error on held-out structures, in the quantity's unit. None: not trained.
+    held_out_count : int
+        Number of held-out structures.
+    calibration : float
+        Factor on the members' standard deviation that makes it the size of the error.
+    epochs_run : list of int
+        Best epoch of each member.
     """
 
     quantity: ClassVar[str] = "a quantity"
@@ -160,14 +190,19 @@ class LearnedConstraint:
 
         Parameters
         ----------
-        graphs : (n_structures, n_settings, side, side, 1): each structure in several settings of one value; only the first is scored
-        values : (n_structures,) what is to be predicted, in the quantity's unit
-        families : one label a structure; a family is never split between training and held-out structures
+        graphs : numpy.ndarray
+            Float (n_structures, n_settings, side, side, 1): each structure in several settings of one value. Only the first is scored.
+        values : numpy.ndarray
+            What is to be predicted, float (n_structures,), in the quantity's unit.
+        families : sequence of str
+            One label for each structure. A family is never split between training and held-out structures.
 
         Raises
         ------
-        TooFewExamplesError : fewer families than folds
-        ValueError : values that are not finite
+        TooFewExamplesError
+            If there are fewer families than folds.
+        ValueError
+            If a value is not finite.
         """
         folds_needed = max(FEWEST_FOLDS, self.settings.members)
         if len(set(families)) < folds_needed:
@@ -248,7 +283,20 @@ class LearnedConstraint:
         return np.concatenate(parts, axis=1) * self.scale + self.mean
 
     def predict(self, graphs: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Predict the quantity (n,) and its calibrated standard deviation (n,), in its unit, of graphs (n, side, side, 1)."""
+        """Predict the quantity of crystal graphs.
+
+        Parameters
+        ----------
+        graphs : numpy.ndarray
+            Float (n, side, side, 1).
+
+        Returns
+        -------
+        mean : numpy.ndarray
+            Mean of the members, float (n,), in the quantity's unit.
+        standard_deviation : numpy.ndarray
+            Calibrated standard deviation of the members, float (n,), in the same unit.
+        """
         if len(graphs) == 0:
             return np.zeros(0), np.zeros(0)
         members = self._of_inputs(self._standardised(self._inputs(np.asarray(graphs, dtype=np.float32))))
@@ -289,9 +337,20 @@ class LearnedConstraint:
     def from_bytes(cls, blob: bytes) -> Self:
         """Load what `to_bytes` wrote.
 
+        Parameters
+        ----------
+        blob : bytes
+            The archive.
+
+        Returns
+        -------
+        LearnedConstraint
+            It predicts bit for bit what the stored one predicted.
+
         Raises
         ------
-        WeightsError : truncated or foreign bytes, or a constraint of another quantity
+        WeightsError
+            If the bytes are truncated or foreign, or a constraint of another quantity.
         """
         try:
             with zipfile.ZipFile(io.BytesIO(blob)) as archive:

@@ -16,7 +16,22 @@ if TYPE_CHECKING:
 
 
 def build_image_network(side: int, filters: int, name: str) -> keras.Model:
-    """2-D CNN on the crystal graph, as published: (n, side, side, 1) -> (n, 1), in standard deviations of the training values."""
+    """Build a 2-D CNN on the crystal graph, as published (Long et al. 2021).
+
+    Parameters
+    ----------
+    side : int
+        Side of the crystal graphs.
+    filters : int
+        Filters of the first convolution; the second has twice as many.
+    name : str
+        Name of the network.
+
+    Returns
+    -------
+    keras.Model
+        Crystal graphs (n, side, side, 1) -> (n, 1), in standard deviations of the training values.
+    """
     import keras
     from keras import layers
 
@@ -37,7 +52,22 @@ def build_image_network(side: int, filters: int, name: str) -> keras.Model:
 
 
 def build_pair_network(n_elements: int, filters: int, name: str) -> keras.Model:
-    """1-D CNN along the distance on standardised pair correlations, a channel a pair of elements: (n, n_features) -> (n, 1)."""
+    """Build a 1-D CNN along the distance on standardised pair correlations, with a channel for each pair of elements.
+
+    Parameters
+    ----------
+    n_elements : int
+        Number of elements in the pair correlations.
+    filters : int
+        Filters of the first convolution; the second has twice as many.
+    name : str
+        Name of the network.
+
+    Returns
+    -------
+    keras.Model
+        Rows of `pair_correlations`, standardised, (n, n_features) -> (n, 1), in standard deviations of the training values.
+    """
     import keras
     from keras import layers
 
@@ -70,16 +100,29 @@ def train_ensemble(
 
     Parameters
     ----------
-    networks : of one architecture, inputs -> (n, 1)
-    inputs, targets : (rows, ...) and (rows,)
-    weights : (networks, rows); 0 where a network must not learn the row
-    validation : inputs (n, ...), targets (n,), and which of them stop each network (networks, n)
-    epochs, patience, batch_size, learning_rate, weight_decay : see `ConstraintSettings`
+    networks : sequence of keras.Model
+        Of one architecture, inputs (n, ...) -> (n, 1).
+    inputs : numpy.ndarray
+        Float (rows, ...).
+    targets : numpy.ndarray
+        Float (rows,), in standard deviations of the training values.
+    weights : numpy.ndarray
+        Float (networks, rows); 0 where a network must not learn the row.
+    validation : tuple of numpy.ndarray
+        Inputs (n, ...), targets (n,), and which of them stop each network, bool (networks, n).
+    epochs, patience, batch_size : int
+        See `ConstraintSettings`.
+    learning_rate, weight_decay : float
+        See `ConstraintSettings`.
 
     Returns
     -------
     list of int
         Best epoch of each network, from 1.
+
+    Notes
+    -----
+    The optimizer is Keras' AdamW, one for all networks. Keras' `fit` with `EarlyStopping` would train them one after the other.
     """
     import keras
     import tensorflow as tf
@@ -132,7 +175,7 @@ def train_ensemble(
 
 
 def _huber(error: Any) -> Any:
-    """Squared error within one standard deviation, linear beyond."""
+    """Squared error within one standard deviation, linear beyond (Huber, Ann. Math. Stat. 35, 73 (1964), https://doi.org/10.1214/aoms/1177703732)."""
     import tensorflow as tf
 
     size = tf.abs(error)

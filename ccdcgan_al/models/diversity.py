@@ -21,10 +21,14 @@ class Diversity:
 
     Attributes
     ----------
-    unique_share : of the drawn graphs, those left when each that is within `SAME_GRAPH` of an earlier one is dropped
-    covered_share : of the training graphs, those that are the nearest one to some drawn graph
-    training_distance : median distance of a drawn graph to the nearest training graph
-    training_spread : median distance of a training graph to the nearest other one; 0 where there is one only
+    unique_share : float
+        Share of the drawn graphs that are left if each graph within `SAME_GRAPH` of an earlier one is dropped.
+    covered_share : float
+        Share of the training graphs that are the nearest one to a drawn graph.
+    training_distance : float
+        Median distance of a drawn graph to the nearest training graph.
+    training_spread : float
+        Median distance of a training graph to the nearest other one. 0 if there is only one.
     """
 
     unique_share: float
@@ -50,9 +54,21 @@ class Diversity:
 
 
 def measure_diversity(drawn: NDArray[np.floating], training: NDArray[np.floating]) -> Diversity:
-    """Compare drawn graphs (n, side, side, 1) with each other and with those of the training set (m, side, side, 1).
+    """Compare drawn graphs with each other and with the training graphs.
 
-    Entries that are zero in every graph, the padding, do not count. A covered share can be at most n / m.
+    Entries that are zero in every training graph, the padding, do not count.
+
+    Parameters
+    ----------
+    drawn : numpy.ndarray
+        Drawn graphs, float (n, side, side, 1).
+    training : numpy.ndarray
+        Training graphs, float (m, side, side, 1).
+
+    Returns
+    -------
+    Diversity
+        Its covered share refers to the smaller of m and n.
     """
     used = _used(training)
     drawn, training = (graphs.reshape(len(graphs), -1)[:, used].astype(float) for graphs in (drawn, training))
@@ -74,9 +90,23 @@ def measure_diversity(drawn: NDArray[np.floating], training: NDArray[np.floating
 def distinct(
     graphs: NDArray[np.floating], training: NDArray[np.floating], order: Iterable[int], count: int
 ) -> list[int]:
-    """First `count` of `order`, indices into graphs (n, side, side, 1), each further than `SAME_GRAPH` from all before it.
+    """Choose graphs that differ from each other by more than `SAME_GRAPH`.
 
-    As in `measure_diversity`, entries that are zero in every graph of the training set do not count.
+    Parameters
+    ----------
+    graphs : numpy.ndarray
+        Graphs to choose from, float (n, side, side, 1).
+    training : numpy.ndarray
+        Training graphs, float (m, side, side, 1). Entries that are zero in all of them do not count.
+    order : iterable of int
+        Indices of the graphs, the preferred ones first.
+    count : int
+        Most graphs to choose.
+
+    Returns
+    -------
+    list of int
+        The chosen indices, in that order.
     """
     flat = graphs.reshape(len(graphs), -1)[:, _used(training)]
     kept: list[int] = []

@@ -26,7 +26,20 @@ def latent_points(count: int, seed: int, size: int = Z_SIZE) -> NDArray[np.float
 
 
 def build_dense_generator(side: int, width: int) -> keras.Model:
-    """Build the generator: z (n, 200) -> crystal graph (n, side, side, 1) in (-1, 1), by three dense layers with residual connections."""
+    """Build the generator ``dense``: three dense layers with residual connections.
+
+    Parameters
+    ----------
+    side : int
+        Side of the crystal graphs.
+    width : int
+        Units of a layer.
+
+    Returns
+    -------
+    keras.Model
+        z (n, 200) -> crystal graphs (n, side, side, 1) in (-1, 1).
+    """
     import keras
     from keras import layers
 
@@ -39,7 +52,20 @@ def build_dense_generator(side: int, width: int) -> keras.Model:
 
 
 def build_dense_discriminator(side: int, width: int) -> keras.Model:
-    """Crystal graph (n, side, side, 1) -> logit (n, 1), by three dense layers."""
+    """Build the discriminator ``dense``: three dense layers.
+
+    Parameters
+    ----------
+    side : int
+        Side of the crystal graphs.
+    width : int
+        Units of a layer.
+
+    Returns
+    -------
+    keras.Model
+        Crystal graphs (n, side, side, 1) -> logits (n, 1), positive for real graphs.
+    """
     import keras
     from keras import layers
 
@@ -50,7 +76,20 @@ def build_dense_discriminator(side: int, width: int) -> keras.Model:
 
 
 def build_published_generator(side: int, filters: int) -> keras.Model:
-    """Build the generator: z (n, 200) -> crystal graph (n, side, side, 1) in (-1, 1); side is a multiple of 4."""
+    """Build the generator ``published`` of Long et al. 2021.
+
+    Parameters
+    ----------
+    side : int
+        Side of the crystal graphs, a multiple of 4.
+    filters : int
+        Filters of its convolutions.
+
+    Returns
+    -------
+    keras.Model
+        z (n, 200) -> crystal graphs (n, side, side, 1) in (-1, 1).
+    """
     import keras
     from keras import layers
 
@@ -75,7 +114,20 @@ def build_published_generator(side: int, filters: int) -> keras.Model:
 
 
 def build_published_discriminator(side: int, filters: int) -> keras.Model:
-    """Crystal graph (n, side, side, 1) -> logit (n, 1), positive where it looks real."""
+    """Build the discriminator ``published`` of Long et al. 2021.
+
+    Parameters
+    ----------
+    side : int
+        Side of the crystal graphs.
+    filters : int
+        Filters of its second convolution; the first has half as many.
+
+    Returns
+    -------
+    keras.Model
+        Crystal graphs (n, side, side, 1) -> logits (n, 1), positive for real graphs.
+    """
     import keras
     from keras import layers
 

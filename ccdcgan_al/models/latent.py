@@ -19,10 +19,14 @@ class LatentSettings:
 
     Attributes
     ----------
-    steps : steps of Adam
-    learning_rate : of Adam, in units of z (each entry is a normal number at the start)
-    realism : weight of the discriminator's verdict beside the constraint's quantity (eV/atom a unit of the discriminator's logit)
-    batch_size : z moved at once
+    steps : int
+        Steps of Adam (Kingma and Ba, https://arxiv.org/abs/1412.6980).
+    learning_rate : float
+        Of Adam, in units of z. Each entry of z is a normal number at the start.
+    realism : float
+        Weight of the discriminator's verdict beside the constraint's quantity (eV/atom for one unit of the discriminator's logit).
+    batch_size : int
+        Latent points moved at once.
     """
 
     steps: int = 40
@@ -45,14 +49,19 @@ def descend(
 
     Parameters
     ----------
-    gan : trained; its generator and its discriminator are used as they are
-    constraint : differentiable, graphs -> (n, 1), the lower the better
-    z : (n, 200)
-    settings : see `LatentSettings`
+    gan : GraphGenerator
+        Trained. Its generator and its discriminator do not change.
+    constraint : Constraint
+        Differentiable, graphs (n, side, side, 1) -> (n, 1), the lower the better.
+    z : numpy.ndarray
+        Latent points, float (n, 200).
+    settings : LatentSettings, optional
+        How the points are moved.
 
     Returns
     -------
-    float32 (n, 200)
+    numpy.ndarray
+        The moved points, float32 (n, 200).
     """
     import keras
     import tensorflow as tf

@@ -50,14 +50,17 @@ def pair_correlations(graphs: Any, n_elements: int) -> Any:
 
     Parameters
     ----------
-    graphs : tensor (n, side, side, 1), float32
-    n_elements : elements whose sites latents the graphs hold
+    graphs : tf.Tensor or numpy.ndarray
+        Crystal graphs of the codec `fast`, float32 (n, side, side, 1).
+    n_elements : int
+        Number of elements whose sites latents the graphs hold.
 
     Returns
     -------
-    tensor (n, n_elements + 1 + pairs * 30), float32
-        Fractions of the elements; log of the volume an atom (Å^3); then at each of `RADII`, for each pair of elements in the order 11, 12, ..., 22,
-        ..., how many atoms a Å (1/Å) of one stand at that distance from one of the other, averaged over all the cell's atoms.
+    tf.Tensor
+        float32 (n, n_elements + 1 + pairs * 30): the fractions of the elements, the log of the volume per atom (Å^3), then the curves. Each curve has
+        a value (1/Å) at each of `RADII`: how many atoms per Å of one element stand at that distance from an atom of the other, averaged over all
+        atoms of the cell. The pairs of elements are in the order 11, 12, ..., 22, ...
     """
     import tensorflow as tf
 

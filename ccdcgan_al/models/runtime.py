@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 
 def start(seed: int) -> Any:
-    """Seed NumPy, Python and TensorFlow, turn deterministic kernels on, and return the keras module."""
+    """Seed NumPy, Python and TensorFlow, and turn deterministic kernels on.
+
+    Parameters
+    ----------
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    module
+        keras.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
@@ -38,9 +49,19 @@ def pack_weights(model: keras.Model) -> bytes:
 def unpack_weights(model: keras.Model, blob: bytes, sha256: str | None = None) -> None:
     """Load what `pack_weights` wrote into a model of the same architecture.
 
+    Parameters
+    ----------
+    model : keras.Model
+        Its weights are set.
+    blob : bytes
+        The archive.
+    sha256 : str, optional
+        The archive's expected SHA-256, in hexadecimal digits. None: not compared.
+
     Raises
     ------
-    WeightsError : truncated or foreign bytes, another architecture, or a sha256 that does not match
+    WeightsError
+        If the bytes are truncated or foreign, belong to another architecture, or have another SHA-256.
     """
     found = hashlib.sha256(blob).hexdigest()
     if sha256 is not None and found != sha256:

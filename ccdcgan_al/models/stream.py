@@ -34,8 +34,10 @@ class ScreenedBatch:
 
     Attributes
     ----------
-    graphs : float32 (n, side, side, 1)
-    energies : float32 (n,), the constraint's prediction (eV/atom for the formation energy)
+    graphs : numpy.ndarray
+        float32 (n, side, side, 1).
+    energies : numpy.ndarray
+        The constraint's predictions, float32 (n,), in eV/atom for the formation energy.
     """
 
     graphs: NDArray[np.float32]
@@ -47,13 +49,17 @@ def screened_batches(screen: Screen, count: int, seed: int) -> Iterator[Screened
 
     Parameters
     ----------
-    screen : made by `screening_function`, which says how large a batch is
-    count : graphs in all
-    seed : of the noise; the same seed and batch size give the same graphs, whatever the count
+    screen : Screen
+        Made by `screening_function`, which sets the batch size.
+    count : int
+        Number of graphs in all.
+    seed : int
+        Random seed of the noise. The same seed and batch size give the same graphs, whatever the count.
 
     Yields
     ------
     ScreenedBatch
+        The last one holds the rest.
     """
     import tensorflow as tf
 
@@ -68,9 +74,25 @@ def screened_batches(screen: Screen, count: int, seed: int) -> Iterator[Screened
 def screening_function(
     gan: GraphGenerator, constraint: Constraint, batch_size: int = BATCH_SIZE, precision: Precision = "float32"
 ) -> Screen:
-    """Return the compiled function from a seed (two integers) to graphs (batch_size, side, side, 1) and energies (batch_size,).
+    """Return a compiled function that draws a batch of graphs and predicts their energies.
 
-    XLA compiles it where there is a GPU; on a CPU its convolutions take twice as long as TensorFlow's own.
+    XLA compiles it where there is a GPU. On a CPU its convolutions take twice as long as TensorFlow's own.
+
+    Parameters
+    ----------
+    gan : GraphGenerator
+        Trained.
+    constraint : Constraint
+        Graphs (n, side, side, 1) -> (n, 1).
+    batch_size : int
+        Graphs in a batch.
+    precision : {"float32", "bfloat16"}
+        Of the generator's products.
+
+    Returns
+    -------
+    Screen
+        From a seed (two integers) to graphs (batch_size, side, side, 1) and energies (batch_size,).
     """
     import tensorflow as tf
 
@@ -101,7 +123,27 @@ def _in_bfloat16(network: keras.Model) -> keras.Model:
 
 
 def best_graphs(batches: Iterator[ScreenedBatch], keep: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keep the `keep` graphs of lowest energy of all the batches: graphs and energies, lowest first."""
+    """Keep the graphs of lowest energy of all batches.
+
+    Parameters
+    ----------
+    batches : iterator of ScreenedBatch
+        See `screened_batches`.
+    keep : int
+        Number of graphs to keep.
+
+    Returns
+    -------
+    graphs : numpy.ndarray
+        float32 (keep, side, side, 1), lowest energy first.
+    energies : numpy.ndarray
+        float32 (keep,), in the constraint's unit.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch.
+    """
     graphs: NDArray[np.float32] | None = None
     energies: NDArray[np.float32] | None = None
     for batch in batches:
