@@ -131,7 +131,7 @@ def m0003_parents(database: Database[dict[str, Any]]) -> None:
     from pymongo import UpdateOne
 
     structures, without = database["structures"], {"parents": {"$exists": False}}
-    seed = {"strategy": None, "operation": None, "parents": []}
+    seed: dict[str, Any] = {"strategy": None, "operation": None, "parents": []}
     structures.update_many({**without, "origin": {"$ne": "generated"}}, {"$set": seed})
     found = structures.find(without, {"source": 1, "provenance.strategy": 1}).batch_size(_AT_A_TIME)
     while part := list(islice(found, _AT_A_TIME)):

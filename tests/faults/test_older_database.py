@@ -9,6 +9,7 @@ from typing import Any
 import pymongo
 import pytest
 from bson import json_util
+from pymongo.database import Database
 
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.types import Method
@@ -24,7 +25,7 @@ def restore(uri: str) -> Campaign:
     dump: dict[str, list[dict[str, Any]]] = json_util.loads(gzip.decompress(DUMP.read_bytes()))
     client: pymongo.MongoClient[dict[str, Any]]
     with pymongo.MongoClient(uri) as client:
-        database = client.get_default_database()
+        database: Database[dict[str, Any]] = client.get_default_database()
         for name, documents in dump.items():
             if documents:
                 database[name].insert_many(documents)
