@@ -82,7 +82,7 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     if store.state(campaign.campaign_id)[0] == "running":
         check_version(campaign, store)
         with LocalWorkers(config, uri, settings.workers) as workers:
-            _watch(campaign, store, launchpad, workers, settings, console)
+            watch(campaign, store, launchpad, workers, settings, console)
     try:
         return CampaignReport(store, campaign.campaign_id), config
     except HullError:
@@ -191,7 +191,7 @@ def stop_campaign(store: CampaignStore, launchpad: LaunchPad, campaign_id: str) 
     return taken
 
 
-def _watch(
+def watch(
     campaign: Campaign,
     store: CampaignStore,
     launchpad: LaunchPad,
@@ -199,7 +199,30 @@ def _watch(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Show progress until the campaign's workflow has ended; keep database and workers alive."""
+    """Show progress until the campaign's workflows have ended; keep database and workers alive.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        On the LaunchPad.
+    store : CampaignStore
+        Its database.
+    launchpad : LaunchPad
+        Its LaunchPad.
+    workers : LocalWorkers
+        Those that run; they are started again where they die.
+    settings : Settings
+        This machine.
+    console : Console
+        Where progress is shown.
+
+    Raises
+    ------
+    InterruptedCampaignError
+        A workflow was paused, or all were removed.
+    CcdcganError
+        The workflows have ended and the campaign has not; the message says why.
+    """
     planned = campaign.seed_count + campaign.rounds * campaign.per_round + CONFIRMATIONS_GUESS
     columns = (
         TextColumn("{task.description}"),

@@ -25,9 +25,12 @@ class Relaxations(Structures):
 
         Parameters
         ----------
-        campaign_id : whose structures they are
-        documents : documents of `workflows.documents`
-        as_field : what it was relaxed for, one of `launchpad.database.schema.KINDS`
+        campaign_id : str
+            Whose structures they are.
+        documents : iterable of dict
+            Of `workflows.documents`.
+        as_field : str
+            What they were relaxed for, one of `launchpad.database.schema.KINDS`.
         """
         stored = [_plain(document) for document in documents]
         if not stored:

@@ -27,6 +27,10 @@ LOCK_EXPIRATION_SECONDS = 60
 """How long a process waits for a workflow's lock before it breaks it; workers: WFLOCK_EXPIRATION_SECS in FW_config.yaml."""
 
 LAUNCHPAD_FILE = "fireworks/core/launchpad.py"
+"""The file of FireWorks' LaunchPad (`writes_to_launchpad`)."""
+
+UNLOCKED: dict[str, object] = {"locked": {"$exists": False}}
+"""Filter on `workflows`: those that nobody holds locked (`locks` has the field's meaning)."""
 
 
 # --- patches of a process ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
-from launchpad.service.fireworks_compat import locks, not_locked, refresh, unlock
+from launchpad.service.fireworks_compat import UNLOCKED, locks, not_locked, refresh, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ LOCK_SECONDS = 20.0  # FireWorks holds a workflow's lock for well under a second
 UNFINISHED: dict[str, object] = {
     "metadata.campaign_id": {"$exists": True},
     "state": {"$in": ["READY", "RESERVED", "RUNNING"]},
-    "locked": {"$exists": False},
+    **UNLOCKED,
 }
 LOCK_FILE = "worker.lock"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,11 +18,17 @@ from ccdcgan_al.errors import CcdcganError
 from ccdcgan_al.settings import Settings
 from launchpad import driver
 
+BISE = Campaign("Bi-Se")
 SLOW = 2 * driver.ENDED_SECONDS  # s of one look at a machine or a database that is busy
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, looks: list[tuple[bool, str]]) -> None:
-    """Watch a campaign of which each look, a slow one, shows whether all workflows have ended, and its state."""
+def watch(
+    monkeypatch: pytest.MonkeyPatch,
+    looks: list[tuple[bool, str]],
+    campaign: Campaign = BISE,
+    rounds: Sequence[dict[str, Any]] = (),
+) -> str:
+    """Watch a campaign of which each look, a slow one, shows whether all workflows have ended, and its state; return what is shown."""
     left: Iterator[tuple[bool, str]] = iter(looks)
     clock = 1000.0
     ended, state = False, "running"
@@ -39,13 +46,16 @@ def watch(monkeypatch: pytest.MonkeyPatch, looks: list[tuple[bool, str]]) -> Non
     monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: clock, sleep=sleep))
     monkeypatch.setattr(driver, "workflows_of", look)
     monkeypatch.setattr(driver, "relaxation_counts", lambda *_: (0, 1))
-    monkeypatch.setattr(driver, "_seconds_left", lambda *_: 0.0)
     monkeypatch.setattr(driver, "failure_reason", lambda *_: "nobody knows why")
-    store: Any = SimpleNamespace(round_documents=lambda _: [], state=lambda _: (state, None))
+    store: Any = SimpleNamespace(
+        round_documents=lambda _: list(rounds), state=lambda _: (state, None), mean_seconds=lambda _: None
+    )
     workers: Any = SimpleNamespace(check=list)
-    console = Console(file=StringIO())
-    driver._watch(Campaign("Bi-Se"), store, None, workers, Settings(home=Path("/nowhere"), mongo_uri=None), console)
+    shown = StringIO()
+    settings = Settings(home=Path("/nowhere"), mongo_uri=None)
+    driver.watch(campaign, store, None, workers, settings, Console(file=shown, width=200))
     assert list(left) == []
+    return shown.getvalue()
 
 
 def test_a_look_at_which_all_have_ended_for_a_moment_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,17 +89,27 @@ def test_into_a_file_it_is_one_line() -> None:
         say("nobody looks")
 
 
-def test_which_elements_no_starting_compound_holds_is_told() -> None:
+def test_which_elements_no_starting_compound_holds_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchpad.rounds.choose", lambda *_: [])
+    monkeypatch.setattr("launchpad.rounds.begin", lambda *_: None)
+    store: Any = SimpleNamespace(
+        state=lambda _: ("running", None), is_open=lambda *_: False, add_campaign=lambda _: True
+    )
     shown = StringIO()
     for system in ("Fe-He-O", "Bi-Se"):
-        driver._tell_what_is_missing(Campaign(system), Console(file=shown))
-    assert shown.getvalue() == (
+        assert driver.submit(Campaign(system), store, Console(file=shown))
+    first, told, second = shown.getvalue().splitlines()
+    assert first == second == "choosing starting structures"
+    assert told == (
         "no starting compound holds He, of which no atomic radius is known; structures of your own that do, in a folder given with "
-        "--seeds FOLDER, help\n"
+        "--seeds FOLDER, help"
     )
 
 
-def test_the_stage_names_the_elements_whose_structures_are_tried_again() -> None:
-    document = {"round": 0, "state": "open", "lacking": ["Pu"]}
-    assert driver._stage([document], 3, Campaign("Pu-U")) == "more structures of Pu"
-    assert driver._stage([{**document, "state": "closed"}], 0, Campaign("Pu-U")) == "seeds: learning"
+@pytest.mark.parametrize(("state", "stage"), [("open", "more structures of Pu"), ("closed", "seeds: learning")])
+def test_the_stage_names_the_elements_whose_structures_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, state: str, stage: str
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    document = {"round": 0, "state": state, "lacking": ["Pu"], "opened": now, "closed": now}
+    assert stage in watch(monkeypatch, [(True, "completed")], Campaign("Pu-U"), [document])

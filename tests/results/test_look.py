@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ase.db import connect
+from matplotlib.figure import Figure
 from PIL import Image
 from pymatgen.core import Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
@@ -19,7 +20,6 @@ from typer.testing import CliRunner
 
 from ccdcgan_al.structures.matching import structure_matcher
 from launchpad.cli.main import app
-from launchpad.cli.plot import _discovery
 from launchpad.database.references import functional_of
 from launchpad.results.lookup import relaxed_documents
 from launchpad.service.configure import write_config
@@ -213,7 +213,7 @@ def test_a_look_at_another_database_leaves_the_config_folder_of_run(
 
 
 def test_only_campaigns_that_differ_in_the_random_seed_are_one_discovery_curve(
-    fresh_mongo_uri: str, config_folder: Path
+    fresh_mongo_uri: str, config_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with a_small_campaign(fresh_mongo_uri, config_folder) as small:
         store, first = small.store, small.campaign
@@ -222,12 +222,16 @@ def test_only_campaigns_that_differ_in_the_random_seed_are_one_discovery_curve(
         store.add_campaign(other)
         for document in store.structures.find({"campaign_id": first.campaign_id, "round": 0}, {"_id": 0}):
             store.structures.insert_one({**document, "campaign_id": other.campaign_id})
-    figure = _discovery(store, "Bi-Se", 0.05, None, None)[0]()
-    labels = [str(line.get_label()) for line in figure.axes[0].lines]
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    plot = ["plot", "discovery", "Bi-Se", "-c", str(config_folder), "--out", str(tmp_path / "curves.png")]
     apart = others["size"].campaign_id
+    for more in ([], ["--campaign", apart]):
+        assert CliRunner().invoke(app, [*plot, *more]).exit_code == 0
+    figure, alone = drawn
+    labels = [str(line.get_label()) for line in figure.axes[0].lines]
     assert labels == [f"ccdcgan, as {first.campaign_id} (2 seeds)", f"ccdcgan, as {apart} (1 seed)"]
     assert figure.axes[0].get_title(loc="left") == "Discovery curves of Bi-Se, sevennet"
-    alone = _discovery(store, "Bi-Se", 0.05, apart, None)[0]()
     assert [line.get_label() for line in alone.axes[0].lines] == ["ccdcgan (1 seed)"]
 
 

@@ -209,6 +209,7 @@ def test_locks_are_seen_and_taken_away(launchpad: LaunchPad) -> None:
         ((key, updated),) = compat.locks(launchpad).items()
         assert datetime.now(UTC) - datetime.fromisoformat(str(updated)).replace(tzinfo=UTC) < timedelta(minutes=5)
         assert [item["fw_id"] for item in launchpad.fireworks.find(compat.not_locked(launchpad))] == [2]
+        assert [item["nodes"] for item in launchpad.workflows.find(compat.UNLOCKED)] == [[2]]
         compat.unlock(launchpad, key)
         assert compat.locks(launchpad) == {}
         assert launchpad.fireworks.count_documents(compat.not_locked(launchpad)) == 2
@@ -247,6 +248,7 @@ def test_no_other_module_reaches_into_fireworks(path: Path) -> None:
     found = []
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         names = {getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "name", None)} & PRIVATE
+        names |= {"locked"} & {getattr(node, "value", None) if isinstance(node, ast.Constant) else None}
         targets = node.targets if isinstance(node, ast.Assign) else []
         names |= {
             ast.unparse(target) for target in targets if ast.unparse(target).startswith(("LaunchPad.", "Firework."))
