@@ -2,7 +2,7 @@
 
 Far from equilibrium an ML potential can fall through the floor (7net-0 ended at -71 and -4e12 eV/atom with atoms on
 top of each other). Such a fall is a failure named `unphysical`, raised after a stage (`check_physical`) and, cheaper,
-at the step where it happens (`Watch`).
+at the step where it happens (`RelaxationObserver`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ HIGHEST_FORMATION = 4.0
 _GEOMETRY_EVERY = 5
 
 
-class RelaxationFailure(CcdcganError, RuntimeError):  # noqa: N818 - a stored state, named as such
+class RelaxationError(CcdcganError, RuntimeError):
     """A relaxation that gave no usable energy; the job stores it with its reason.
 
     Parameters
@@ -138,13 +138,13 @@ def check_physical(
 
     Raises
     ------
-    RelaxationFailure
+    RelaxationError
         with reason ``unphysical``, the structure and its energy
     """
     problem = _energy_problem(energy_per_atom, forces, energy_floor(structure.composition, references))
     problem = problem or _geometry_problem(structure, min_distance_ratio)
     if problem:
-        raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
+        raise RelaxationError("unphysical", problem, structure, energy_per_atom)
 
 
 def check_bound(structure: Structure, energy_per_atom: float, references: Mapping[str, float] | None) -> None:
@@ -152,7 +152,7 @@ def check_bound(structure: Structure, energy_per_atom: float, references: Mappin
 
     Raises
     ------
-    RelaxationFailure
+    RelaxationError
         with reason ``unphysical``, the structure and its energy
     """
     of_elements = energy_of_elements(structure.composition, references or {})
@@ -161,7 +161,7 @@ def check_bound(structure: Structure, energy_per_atom: float, references: Mappin
             f"the energy is {energy_per_atom:.6g} eV/atom, more than {HIGHEST_FORMATION:g} above the elements' {of_elements:.2f}: "
             "stranded where the potential knows no crystal"
         )
-        raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
+        raise RelaxationError("unphysical", problem, structure, energy_per_atom)
 
 
 def _energy_problem(energy_per_atom: float | None, forces: ArrayLike | None, floor: float) -> str | None:
@@ -200,7 +200,7 @@ def _geometry_problem(structure: Structure, min_ratio: float) -> str | None:
     return None
 
 
-class Watch:
+class RelaxationObserver:
     """An optimiser's observer: raises at the step where a relaxation falls, instead of after it.
 
     Energy and forces are looked at in every step (they are computed already), cell and distances in every fifth. A
@@ -226,7 +226,7 @@ class Watch:
         self._min_ratio = MIN_DISTANCE_RATIO
 
     def __call__(self) -> None:
-        """Look at the atoms as they are now; raises `RelaxationFailure` (``unphysical``)."""
+        """Look at the atoms as they are now; raises `RelaxationError` (``unphysical``)."""
         energy = float(self.atoms.get_potential_energy()) / len(self.atoms)
         if self.calls == 0:
             self._start(energy)
@@ -234,7 +234,7 @@ class Watch:
         if problem is None and self.calls % _GEOMETRY_EVERY == 0:
             problem = _geometry_problem(self._structure(), self._min_ratio)
         if problem is not None:
-            raise RelaxationFailure("unphysical", f"at step {self.calls}: {problem}", self._structure(), energy)
+            raise RelaxationError("unphysical", f"at step {self.calls}: {problem}", self._structure(), energy)
         self.calls += 1
 
     def _start(self, energy: float) -> None:

@@ -16,7 +16,7 @@ from jobflow import Maker, Response, job
 from ccdcgan_al.types import DEFAULT_METHOD
 from workflows import finished
 from workflows.documents import failure_document, relaxation_document
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 
 if TYPE_CHECKING:
     from jobflow import Job
@@ -48,7 +48,7 @@ class Relaxer(Maker):
         return job
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
-        """Relax a structure here and now, or raise a RelaxationFailure."""
+        """Relax a structure here and now, or raise a RelaxationError."""
         raise NotImplementedError(f"{type(self).__name__} relaxes nothing")
 
 
@@ -89,7 +89,7 @@ def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -
 
     try:
         relaxed = maker.relax(structure, structure_id)
-    except RelaxationFailure as failure:
+    except RelaxationError as failure:
         energy, details = failure.energy_per_atom, failure.details
         return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
     except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes

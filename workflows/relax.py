@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import DEFAULT_METHOD, Method, Relaxed
-from workflows.guards import RelaxationFailure, Watch, check_bound, check_physical
+from workflows.guards import RelaxationError, RelaxationObserver, check_bound, check_physical
 from workflows.jobs import Relaxer
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class RelaxMaker(Relaxer):
 
         Raises
         ------
-        RelaxationFailure
+        RelaxationError
             no usable energy; its reason says why
         UnknownMethodError
             `method` or `pre_relax` is unknown or not installed
@@ -179,7 +179,7 @@ class RelaxMaker(Relaxer):
         relaxed = self._stage(self.method, start, self.fmax, self.max_steps, self.max_fall if pre_relaxed else None)
         relaxed = _without_corrections(relaxed)
         if not relaxed.converged:
-            raise RelaxationFailure(
+            raise RelaxationError(
                 "not_converged",
                 f"forces (with the cell's) above {self.fmax} eV/Å after {relaxed.n_steps} steps of {method.name}; "
                 f"the largest on an atom is {relaxed.max_force:.3f}. A larger max_steps may help",
@@ -204,11 +204,11 @@ class RelaxMaker(Relaxer):
                 max_fall=max_fall,
             )
             document = maker.make.original(maker, structure)
-        except RelaxationFailure:
+        except RelaxationError:
             raise
         except Exception as error:  # a potential's own error, of whatever kind: the round goes on, the reason is kept
             tail = "".join(traceback.format_exception(error)[-4:]).strip()
-            raise RelaxationFailure("calculator_error", f"{method}: {tail}", structure) from error
+            raise RelaxationError("calculator_error", f"{method}: {tail}", structure) from error
         relaxed, energy = document.structure, float(document.output.energy_per_atom)
         forces = np.asarray(document.output.forces)
         check_physical(relaxed, energy, forces, references=references)
@@ -238,20 +238,20 @@ def ready_structure(structure: Structure, structure_id: str, rattle: float) -> S
 
     Raises
     ------
-    RelaxationFailure
+    RelaxationError
         ``bad_input``
     """
     from pymatgen.core import Structure
 
     if not isinstance(structure, Structure) or len(structure) == 0:
-        raise RelaxationFailure("bad_input", f"wanted a pymatgen Structure with atoms, got {type(structure).__name__}")
+        raise RelaxationError("bad_input", f"wanted a pymatgen Structure with atoms, got {type(structure).__name__}")
     if not structure.is_ordered:
-        raise RelaxationFailure(
+        raise RelaxationError(
             "bad_input", f"{structure.formula} is disordered: a relaxation needs whole atoms", structure
         )
     values = [*structure.lattice.matrix.ravel(), *structure.frac_coords.ravel()]
     if not all(abs(value) < float("inf") for value in values) or structure.volume < 1e-3 * len(structure):
-        raise RelaxationFailure("bad_input", f"{structure.formula} has NaN coordinates or a cell without volume")
+        raise RelaxationError("bad_input", f"{structure.formula} has NaN coordinates or a cell without volume")
     species = [site.specie.symbol for site in structure]
     bare = Structure(structure.lattice, species, structure.frac_coords)
     seed = int.from_bytes(hashlib.sha256(structure_id.encode()).digest()[:8], "big")
@@ -294,7 +294,7 @@ def _force_field_maker(
 
     def guarded(atoms: Any, **kwargs: Any) -> FIRE:
         optimizer = FIRE(atoms, logfile=None, **kwargs)
-        optimizer.attach(Watch(atoms, references=references, max_fall=max_fall), interval=1)
+        optimizer.attach(RelaxationObserver(atoms, references=references, max_fall=max_fall), interval=1)
         return optimizer
 
     optimizer: Callable[..., FIRE] = guarded

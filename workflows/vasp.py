@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ccdcgan_al.errors import HullError, UnknownMethodError
 from ccdcgan_al.files import write_json
 from ccdcgan_al.types import Method, Relaxed
-from workflows.guards import Reason, RelaxationFailure, check_physical
+from workflows.guards import Reason, RelaxationError, check_physical
 from workflows.jobs import Relaxer
 from workflows.relax import RelaxMaker, ready_structure
 from workflows.vasp_result import bare, mp2020_correction, structure_of
@@ -69,7 +69,7 @@ class VaspMaker(Relaxer):
 
         Raises
         ------
-        RelaxationFailure
+        RelaxationError
             no usable energy; its reason says why, its details what custodian did
         """
         settings = settings_of_run()
@@ -93,7 +93,7 @@ class VaspMaker(Relaxer):
             try:
                 maker = RelaxMaker(method=self.pre_relax, rattle=0.0)  # `start` has the rattle that was asked for
                 relaxed = maker.relax(start, structure_id).structure
-            except RelaxationFailure as failure:
+            except RelaxationError as failure:
                 if failure.reason != "not_converged" or failure.structure is None:
                     raise
                 relaxed = failure.structure
@@ -116,8 +116,8 @@ class VaspMaker(Relaxer):
         }
         energy = last["energy_per_atom"]
 
-        def failed(reason: Reason, message: str) -> RelaxationFailure:
-            return RelaxationFailure(reason, message, relaxed, energy, details)
+        def failed(reason: Reason, message: str) -> RelaxationError:
+            return RelaxationError(reason, message, relaxed, energy, details)
 
         relaxed = bare(relaxed)
         if relaxed.composition != start.composition:
@@ -136,7 +136,7 @@ class VaspMaker(Relaxer):
             raise failed("inconsistent", str(error)) from error
         try:
             check_physical(relaxed, energy, relaxation["forces"], references=self.references)
-        except RelaxationFailure as failure:
+        except RelaxationError as failure:
             raise failed(failure.reason, failure.message) from failure
         return Relaxed(
             structure=relaxed,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.guards import Reason, RelaxationFailure, check_physical
+from workflows.guards import Reason, RelaxationError, check_physical
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -38,7 +38,7 @@ def summary(task: Any, attempt: int) -> dict[str, Any]:
     }
 
 
-def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> RelaxationFailure:
+def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> RelaxationError:
     """Return the failure of a run that ended in order without having converged."""
     calculation = task.calcs_reversed[0]
     errors = [name for entry in result["custodian"] for name in entry["errors"]]
@@ -54,7 +54,7 @@ def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> 
         warned = (task.analysis.errors if task.analysis else None) or []
         message = f"{stage} did not converge: {what}{told}{'; ' if warned else ''}{'; '.join(warned)}; see {folder}"
     details = {"custodian": {stage: result["custodian"]}, "folder": str(folder.parent)}
-    return RelaxationFailure(reason, message, structure_of(result), result["energy_per_atom"], details)
+    return RelaxationError(reason, message, structure_of(result), result["energy_per_atom"], details)
 
 
 def _correction(entry: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
         try:
             structure = Poscar.from_file(path, check_for_potcar=False).structure
             check_physical(structure)
-        except (OSError, ValueError, IndexError, RelaxationFailure):  # absent, empty, cut off, or atoms on each other
+        except (OSError, ValueError, IndexError, RelaxationError):  # absent, empty, cut off, or atoms on each other
             continue
         if structure.composition == start.composition:
             structure = bare(structure)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.files import write_json
 from ccdcgan_al.settings import Settings
-from workflows.guards import Reason, RelaxationFailure
+from workflows.guards import Reason, RelaxationError
 from workflows.vasp_result import bare, custodian_log, last_valid_structure, summary, unconverged
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
                 break
             except BlockingIOError:
                 if _seconds_left(settings) <= 0:
-                    raise RelaxationFailure("walltime", f"another worker holds {folder}, and time is up") from None
+                    raise RelaxationError("walltime", f"another worker holds {folder}, and time is up") from None
                 time.sleep(LOCK_POLL)
         yield folder.resolve()
 
@@ -88,7 +88,7 @@ def finish(
 
     Raises
     ------
-    RelaxationFailure
+    RelaxationError
         the stage is not converged, was stopped before the batch job's end, or VASP gave no readable result; or this
         machine's settings would change the energy scale, and nothing was begun
     """
@@ -100,7 +100,7 @@ def finish(
             result: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text())
             return result
         if problem := incar_updates_problem():
-            raise RelaxationFailure("inconsistent", f"{stage} was not begun: {problem}", structure)
+            raise RelaxationError("inconsistent", f"{stage} was not begun: {problem}", structure)
         attempts = len(list(folder.parent.glob(f"{stage}.attempt*")))
         if folder.exists():
             _end_orphans(folder)
@@ -109,17 +109,17 @@ def finish(
             folder.rename(folder.with_name(f"{stage}.attempt{attempts}"))
             structure = going_on or structure
         if attempts >= max_attempts:
-            raise RelaxationFailure(
+            raise RelaxationError(
                 "calculator_error",
                 f"{stage} was begun {attempts} times and never ended; see {folder.parent}, and remove it to begin anew",
                 structure,
             )
         if _seconds_left(settings) < settings.stop_before:
             time.sleep(max(0.0, _seconds_left(settings)))  # until the batch system ends us: nothing else may begin
-            raise RelaxationFailure("walltime", f"{stage} was not begun: the batch job ends too soon", structure)
+            raise RelaxationError("walltime", f"{stage} was not begun: the batch job ends too soon", structure)
         try:
             return _run(stage, folder, structure, previous, attempts + 1, settings)
-        except RelaxationFailure as failure:
+        except RelaxationError as failure:
             # VASP died: worth one more attempt where it got somewhere; another end needs somebody's thought
             moved = last_valid_structure(folder, structure, moved=True)
             crash = isinstance(failure.__cause__, ReturnCodeError | ValidationError)
@@ -148,7 +148,7 @@ def _run(
         message = f"{stage}: {type(error).__name__}: {' '.join(str(error).split())[:LONGEST]}{told}; see {folder}"
         details = {"custodian": {stage: custodian_log(folder)}, "folder": str(folder.parent)}
         last = last_valid_structure(folder, structure) if (folder / "CONTCAR").exists() else None
-        raise RelaxationFailure(reason, message, last or structure, details=details) from error
+        raise RelaxationError(reason, message, last or structure, details=details) from error
     result = summary(task, attempt)
     # pymatgen takes a relaxation for converged that ended before its last step, also where a STOPCAR ended it
     if result["stopped"] or str(getattr(task.state, "value", task.state)) != "successful":

@@ -29,7 +29,7 @@ from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
 from workflows.experiments.campaign_spec import systems
 from workflows.experiments.discovery_judge import Judge
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SYSTEMS = [system for system in systems() if (RESULTS / f"{system}.json").is_file()]
@@ -77,7 +77,7 @@ class SeleniumFails(StandInRelaxer):
         if structure.composition.reduced_formula == "Se":
             self.tried += 1
             if self.tried <= self.first:
-                raise RelaxationFailure("unphysical", "told to fail", structure)
+                raise RelaxationError("unphysical", "told to fail", structure)
         return super().relax(structure, structure_id)
 
 

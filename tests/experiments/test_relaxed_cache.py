@@ -13,7 +13,7 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache, relaxation_key
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 from workflows.relax import RelaxMaker
 
 CALLS: list[str] = []
@@ -33,7 +33,7 @@ class StandInRelaxer(Maker):
         if self.fails == "bug":
             raise RuntimeError("out of memory")
         if self.fails:
-            raise RelaxationFailure("unphysical", self.fails, structure)
+            raise RelaxationError("unphysical", self.fails, structure)
         return Relaxed(structure, -structure.volume, Method("stand-in", "volume", "1"), 1, 0.0, converged=True)
 
 

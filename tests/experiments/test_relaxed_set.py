@@ -16,7 +16,7 @@ from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
 from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.experiments.relaxed_set import extended_set, relax_pool, relaxed_set
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 
 
 @dataclass
@@ -30,7 +30,7 @@ class StandInRelaxer(Maker):
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
         if len(structure) > 2:
-            raise RelaxationFailure("unphysical", f"too many sites in {structure_id}", structure)
+            raise RelaxationError("unphysical", f"too many sites in {structure_id}", structure)
         bismuth = structure.composition.get_atomic_fraction("Bi")
         energy = -3 - bismuth - 0.5 * (0 < bismuth < 1)
         return Relaxed(

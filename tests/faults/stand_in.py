@@ -48,13 +48,13 @@ MIXING = -1.6  # eV/atom, times x (1 - x)
 def relax(maker: Any, structure: Structure, structure_id: str) -> Any:
     """Take the place of `RelaxMaker.relax`."""
     from ccdcgan_al.types import Method, Relaxed
-    from workflows.guards import RelaxationFailure
+    from workflows.guards import RelaxationError
 
     time.sleep(float(os.environ.get("FAULTS_SECONDS", "0.1")))
     if _matches("FAULTS_FIZZLE", structure_id):
         raise SystemExit("told to take its Firework down")
     if _matches("FAULTS_FAIL", structure_id):
-        raise RelaxationFailure("unphysical", "told to fail", structure)
+        raise RelaxationError("unphysical", "told to fail", structure)
     fractions = structure.composition.fractional_composition.get_el_amt_dict()
     wobble = int.from_bytes(hashlib.sha256(structure_id.encode()).digest()[:2]) / 65535  # 0 to 1
     energy = sum(ELEMENTS[name] * amount for name, amount in fractions.items()) + 0.05 * wobble

@@ -15,7 +15,7 @@ from ccdcgan_al.types import Candidate, Method
 from launchpad.database.store import CampaignStore
 from tests.vasp.conftest import Replay
 from workflows.documents import read_relaxation
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 from workflows.jobs import relax_to_document
 from workflows.vasp import VaspMaker
 
@@ -57,13 +57,13 @@ def test_a_finished_stage_is_not_computed_again(recorded: Path, replay: Replay, 
     first = VaspMaker().relax(silicon, "si")
     replay(dict.fromkeys(si_stages(recorded), recorded / "none"))  # whatever runs now fails
     assert VaspMaker().relax(silicon, "si") == first
-    with pytest.raises(RelaxationFailure, match="relax_1: "):
+    with pytest.raises(RelaxationError, match="relax_1: "):
         VaspMaker().relax(silicon, "another")
 
 
 def test_an_input_that_is_not_the_recorded_one_is_noticed(recorded: Path, replay: Replay, silicon: Structure) -> None:
     replay(si_stages(recorded))
-    with pytest.raises(RelaxationFailure, match="POSCAR") as caught:
+    with pytest.raises(RelaxationError, match="POSCAR") as caught:
         VaspMaker().relax(silicon.copy().perturb(0.1), "si")
     assert caught.value.reason == "calculator_error"
 
@@ -161,6 +161,6 @@ def test_run_parameters_are_kept_and_a_foreign_u_is_refused(recorded: Path, repl
         ({"incar_changes": {"ENCUT": [520, 400]}}, "relax_2: ENCUT 520 -> 400"),
     ):
         finished.write_text(json.dumps({**told, **change}))
-        with pytest.raises(RelaxationFailure, match=message) as caught:
+        with pytest.raises(RelaxationError, match=message) as caught:
             VaspMaker().relax(start, "vo2")
         assert caught.value.reason == "inconsistent"

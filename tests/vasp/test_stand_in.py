@@ -17,7 +17,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Poscar
 
 from workflows import vasp, vasp_stage
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
 from workflows.vasp import VaspMaker
 from workflows.vasp_result import last_valid_structure
@@ -168,7 +168,7 @@ def test_an_end_that_has_passed_is_of_another_job(
 
     def finish(*arguments: Any) -> None:
         begun.append(arguments[-1].job_end)
-        raise RelaxationFailure("bad_input", "VASP is not wanted here")
+        raise RelaxationError("bad_input", "VASP is not wanted here")
 
     monkeypatch.setattr(vasp, "finish", finish)
     crystal = Structure(Lattice.cubic(3.6), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])

@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al.files import write_json
 from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
 from workflows.documents import failure_document, read_relaxation, relaxation_document
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
 from workflows.relax import RelaxMaker
 
@@ -74,8 +74,8 @@ def test_an_unknown_state_is_refused() -> None:
 @pytest.mark.parametrize(
     ("outcome", "reason", "message"),
     [
-        (RelaxationFailure("unphysical", "atoms overlap"), "unphysical", "atoms overlap"),
-        (RelaxationFailure("not_converged", "300 steps"), "not_converged", "300 steps"),
+        (RelaxationError("unphysical", "atoms overlap"), "unphysical", "atoms overlap"),
+        (RelaxationError("not_converged", "300 steps"), "not_converged", "300 steps"),
         (MemoryError("16 GB"), "calculator_error", "MemoryError: 16 GB"),
         (ValueError("Model do not know atomic number: 118"), "calculator_error", "atomic number: 118"),
     ],
@@ -90,7 +90,7 @@ def test_every_failure_is_a_document(bise: Structure, outcome: Exception, reason
 
 
 def test_a_failed_relaxation_keeps_its_last_structure_for_information(bise: Structure) -> None:
-    OUTCOMES["s"] = RelaxationFailure("not_converged", "300 steps", bise, -3.7)
+    OUTCOMES["s"] = RelaxationError("not_converged", "300 steps", bise, -3.7)
     failure = read_relaxation(relax_to_document(bise, "s", ScriptedMaker()))
     assert isinstance(failure, FailedRelaxation)
     assert (failure.structure, failure.energy_per_atom) == (bise, -3.7)

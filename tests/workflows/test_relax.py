@@ -13,7 +13,7 @@ from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
 from workflows import relax as relax_module
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 from workflows.relax import POTENTIALS, RelaxMaker, load_calculator, method_of, ready_structure
 
 
@@ -84,7 +84,7 @@ def test_rattle_follows_the_structure_id(bi2se3: Structure) -> None:
     ],
 )
 def test_bad_input_has_a_reason(structure: Any, message: str) -> None:
-    with pytest.raises(RelaxationFailure, match=message) as caught:
+    with pytest.raises(RelaxationError, match=message) as caught:
         RelaxMaker().relax(structure, "x")
     assert caught.value.reason == "bad_input"
 
@@ -143,7 +143,7 @@ def test_steps_that_relax_nothing_are_refused(steps: int) -> None:
 @pytest.mark.slow
 def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
     with pytest.raises(
-        RelaxationFailure, match=r"after 3 steps of sevennet-l3i5; .* A larger max_steps may help"
+        RelaxationError, match=r"after 3 steps of sevennet-l3i5; .* A larger max_steps may help"
     ) as caught:
         RelaxMaker(rattle=0.2, pre_relax=None, max_steps=3).relax(bi2se3, "slow")
     assert caught.value.reason == "not_converged"
@@ -161,7 +161,7 @@ def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
 )
 def test_a_hole_of_sevennet_ends_as_unphysical(method: str, message: str) -> None:
     pair = Structure(Lattice.cubic(4.5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.5 / 4.5]])
-    with pytest.raises(RelaxationFailure, match=message) as caught:
+    with pytest.raises(RelaxationError, match=message) as caught:
         RelaxMaker(method=method, rattle=0.0, pre_relax=None).relax(pair, "hole")
     assert caught.value.reason == "unphysical"
 
@@ -169,7 +169,7 @@ def test_a_hole_of_sevennet_ends_as_unphysical(method: str, message: str) -> Non
 @pytest.mark.slow
 def test_atoms_that_a_soft_potential_leaves_on_top_of_each_other_are_unphysical() -> None:
     pair = Structure(Lattice.cubic(4.5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.5 / 4.5]])  # CHGNet sees almost no force
-    with pytest.raises(RelaxationFailure, match="covalent radii") as caught:
+    with pytest.raises(RelaxationError, match="covalent radii") as caught:
         RelaxMaker(rattle=0.0).relax(pair, "overlap")
     assert caught.value.reason == "unphysical"
 
@@ -180,7 +180,7 @@ def test_a_calculators_error_keeps_its_message(selenium: Structure, monkeypatch:
 
     broken.__module__, broken.__name__ = relax_module.__name__, "load_calculator"
     monkeypatch.setattr(relax_module, "load_calculator", broken)
-    with pytest.raises(RelaxationFailure, match="MemoryError: no room for chgnet") as caught:
+    with pytest.raises(RelaxationError, match="MemoryError: no room for chgnet") as caught:
         RelaxMaker().relax(selenium, "s")
     assert caught.value.reason == "calculator_error"
 
@@ -212,7 +212,7 @@ def test_a_hole_is_told_by_the_energies_of_the_elements(
     monkeypatch.setattr(relax_module, "load_calculator", level)
     crystal = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     if hole:
-        with pytest.raises(RelaxationFailure, match=r"below the bound of -6\.33: a hole of the potential"):
+        with pytest.raises(RelaxationError, match=r"below the bound of -6\.33: a hole of the potential"):
             RelaxMaker(rattle=0.0).relax(crystal, "s")
         return
     relaxed = RelaxMaker(rattle=0.0).relax(crystal, "s")

@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.benchmarks.outcome import Outcome
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 from workflows.relax import RelaxMaker, ready_structure
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def by_service(structure: Structure, fmax: float) -> dict[str, Any]:
     """Relax by `RelaxMaker` as a worker does; the structures are rattled already."""
     started, cpu = time.perf_counter(), time.process_time()
     energy, steps = None, None
-    with contextlib.suppress(RelaxationFailure):
+    with contextlib.suppress(RelaxationError):
         relaxed = RelaxMaker(method="sevennet", fmax=fmax, rattle=0.0).relax(structure, "benchmark")
         energy, steps = relaxed.energy_per_atom, relaxed.n_steps
     return {
