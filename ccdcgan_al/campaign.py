@@ -22,7 +22,7 @@ class Campaign:
     Attributes
     ----------
     chemical_system : e.g. ``Bi-Se``
-    method : what relaxes (see `workflows.relax`)
+    method : what relaxes (see `workflows.potentials`)
     strategy : how structures are proposed after the seeds
     seed : random seed of all that is drawn
     rounds, per_round : rounds after the seeds, and relaxations in each

@@ -23,7 +23,7 @@ from launchpad.service.configure import open_launchpad, write_config
 from launchpad.service.mongod import ensure_mongo, redact
 from launchpad.service.workers import LocalWorkers
 from workflows.methods import element_warnings
-from workflows.relax import method_of
+from workflows.potentials import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

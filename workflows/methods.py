@@ -9,7 +9,8 @@ from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.hull.element_references import deviations, potential_energies, warnings_of
 from ccdcgan_al.types import DFT
 from workflows.jobs import Relaxer
-from workflows.relax import POTENTIALS, RelaxMaker, method_of
+from workflows.potentials import POTENTIALS, method_of
+from workflows.relax import RelaxMaker
 
 METHODS = (*POTENTIALS, DFT)
 

@@ -45,7 +45,7 @@ class VaspMaker(Relaxer):
     method : name of the method
     static : end with the Materials Project's static calculation, whose energy then counts; structure and forces stay
         those of the relaxation
-    pre_relax : ML potential that relaxes first (see `workflows.relax.POTENTIALS`), None: none, and no torch
+    pre_relax : ML potential that relaxes first (see `workflows.potentials.POTENTIALS`), None: none, and no torch
     rattle : every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it
         k-points, so none by default
     max_attempts : how often a stage may be begun, interruptions and crashes of VASP counted

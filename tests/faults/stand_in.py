@@ -92,8 +92,10 @@ def install() -> None:
 
 
 def _put_in(module: ModuleType) -> None:
+    from workflows.potentials import POTENTIALS, Potential
+
     module.RelaxMaker.relax = relax
-    module.POTENTIALS[METHOD] = module.Potential(METHOD, "stand-in of the fault tests", "ase", "ase")
+    POTENTIALS[METHOD] = Potential(METHOD, "stand-in of the fault tests", "ase", "ase")
 
 
 def _train_for(module: ModuleType, steps: int) -> None:

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +8,11 @@ from ase.calculators.calculator import Calculator
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.hull.element_references import materials_project_energies
-from ccdcgan_al.types import Method, Relaxed
 from workflows import relax as relax_module
 from workflows.guards import RelaxationError
-from workflows.relax import POTENTIALS, RelaxMaker, load_calculator, method_of, ready_structure
+from workflows.potentials import load_calculator, method_of
+from workflows.relax import RelaxMaker, ready_structure
 
 
 @pytest.fixture
@@ -28,42 +26,6 @@ def bi2se3() -> Structure:
 def selenium() -> Structure:
     """Simple cubic selenium, one atom: the cheapest real relaxation."""
     return Structure(Lattice.cubic(2.97), ["Se"], [[0, 0, 0]])
-
-
-@pytest.mark.parametrize("name", ["sevennet", "sevennet-l3i5", "chgnet"])
-def test_method_of_names_version_and_scale(name: str) -> None:
-    method = method_of(name)
-    assert (method.name, method.functional, method.corrections) == (name, "PBE", "none")
-    assert method.version[0].isdigit()
-
-
-def test_method_of_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(
-        UnknownMethodError, match=r"'emt'; known are sevennet, .*pip install 'ccdcgan-al\[potentials\]'"
-    ):
-        method_of("emt")
-
-
-def test_method_of_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        relax_module.POTENTIALS, "mace", relax_module.Potential("MACE-MPA-0", "MACE", "no-such-package", "mace-torch")
-    )
-    with pytest.raises(UnknownMethodError, match="no-such-package, which is not installed: pip install mace-torch"):
-        method_of("mace")
-
-
-def test_method_of_imports_neither_torch_nor_atomate2() -> None:
-    code = (
-        "import sys; from workflows.relax import RelaxMaker, method_of; method_of('sevennet'); RelaxMaker(); "
-        "print([m for m in ('torch', 'atomate2', 'sevenn', 'chgnet') if m in sys.modules])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-def test_potentials_are_known_to_atomate2() -> None:
-    from atomate2.forcefields.utils import MLFF
-
-    assert {potential.mlff for potential in POTENTIALS.values()} <= {mlff.value for mlff in MLFF}
 
 
 def test_rattle_follows_the_structure_id(bi2se3: Structure) -> None:
@@ -92,16 +54,6 @@ def test_bad_input_has_a_reason(structure: Any, message: str) -> None:
 def test_maker_survives_its_storage() -> None:
     maker = RelaxMaker(method="chgnet", fmax=0.1, references={"Bi": -3.9})
     assert RelaxMaker.from_dict(maker.as_dict()) == maker
-
-
-def test_corrections_are_taken_off_where_the_potential_contains_them(
-    monkeypatch: pytest.MonkeyPatch, bi2se3: Structure
-) -> None:
-    stand_in = SimpleNamespace(mp2020_correction_per_atom=lambda _: -0.3)
-    monkeypatch.setitem(sys.modules, "ccdcgan_al.hull.corrections", stand_in)
-    for name, wanted in (("chgnet", -4.0), ("sevennet", -4.3)):
-        raw = Relaxed(bi2se3, -4.3, Method(name, name, "1"), n_steps=1, max_force=0.0, converged=True)
-        assert relax_module._without_corrections(raw).energy_per_atom == pytest.approx(wanted)
 
 
 @pytest.mark.slow
@@ -178,7 +130,6 @@ def test_a_calculators_error_keeps_its_message(selenium: Structure, monkeypatch:
     def broken(method: str) -> None:
         raise MemoryError(f"no room for {method}")
 
-    broken.__module__, broken.__name__ = relax_module.__name__, "load_calculator"
     monkeypatch.setattr(relax_module, "load_calculator", broken)
     with pytest.raises(RelaxationError, match="MemoryError: no room for chgnet") as caught:
         RelaxMaker().relax(selenium, "s")
@@ -208,7 +159,6 @@ def test_a_hole_is_told_by_the_energies_of_the_elements(
     def level(method: str) -> Level:
         return Level(first if method == "chgnet" else second)
 
-    level.__module__, level.__name__ = relax_module.__name__, "load_calculator"
     monkeypatch.setattr(relax_module, "load_calculator", level)
     crystal = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     if hole:
@@ -219,33 +169,26 @@ def test_a_hole_is_told_by_the_energies_of_the_elements(
     assert relaxed.energy_per_atom == pytest.approx((-3.886416 - 3.495912) / 2 - 0.8, abs=1e-4)
 
 
-def test_potentials_of_another_functional_have_no_such_bound() -> None:
-    assert {name for name in POTENTIALS if relax_module._element_energies(name)} == {
-        *("sevennet", "sevennet-l3i5", "chgnet", "mace", "mace-mp-0", "mattersim")
-    }
+def test_corrections_are_taken_off_where_the_potential_contains_them(
+    monkeypatch: pytest.MonkeyPatch, bi2se3: Structure
+) -> None:
+    stand_in = SimpleNamespace(mp2020_correction_per_atom=lambda _: -0.3)
+    monkeypatch.setitem(sys.modules, "ccdcgan_al.hull.corrections", stand_in)
+    monkeypatch.setattr(relax_module, "load_calculator", lambda _: Level(-0.4))
+    chgnet, sevennet = (
+        RelaxMaker(method=name, pre_relax=None, rattle=0.0).relax(bi2se3, "s") for name in ("chgnet", "sevennet")
+    )
+    assert chgnet.energy_per_atom == pytest.approx(sevennet.energy_per_atom + 0.3)
+    assert chgnet.method.corrections == sevennet.method.corrections == "none"
 
 
 def test_an_interrupt_passes(selenium: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
+    def interrupted(method: str) -> None:
+        raise KeyboardInterrupt(method)
 
-    monkeypatch.setattr(relax_module, "_force_field_maker", interrupted)
+    monkeypatch.setattr(relax_module, "load_calculator", interrupted)
     with pytest.raises(KeyboardInterrupt):
         RelaxMaker().relax(selenium, "s")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["chgnet", "sevennet"])
-def test_a_used_calculator_gives_a_fresh_ones_energy(name: str, bi2se3: Structure, selenium: Structure) -> None:
-    def energy(structure: Structure) -> float:
-        atoms = structure.to_ase_atoms()
-        atoms.calc = load_calculator(name)
-        return float(atoms.get_potential_energy())
-
-    load_calculator.cache_clear()
-    fresh = energy(bi2se3)
-    assert energy(selenium) != pytest.approx(fresh, abs=1)
-    assert energy(bi2se3) == pytest.approx(fresh, abs=1e-6)
 
 
 @pytest.mark.slow

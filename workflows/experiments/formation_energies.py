@@ -34,7 +34,8 @@ from ccdcgan_al.types import DEFAULT_METHOD, Relaxed
 from workflows.documents import read_relaxation
 from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.jobs import relax_to_document
-from workflows.relax import POTENTIALS, RelaxMaker, load_calculator, method_of
+from workflows.potentials import POTENTIALS, load_calculator, method_of
+from workflows.relax import RelaxMaker
 
 GOALS = {"mae": 12.0, "bias": 4.0, "class_mae": 20.0, "class_bias": 10.0}
 """meV/atom: of all compounds without U, and of each class."""
@@ -61,7 +62,7 @@ def measure_formation_energies(
     count : int or None
         Compounds drawn from it; None: all.
     method : str
-        A potential, see `workflows.relax.POTENTIALS`.
+        A potential, see `workflows.potentials.POTENTIALS`.
     seed : int
         Of the draw.
     work : Path or None
@@ -132,7 +133,7 @@ def single_point(structure: Structure, method: str) -> float:
     structure : Structure
         Ordered.
     method : str
-        A name in `workflows.relax.POTENTIALS`.
+        A name in `workflows.potentials.POTENTIALS`.
     """
     from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -149,7 +150,7 @@ def element_energies(method: str, symbols: Sequence[str], cache: RelaxedCache | 
     Parameters
     ----------
     method : str
-        A name in `workflows.relax.POTENTIALS`.
+        A name in `workflows.potentials.POTENTIALS`.
     symbols : sequence of str
         The elements.
     cache : RelaxedCache or None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.files import write_json
 from workflows.jobs import relax_to_document
-from workflows.relax import POTENTIALS
+from workflows.potentials import POTENTIALS
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
