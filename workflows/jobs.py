@@ -17,6 +17,7 @@ from ccdcgan_al.types import DEFAULT_METHOD
 from workflows import finished
 from workflows.documents import failure_document, relaxation_document
 from workflows.guards import RelaxationError
+from workflows.schemas import RelaxationDocument
 
 if TYPE_CHECKING:
     from jobflow import Job
@@ -52,7 +53,7 @@ class Relaxer(Maker):
         raise NotImplementedError(f"{type(self).__name__} relaxes nothing")
 
 
-@job
+@job(output_schema=RelaxationDocument)
 def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any] | Response:
     """Relax a structure; whatever goes wrong is a returned document with state ``failed``, so that its round closes.
 

@@ -24,6 +24,7 @@ from launchpad.service.configure import database_name
 from launchpad.service.connection import PATIENCE_SECONDS
 from launchpad.service.mongod import DURABLE, redact
 from workflows.documents import read_relaxation
+from workflows.schemas import RelaxationDocument, plain
 
 TIMEOUT_SECONDS = 30.0
 ASKED_TO_STOP = ("stopped", "asked to stop")
@@ -157,7 +158,13 @@ class CampaignStore:
         documents = [{**document, "state": "generated", "provenance": provenance} for document in made]
         return insert_new(self.structures, campaign_id, documents)
 
-    def record(self, campaign_id: str, documents: Iterable[dict[str, Any]], *, as_field: str = "relaxation") -> None:
+    def record(
+        self,
+        campaign_id: str,
+        documents: Iterable[RelaxationDocument | dict[str, Any]],
+        *,
+        as_field: str = "relaxation",
+    ) -> None:
         """Add what came back from relaxations to the attempts; recording the same document twice changes nothing.
 
         The newest valid attempt counts: a failure never takes the place of an energy.
@@ -165,10 +172,10 @@ class CampaignStore:
         Parameters
         ----------
         campaign_id : whose structures they are
-        documents : documents of `workflows.documents`
+        documents : as jobflow hands them over, or plain
         as_field : what it was relaxed for, one of `launchpad.database.schema.KINDS`
         """
-        stored = [_plain(document) for document in documents]
+        stored = [plain(document) for document in documents]
         if not stored:
             return
         fw_ids = self._fw_ids(campaign_id, [document["structure_id"] for document in stored], as_field)
@@ -402,9 +409,3 @@ def _analysed(relaxation: dict[str, Any]) -> dict[str, Any]:
         return {}
     correction = relaxation.get("mp2020_correction_per_atom")
     return {"space_group": relaxation.get("space_group"), "correction_per_atom": correction}
-
-
-def _plain(document: dict[str, Any]) -> dict[str, Any]:
-    """Document with the structure as a dictionary: jobflow hands over a decoded one."""
-    structure = document.get("structure")
-    return {**document, "structure": structure.as_dict() if isinstance(structure, Structure) else structure}

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 from jobflow import Job, run_locally
+from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.files import write_json
 from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
-from workflows.documents import failure_document, read_relaxation, relaxation_document
+from workflows.documents import failure_document, of_one_method, read_relaxation, relaxation_document
 from workflows.guards import RelaxationError
 from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
 from workflows.relax import RelaxMaker
+from workflows.schemas import RelaxationDocument, plain
 
 SEVENNET = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 
@@ -52,6 +54,31 @@ def test_failure_document_round_trip(bise: Structure) -> None:
     stored = json.loads(json.dumps(document, allow_nan=False))
     assert read_relaxation(stored) == FailedRelaxation("r1-004", "unphysical", "fell", "sevennet", bise, -4e12)
     assert stored.keys() == relaxation_document("x", Relaxed(bise, -3.0, SEVENNET, 1, 0.0, converged=True)).keys()
+
+
+def test_what_jobflow_hands_over_and_what_is_stored_read_the_same(relaxed: Relaxed) -> None:
+    stored = relaxation_document("r1-003", relaxed, maker={"fmax": 0.05})
+    handed = MontyDecoder().process_decoded(jsanitize(RelaxationDocument(**stored), strict=True))
+    assert isinstance(handed, RelaxationDocument)
+    assert read_relaxation(handed) == read_relaxation(stored) == relaxed
+    assert plain(handed) == stored
+    assert of_one_method([handed, stored], None) == [stored, stored]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"structure": None}, "its structure or energy_per_atom is missing"),
+        ({"energy_per_atom": "low"}, "energy_per_atom"),
+        ({"state": "running"}, "state"),
+        ({"state": "failed"}, "its reason or message is missing"),
+        ({"reason": "tired"}, "reason"),
+        ({"n_steps": -1}, "n_steps"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_document(relaxed: Relaxed, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RelaxationDocument(**relaxation_document("a", relaxed) | change)
 
 
 def test_numbers_that_json_cannot_hold_become_null(bise: Structure) -> None:
@@ -125,7 +152,9 @@ def test_job_writes_the_document_before_it_returns_it(
     job = RelaxMaker(method="emt").make(bise, "r1-002")
     output = run_locally(job, ensure_success=True, log=False)[job.uuid][1].output
     written = json.loads((tmp_path / RELAXATION_FILE).read_text())
-    assert written["state"] == output["state"] == "failed"
+    assert isinstance(output, RelaxationDocument)
+    assert plain(output) == written
+    assert written["state"] == "failed"
     assert written["structure_id"] == "r1-002"
     assert [path.name for path in tmp_path.iterdir()] == [RELAXATION_FILE]
 
