@@ -1,4 +1,7 @@
-"""Relaxation documents, made and read: `workflows.schemas.RelaxationDocument` as plain JSON; where they go is others' business."""
+"""Relaxation documents, made and read: `workflows.schemas.RelaxationDocument` as plain JSON. Where they go is others' business.
+
+`relax_to_document` is what every relaxation goes through: it calls a relaxer, and makes a document of whatever comes.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,24 @@ import contextlib
 import math
 import os
 import platform
+import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
 from ccdcgan_al.errors import HullError
 from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
+from workflows.guards import RelaxationError
 from workflows.schemas import RelaxationDocument, plain
+
+if TYPE_CHECKING:
+    from workflows.jobs import Relaxer
 
 _PACKAGES = ("ccdcgan-al", "atomate2", "ase", "pymatgen", "torch", "sevenn", "chgnet", "custodian")
 
@@ -123,6 +132,42 @@ def failure_document(
         maker=maker,
         details=details or {},
     )
+
+
+def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any]:
+    """Relax here and now; whatever goes wrong is a document, too. Ctrl-C and a worker's exit pass through.
+
+    Parameters
+    ----------
+    structure : Structure
+        Where the relaxation starts.
+    structure_id : str
+        Id in the campaign.
+    maker : Relaxer
+        What relaxes.
+
+    Returns
+    -------
+    dict of str to Any
+        A `RelaxationDocument` as plain JSON.
+    """
+    started = time.perf_counter()
+    choices = {key: value for key, value in maker.as_dict().items() if not key.startswith("@")}
+
+    def failed(reason: str, message: str, last: Structure | None, **more: Any) -> dict[str, Any]:
+        seconds = time.perf_counter() - started
+        return failure_document(
+            structure_id, reason, message, maker.method, last, seconds=seconds, maker=choices, **more
+        )
+
+    try:
+        relaxed = maker.relax(structure, structure_id)
+    except RelaxationError as failure:
+        energy, details = failure.energy_per_atom, failure.details
+        return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
+    except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes
+        return failed("calculator_error", "".join(traceback.format_exception(error)[-4:]).strip(), None)
+    return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)
 
 
 def of_one_method(

@@ -5,8 +5,6 @@ jobflow stores a job under its module path (`workflows.jobs.relax`), so a path i
 
 from __future__ import annotations
 
-import time
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from jobflow import Maker, Response, job
 
 from ccdcgan_al.types import DEFAULT_METHOD
-from workflows import finished
-from workflows.documents import failure_document, relaxation_document
-from workflows.guards import RelaxationError
+from workflows.documents import relax_to_document
+from workflows.result_cache import find_finished, keep_finished
 from workflows.schemas import RelaxationDocument
 
 if TYPE_CHECKING:
@@ -70,29 +67,8 @@ def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, 
     structure_id : id in the campaign
     maker : the relaxer with its scientific choices
     """
-    document = finished.find(structure, structure_id, maker) or relax_to_document(structure, structure_id, maker)
+    document = find_finished(structure, structure_id, maker) or relax_to_document(structure, structure_id, maker)
     if document["reason"] == "walltime":
         return Response(replace=maker.make(structure, structure_id), stored_data={"stopped": document["message"]})
-    finished.keep(document, structure, maker, Path.cwd() / RELAXATION_FILE)
+    keep_finished(document, structure, maker, Path.cwd() / RELAXATION_FILE)
     return document
-
-
-def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any]:
-    """Relax and return the document of `workflows.documents`, of a failure too."""
-    started = time.perf_counter()
-    choices = {key: value for key, value in maker.as_dict().items() if not key.startswith("@")}
-
-    def failed(reason: str, message: str, last: Structure | None, **more: Any) -> dict[str, Any]:
-        seconds = time.perf_counter() - started
-        return failure_document(
-            structure_id, reason, message, maker.method, last, seconds=seconds, maker=choices, **more
-        )
-
-    try:
-        relaxed = maker.relax(structure, structure_id)
-    except RelaxationError as failure:
-        energy, details = failure.energy_per_atom, failure.details
-        return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
-    except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes
-        return failed("calculator_error", "".join(traceback.format_exception(error)[-4:]).strip(), None)
-    return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)

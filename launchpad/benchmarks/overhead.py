@@ -28,8 +28,8 @@ from launchpad.batches import put, relaxation_counts, split
 from launchpad.benchmarks.place import Place, place
 from launchpad.service.configure import worker_environment
 from launchpad.service.workers import LocalWorkers
+from workflows.documents import relax_to_document
 from workflows.flows import relaxations_then
-from workflows.jobs import relax_to_document
 from workflows.methods import relaxer
 
 GOAL = 1.10

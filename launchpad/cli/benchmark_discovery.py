@@ -41,7 +41,7 @@ class Experiment:
         """
         from workflows.experiments.campaign_spec import read_spec
         from workflows.experiments.discovery import Discovery, DiscoveryStrategy
-        from workflows.experiments.relaxed_cache import RelaxedCache
+        from workflows.result_cache import ResultCache
 
         known = get_args(DiscoveryStrategy)
         unknown = [name for name in self.strategies if name not in known]
@@ -59,7 +59,7 @@ class Experiment:
             raise ValueError(
                 f"a budget of {choices['budget']} relaxations leaves none after {choices['seed_count']} seeds: raise --budget or lower --seed-count"
             )
-        return Discovery(spec, self.work, RelaxedCache(self.work / "relaxed"), maker=maker, **choices)
+        return Discovery(spec, self.work, ResultCache(self.work / "relaxed"), maker=maker, **choices)
 
     def command(self) -> str:
         """Return the command that makes the same comparison at the spec's own budget."""

@@ -17,7 +17,7 @@ from ccdcgan_al.strategies.random_search import random_structures
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_ablation import outcome_of, write_result
 from workflows.experiments.ablation import Ablation, AblationData, read_data, write_data
-from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.result_cache import ResultCache
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -39,15 +39,15 @@ class StandInRelaxer:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> RelaxedCache:
-    cache = RelaxedCache(tmp_path / "data")
+def cache(tmp_path: Path) -> ResultCache:
+    cache = ResultCache(tmp_path / "data")
     elements = [Structure(np.eye(3) * 3, [symbol], [[0, 0, 0]]) for symbol in ("Bi", "Se")]
     for structure in [*elements, *random_structures(("Bi", "Se"), 4, seed=0, max_sites=6)]:
         cache.relax(structure, StandInRelaxer())  # type: ignore[arg-type]
     return cache
 
 
-def test_data_is_frozen_and_read_back(cache: RelaxedCache, tmp_path: Path) -> None:
+def test_data_is_frozen_and_read_back(cache: ResultCache, tmp_path: Path) -> None:
     file = tmp_path / "data.json.gz"
     assert write_data(cache, ("Bi", "Se"), file) == 6
     data = read_data(file, training=3)
@@ -55,17 +55,17 @@ def test_data_is_frozen_and_read_back(cache: RelaxedCache, tmp_path: Path) -> No
     assert data.training == read_data(file, training=3).training != read_data(file, training=3, seed=1).training
     assert len(data.seen) == 12
     with pytest.raises(ValueError, match="wants relaxations of one method, got 0"):
-        write_data(RelaxedCache(tmp_path / "nothing"), ("Bi", "Se"), file)
+        write_data(ResultCache(tmp_path / "nothing"), ("Bi", "Se"), file)
 
 
-def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -> None:
+def test_a_finished_part_is_not_run_again(cache: ResultCache, tmp_path: Path) -> None:
     write_data(cache, ("Bi", "Se"), tmp_path / "data.json.gz")
     data = read_data(tmp_path / "data.json.gz", training=3)
     relaxer = StandInRelaxer()
 
     def ablation(learnt: AblationData = data) -> Ablation:
         work = tmp_path / "work"
-        return Ablation(learnt, work, RelaxedCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
+        return Ablation(learnt, work, ResultCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
 
     (run,) = ablation().run(["random"], [0])
     assert run["generated"] == 8

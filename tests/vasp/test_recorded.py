@@ -14,9 +14,8 @@ from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.types import Candidate, Method
 from launchpad.database.store import CampaignStore
 from tests.vasp.conftest import Replay
-from workflows.documents import read_relaxation
+from workflows.documents import read_relaxation, relax_to_document
 from workflows.guards import RelaxationError
-from workflows.jobs import relax_to_document
 from workflows.vasp import VaspMaker
 
 pytestmark = pytest.mark.shared_data

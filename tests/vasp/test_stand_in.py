@@ -17,8 +17,9 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Poscar
 
 from workflows import vasp, vasp_stage
+from workflows.documents import relax_to_document
 from workflows.guards import RelaxationError
-from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
+from workflows.jobs import RELAXATION_FILE, relax
 from workflows.vasp import VaspMaker
 from workflows.vasp_result import last_valid_structure
 from workflows.vasp_stage import STAGE_FILE
@@ -187,7 +188,7 @@ def test_a_killed_worker_leaves_no_vasp_behind_and_its_rerun_goes_on(
 ) -> None:
     alloy.to(str(tmp_path / "start.json"))
     code = (
-        "import sys; from pymatgen.core import Structure; from workflows.jobs import relax_to_document; "
+        "import sys; from pymatgen.core import Structure; from workflows.documents import relax_to_document; "
         "from workflows.vasp import VaspMaker; "
         "print(relax_to_document(Structure.from_file(sys.argv[1]), 'cuau', VaspMaker())['message'])"
     )

@@ -9,9 +9,9 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.files import write_json
 from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
-from workflows.documents import failure_document, of_one_method, read_relaxation, relaxation_document
+from workflows.documents import failure_document, of_one_method, read_relaxation, relax_to_document, relaxation_document
 from workflows.guards import RelaxationError
-from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
+from workflows.jobs import RELAXATION_FILE, relax
 from workflows.relax import RelaxMaker
 from workflows.schemas import RelaxationDocument, plain
 

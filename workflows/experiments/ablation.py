@@ -1,7 +1,7 @@
 """The ablation: every strategy on the same data and the same budget, over several seeds. `ccdcgan_al.reports.ablation` tells its results.
 
 Each strategy, seed and number of structures learnt from is one file in a work folder, written when it is whole, and relaxations go through a
-`RelaxedCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
+`ResultCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
 common are trained once a process; their time counts for each of them.
 """
 
@@ -43,8 +43,8 @@ from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.matching import SeenStructures
 from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
 from workflows.documents import package_versions, read_relaxation
-from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.relax import RelaxMaker
+from workflows.result_cache import ResultCache
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def read_data(file: Path, training: int, seed: int = 0) -> AblationData:
     return AblationData(tuple(document["elements"]), starts, hull, tuple(sorted(names[i] for i in chosen)))
 
 
-def write_data(cache: RelaxedCache, elements: Sequence[str], file: Path) -> int:
+def write_data(cache: ResultCache, elements: Sequence[str], file: Path) -> int:
     """Freeze the relaxed structures of a cache, one method's, that hold no other element; returns how many there are.
 
-    No command calls it: `docs/results/ablation-data.json.gz` was made by ``write_data(RelaxedCache(folder), ("Bi", "Se"), file)``.
+    No command calls it: `docs/results/ablation-data.json.gz` was made by ``write_data(ResultCache(folder), ("Bi", "Se"), file)``.
     """
     items: list[dict[str, Any]] = []
     methods: dict[str, dict[str, Any]] = {}
@@ -163,7 +163,7 @@ class Ablation:
 
     data: AblationData
     work: Path
-    cache: RelaxedCache
+    cache: ResultCache
     maker: RelaxMaker = field(default_factory=lambda: RelaxMaker(method="sevennet"))  # that of the data set
     draws: int = 1000
     relaxations: int = 12

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ccdcgan_al.files import write_atomically
+from ccdcgan_al.files import write_atomically, write_json
 from ccdcgan_al.types import Method, Relaxed
-from workflows import finished
 from workflows.jobs import RELAXATION_FILE, relax
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -78,7 +77,7 @@ def test_a_rerun_takes_up_what_is_finished(folder: Path, monkeypatch: pytest.Mon
     other = CountingRelaxer(fmax=0.01)
     relaxed_by_job(BISE, "Bi-Se-r0-0001", other)  # other choices
     assert other.calls == 1
-    monkeypatch.setattr("workflows.finished.package_versions", lambda: {"torch": "99"})
+    monkeypatch.setattr("workflows.result_cache.package_versions", lambda: {"torch": "99"})
     relaxed_by_job(BISE, "Bi-Se-r0-0001", maker)  # by other packages
     assert maker.calls == 3
 
@@ -105,7 +104,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     with full_disk(), pytest.raises(OSError, match="too large"):
         write_atomically(target, "x" * 5000)
     with full_disk(), pytest.raises(OSError, match="too large"):
-        finished.write_json({"x": "x" * 5000}, target)
+        write_json({"x": "x" * 5000}, target)
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 

@@ -12,9 +12,11 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
-from workflows.experiments.relaxed_cache import RelaxedCache, relaxation_key
 from workflows.guards import RelaxationError
+from workflows.jobs import Relaxer
 from workflows.relax import RelaxMaker
+from workflows.result_cache import ResultCache, job_key, relaxation_key
+from workflows.vasp import VaspMaker
 
 CALLS: list[str] = []
 
@@ -47,10 +49,10 @@ def bise(a: float = 3.0) -> Structure:
 
 
 def test_relaxed_once(tmp_path: Path) -> None:
-    cache, maker = RelaxedCache(tmp_path / "new"), StandInRelaxer()
+    cache, maker = ResultCache(tmp_path / "new"), StandInRelaxer()
     assert cache.find(bise(), maker) is None
     first = cache.relax(bise(), maker)
-    again = RelaxedCache(tmp_path / "new").relax(bise(), maker)
+    again = ResultCache(tmp_path / "new").relax(bise(), maker)
     assert len(CALLS) == 1
     assert again == json.loads(json.dumps(first)) == cache.find(bise(), maker)
     result = read_relaxation(again)
@@ -83,12 +85,12 @@ def test_what_makes_none() -> None:
 
 def test_the_potentials_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     key = relaxation_key(bise(), RelaxMaker())
-    monkeypatch.setattr("workflows.experiments.relaxed_cache.version", lambda _: "99")
+    monkeypatch.setattr("workflows.result_cache.version", lambda _: "99")
     assert relaxation_key(bise(), RelaxMaker()) != key
 
 
 def test_a_failure_is_kept_but_not_the_machines(tmp_path: Path) -> None:
-    cache = RelaxedCache(tmp_path)
+    cache = ResultCache(tmp_path)
     for _ in range(2):
         assert cache.relax(bise(), StandInRelaxer(fails="a hole"))["reason"] == "unphysical"
     assert len(CALLS) == 1
@@ -100,12 +102,12 @@ def test_a_failure_is_kept_but_not_the_machines(tmp_path: Path) -> None:
 
 def test_the_rattle_depends_on_the_start_alone(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        RelaxedCache(tmp_path / name).relax(bise(), StandInRelaxer())
+        ResultCache(tmp_path / name).relax(bise(), StandInRelaxer())
     assert CALLS[0] == CALLS[1]
 
 
 def test_a_foreign_file_is_named(tmp_path: Path) -> None:
-    cache, maker = RelaxedCache(tmp_path), StandInRelaxer()
+    cache, maker = ResultCache(tmp_path), StandInRelaxer()
     file = tmp_path / f"{relaxation_key(bise(), maker)}.json"
     file.write_text("{")
     with pytest.raises(ValueError, match=rf"{file.name} is no relaxation document.*remove it"):
@@ -116,11 +118,32 @@ def test_a_write_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    cache = RelaxedCache(tmp_path)
-    monkeypatch.setattr("workflows.finished.os.fsync", full)
+    cache = ResultCache(tmp_path)
+    monkeypatch.setattr("ccdcgan_al.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         cache.relax(bise(), StandInRelaxer())
     assert list(cache.documents()) == []
     monkeypatch.undo()
     assert cache.relax(bise(), StandInRelaxer())["state"] == "relaxed"
     assert len(list(cache.documents())) == 1
+
+
+@pytest.mark.parametrize(
+    ("maker", "job", "experiment"),
+    [
+        (RelaxMaker(), "21b5af195cec127c", "5fba6c607d72e8d11db2becac365358a791740a0340cc8440064850c44160f8c"),
+        (
+            VaspMaker(static=True),
+            "2a2647b0db9d30f9",
+            "2a1319900876e67414630a18fa53fb1fa37edcb3a1774a2bb1037bcf8b141d7e",
+        ),
+    ],
+)
+def test_files_that_older_versions_left_keep_their_names(
+    maker: Relaxer, job: str, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.result_cache.version", lambda _: "1")
+    assert (
+        job_key(bise(), "Bi-Se-r0-0001", maker) == f"Bi-Se-r0-0001-{job}"
+    )  # as ccdcgan-al named them at schema version 2
+    assert relaxation_key(bise(), maker) == experiment
