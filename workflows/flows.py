@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import Flow, Job, OnMissing
 
+from workflows.jobs import name_job
+
 if TYPE_CHECKING:
     from ccdcgan_al.types import Candidate
     from workflows.jobs import Relaxer
@@ -41,7 +43,7 @@ def relaxations_then(
     """
     relaxations = {}
     for candidate in candidates:
-        job = relax.make(candidate.structure, candidate.structure_id)
+        job = name_job(relax.make(candidate.structure), candidate.structure_id)
         job.set_uuid(_uuid(name, candidate.structure_id))
         relaxations[candidate.structure_id] = job
     closing = close({structure_id: job.output for structure_id, job in relaxations.items()})

@@ -10,7 +10,7 @@ from ccdcgan_al.hull.element_references import deviations, potential_energies, w
 from ccdcgan_al.types import DFT
 from workflows.jobs import Relaxer
 from workflows.potentials import POTENTIALS, method_of
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 
 METHODS = (*POTENTIALS, DFT)
 
@@ -21,7 +21,7 @@ def relaxer(method: str, **choices: Any) -> Relaxer:
     Parameters
     ----------
     method : one of `METHODS`
-    choices : fields of `RelaxMaker`, or of `VaspMaker` for ``vasp``, other than their defaults
+    choices : fields of `GuardedForceFieldRelaxMaker`, or of `GuardedVaspRelaxMaker` for ``vasp``, other than their defaults
 
     Raises
     ------
@@ -29,12 +29,12 @@ def relaxer(method: str, **choices: Any) -> Relaxer:
         there is no such method
     """
     if method == DFT:
-        from workflows.vasp import VaspMaker
+        from workflows.vasp import GuardedVaspRelaxMaker
 
-        return VaspMaker(**choices)
+        return GuardedVaspRelaxMaker(**choices)
     if method not in POTENTIALS:
         raise UnknownMethodError(f"Unknown method {method!r}; known are {', '.join(METHODS)}")
-    return RelaxMaker(method=method, **choices)
+    return GuardedForceFieldRelaxMaker(method=method, **choices)
 
 
 def element_warnings(method: str, elements: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The relaxers: one Maker over atomate2's ML force fields. A relaxation here knows no database and no campaign.
+"""The relaxer of ML potentials: a Maker over atomate2's `AseRelaxer`. A relaxation here knows no database and no campaign.
 
 A cheap, robust potential (CHGNet) relaxes first, the accurate one (SevenNet) after it; every stage is guarded
 (`workflows.guards`). The scientific choices are the Maker's fields, so they are stored with the job. A worker process
@@ -28,25 +28,41 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class RelaxMaker(Relaxer):
+class GuardedForceFieldRelaxMaker(Relaxer):
     """Relax a crystal, cell and positions, with one or two ML potentials.
 
     Parameters
     ----------
-    name : job name
-    method : potential whose energy counts, a name in `POTENTIALS`
-    fmax : convergence criterion on forces, the cell's included (eV/Å)
-    max_steps : steps after which it counts as not converged, 2 or more: atomate2 takes fewer for a single point, and that for converged
-    pre_relax : potential that relaxes first, None: none (nor where it is the same as `method`)
-    pre_relax_fmax : its criterion (eV/Å); need not be reached
-    pre_relax_max_steps : its steps
-    rattle : every atom is moved by this much in a random direction first (Å), so that symmetric saddle points are
-        left; seeded by the structure's id
-    max_fall : after a pre-relaxation, how far the energy may fall in the second stage before it is a hole of the
-        potential (eV/atom), where the guard knows no energies of the elements
-    references : energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: the Materials
-        Project's for a PBE potential, else a bound below all elements
-    optimizer_kwargs : arguments of ASE's FIRE
+    name : str
+        Job name.
+    method : str
+        The potential whose energy counts, a name in `workflows.potentials.POTENTIALS`.
+    fmax : float
+        Convergence criterion on forces, the cell's included (eV/Å).
+    max_steps : int
+        Steps after which it counts as not converged, 2 or more: atomate2 takes fewer for a single point, and that for converged.
+    pre_relax : str or None
+        The potential that relaxes first; None: none (nor where it is the same as `method`).
+    pre_relax_fmax : float
+        Its criterion (eV/Å); need not be reached.
+    pre_relax_max_steps : int
+        Its steps.
+    rattle : float
+        Every atom is moved by this much in a random direction first (Å), so that symmetric saddle points are left; seeded by
+        the structure's id.
+    max_fall : float
+        After a pre-relaxation, how far the energy may fall in the second stage before it is a hole of the potential (eV/atom),
+        where the guard knows no energies of the elements.
+    references : dict of str to float
+        Energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: the Materials Project's for a
+        PBE potential, else a bound below all elements.
+    optimizer_kwargs : dict of str to float
+        Arguments of ASE's FIRE.
+
+    Raises
+    ------
+    ValueError
+        `max_steps` is less than 2.
     """
 
     name: str = "relax"
@@ -70,15 +86,22 @@ class RelaxMaker(Relaxer):
 
         Parameters
         ----------
-        structure : ordered periodic structure
-        structure_id : seeds the rattle
+        structure : Structure
+            Ordered and periodic.
+        structure_id : str
+            Seeds the rattle.
+
+        Returns
+        -------
+        Relaxed
+            The converged result.
 
         Raises
         ------
         RelaxationError
-            no usable energy; its reason says why
+            There is no usable energy; its reason says why.
         UnknownMethodError
-            `method` or `pre_relax` is unknown or not installed
+            `method` or `pre_relax` is unknown or not installed.
         """
         method = method_of(self.method)
         pre_relaxed = self.pre_relax is not None and self.pre_relax != self.method
@@ -124,19 +147,31 @@ class RelaxMaker(Relaxer):
         )
 
 
+RelaxMaker = GuardedForceFieldRelaxMaker
+"""Its name in Fireworks that were stored before schema version 4; for a worker that takes one before the database is migrated."""
+
+
 def ready_structure(structure: Structure, structure_id: str, rattle: float) -> Structure:
     """Check a structure that is to be relaxed, and return a rattled copy without site properties.
 
     Parameters
     ----------
-    structure : ordered periodic structure
-    structure_id : seeds the rattle
-    rattle : distance by which every atom is moved (Å)
+    structure : Structure
+        Ordered and periodic.
+    structure_id : str
+        Seeds the rattle.
+    rattle : float
+        Distance by which every atom is moved (Å).
+
+    Returns
+    -------
+    Structure
+        The copy.
 
     Raises
     ------
     RelaxationError
-        ``bad_input``
+        It is no structure that can be relaxed; the reason is ``bad_input``.
     """
     from pymatgen.core import Structure
 

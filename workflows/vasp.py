@@ -25,7 +25,7 @@ from ccdcgan_al.files import write_json
 from ccdcgan_al.types import Method, Relaxed
 from workflows.guards import Reason, RelaxationError, check_physical
 from workflows.jobs import Relaxer
-from workflows.relax import RelaxMaker, ready_structure
+from workflows.relax import GuardedForceFieldRelaxMaker, ready_structure
 from workflows.vasp_result import bare, mp2020_correction, structure_of
 from workflows.vasp_stage import COMPARABLE, finish, incar_updates_problem, own_folder, settings_of_run
 
@@ -36,20 +36,27 @@ START_FILE = "start.json"
 
 
 @dataclass
-class VaspMaker(Relaxer):
+class GuardedVaspRelaxMaker(Relaxer):
     """Relax a crystal, cell and positions, with VASP and the Materials Project's settings.
 
     Parameters
     ----------
-    name : job name
-    method : name of the method
-    static : end with the Materials Project's static calculation, whose energy then counts; structure and forces stay
-        those of the relaxation
-    pre_relax : ML potential that relaxes first (see `workflows.potentials.POTENTIALS`), None: none, and no torch
-    rattle : every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it
-        k-points, so none by default
-    max_attempts : how often a stage may be begun, interruptions and crashes of VASP counted
-    references : energies of the elements (eV/atom), for the guard's bound; empty: a bound below all elements
+    name : str
+        Job name.
+    method : str
+        Name of the method.
+    static : bool
+        End with the Materials Project's static calculation, whose energy then counts; structure and forces stay those of the
+        relaxation.
+    pre_relax : str or None
+        The ML potential that relaxes first (see `workflows.potentials.POTENTIALS`); None: none, and no torch.
+    rattle : float
+        Every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it k-points, so
+        none by default.
+    max_attempts : int
+        How often a stage may be begun, interruptions and crashes of VASP counted.
+    references : dict of str to float
+        Energies of the elements (eV/atom), for the guard's bound; empty: a bound below all elements.
     """
 
     method: str = "vasp"
@@ -64,13 +71,20 @@ class VaspMaker(Relaxer):
 
         Parameters
         ----------
-        structure : ordered periodic structure
-        structure_id : names the folder, and seeds the rattle
+        structure : Structure
+            Ordered and periodic.
+        structure_id : str
+            Names the folder, and seeds the rattle.
+
+        Returns
+        -------
+        Relaxed
+            The converged result.
 
         Raises
         ------
         RelaxationError
-            no usable energy; its reason says why, its details what custodian did
+            There is no usable energy; its reason says why, its details what custodian did.
         """
         settings = settings_of_run()
         name = f"{structure_id}-{_fingerprint(structure, self)}"
@@ -91,7 +105,9 @@ class VaspMaker(Relaxer):
         path = folder / START_FILE
         if not path.is_file():
             try:
-                maker = RelaxMaker(method=self.pre_relax, rattle=0.0)  # `start` has the rattle that was asked for
+                maker = GuardedForceFieldRelaxMaker(
+                    method=self.pre_relax, rattle=0.0
+                )  # `start` has the rattle that was asked for
                 relaxed = maker.relax(start, structure_id).structure
             except RelaxationError as failure:
                 if failure.reason != "not_converged" or failure.structure is None:
@@ -149,7 +165,11 @@ class VaspMaker(Relaxer):
         )
 
 
-def method_of_run(maker: VaspMaker, vasp_version: str) -> Method:
+VaspMaker = GuardedVaspRelaxMaker
+"""Its name in Fireworks that were stored before schema version 4; for a worker that takes one before the database is migrated."""
+
+
+def method_of_run(maker: GuardedVaspRelaxMaker, vasp_version: str) -> Method:
     """Return the identity of an energy.
 
     VASP's major version counts: within one the same input gives the same energy, and a cluster's patch update in the
@@ -187,7 +207,7 @@ def check_vasp() -> None:
         raise UnknownMethodError(f"method 'vasp' has the Materials Project's settings: {problem}")
 
 
-def _fingerprint(structure: Structure, maker: VaspMaker) -> str:
+def _fingerprint(structure: Structure, maker: GuardedVaspRelaxMaker) -> str:
     """Return twelve hex digits that stand for the structure and the choices that decide its energy."""
     from pymatgen.core import Structure
 

@@ -23,6 +23,7 @@ from workflows.guards import Reason, RelaxationError
 from workflows.vasp_result import bare, custodian_log, last_valid_structure, summary, unconverged
 
 if TYPE_CHECKING:
+    from jobflow import Job
     from pymatgen.core import Structure
 
 COMPARABLE = (
@@ -136,7 +137,7 @@ def _run(
     folder.mkdir()
     try:
         with contextlib.chdir(folder), _marked(folder):  # atomate2 and custodian work in the working directory
-            task = maker.make.original(maker, structure, prev_dir=None if previous is None else str(previous)).output
+            task = _run_here(maker.make(structure, prev_dir=None if previous is None else str(previous)))
     except Exception as error:  # custodian gave up, VASP died, an input could not be written: kept with its reason
         errors = [name for entry in custodian_log(folder) for name in entry["errors"]]
         reason: Reason = "calculator_error"
@@ -155,6 +156,23 @@ def _run(
         raise unconverged(stage, folder, task, result)
     write_json(result, folder / STAGE_FILE)
     return result
+
+
+def _run_here(job: Job) -> Any:
+    """Run one of atomate2's jobs in this process and folder, and return its output; nothing of it is stored.
+
+    jobflow then knows this process's own job again, which runs on.
+    """
+    from jobflow import CURRENT_JOB, JobStore
+    from maggma.stores import MemoryStore
+
+    own = CURRENT_JOB.job
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    store.connect()
+    try:
+        return job.run(store).output
+    finally:
+        CURRENT_JOB.job = own
 
 
 def _stage_maker(stage: str, settings: Settings) -> Any:

@@ -371,7 +371,7 @@ def relaxed_set(
     from ccdcgan_al.benchmarks.starting_pool import starting_pool
     from workflows.experiments.relaxed_set import extended_set, relax_pool
     from workflows.experiments.relaxed_set import relaxed_set as collect
-    from workflows.relax import RelaxMaker
+    from workflows.relax import GuardedForceFieldRelaxMaker
     from workflows.result_cache import ResultCache
 
     elements = ("Bi", "Se")
@@ -384,6 +384,6 @@ def relaxed_set(
         )
         return
     pool = starting_pool(elements, table, ternaries, draws)
-    data = collect(relax_pool(pool, ResultCache(folder), RelaxMaker(method="sevennet")), elements)
+    data = collect(relax_pool(pool, ResultCache(folder), GuardedForceFieldRelaxMaker(method="sevennet")), elements)
     write_set(data, out)
     typer.echo(f"{len(data['structures'])} of {len(pool)} structures in {out}; left out: {data['left_out'] or 'none'}")

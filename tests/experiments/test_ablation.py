@@ -24,7 +24,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 @dataclass
 class StandInRelaxer:
-    """Stands in for `RelaxMaker`: nothing moves, and the energy is the deviation from a volume of 25 Å^3 an atom."""
+    """Stands in for `GuardedForceFieldRelaxMaker`: nothing moves, and the energy is the deviation from a volume of 25 Å^3 an atom."""
 
     method: str = "sevennet"
     calls: list[str] = field(default_factory=list)

@@ -47,7 +47,7 @@ RUN = ("strategy", "seed", "complete", "relaxations", "rounds", "failures", "can
 
 @dataclass
 class StandInRelaxer:
-    """Stands in for `RelaxMaker`: nothing moves; the energy falls towards the middle composition, and rises away from 28 Å^3 an atom."""
+    """Stands in for a relaxer: nothing moves; the energy falls towards the middle composition, and rises away from 28 Å^3 an atom."""
 
     method: str = "sevennet"
     fails_after: int = 10**6

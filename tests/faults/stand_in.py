@@ -46,7 +46,7 @@ MIXING = -1.6  # eV/atom, times x (1 - x)
 
 
 def relax(maker: Any, structure: Structure, structure_id: str) -> Any:
-    """Take the place of `RelaxMaker.relax`."""
+    """Take the place of `GuardedForceFieldRelaxMaker.relax`."""
     from ccdcgan_al.types import Method, Relaxed
     from workflows.guards import RelaxationError
 
@@ -94,7 +94,7 @@ def install() -> None:
 def _put_in(module: ModuleType) -> None:
     from workflows.potentials import POTENTIALS, Potential
 
-    module.RelaxMaker.relax = relax
+    module.GuardedForceFieldRelaxMaker.relax = relax
     POTENTIALS[METHOD] = Potential(METHOD, "stand-in of the fault tests", "ase", "ase")
 
 

@@ -18,7 +18,7 @@ from launchpad.batches import put, relaxation_counts, split, withdraw, workflows
 from launchpad.driver import _why
 from launchpad.service.configure import open_launchpad
 from workflows.flows import relaxations_then
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 METADATA = {"campaign_id": "c", "stage": "round 0"}
@@ -40,7 +40,7 @@ def flow(count: int = 3) -> Flow:
         return closing
 
     candidates = [Candidate(f"Bi-Se-r0-{i:04d}", BISE, "seed", 0, "") for i in range(count)]
-    return relaxations_then("c round 0", candidates, RelaxMaker(), close, METADATA)
+    return relaxations_then("c round 0", candidates, GuardedForceFieldRelaxMaker(), close, METADATA)
 
 
 def states(launchpad: LaunchPad) -> dict[str, str]:

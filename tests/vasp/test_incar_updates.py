@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from ccdcgan_al.settings import Settings
 from workflows import vasp_stage
 from workflows.guards import RelaxationError
-from workflows.vasp import VaspMaker
+from workflows.vasp import GuardedVaspRelaxMaker
 from workflows.vasp_stage import finish
 
 CUAU = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -22,7 +22,7 @@ def test_a_worker_whose_settings_change_the_energy_scale_begins_nothing(
 ) -> None:
     monkeypatch.setattr(SETTINGS, "VASP_INCAR_UPDATES", {"NCORE": 4, "ENCUT": 400})
     with pytest.raises(RelaxationError, match=r"relax_1 was not begun: .* set ENCUT = 400, which decides") as caught:
-        VaspMaker().relax(CUAU, "cuau")
+        GuardedVaspRelaxMaker().relax(CUAU, "cuau")
     assert caught.value.reason == "inconsistent"
     assert "\n" not in str(caught.value)
     (folder,) = vasp_runs.iterdir()
@@ -42,7 +42,7 @@ def test_parallel_settings_are_the_machines(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(vasp_stage, "_run", begun)
     monkeypatch.setattr(SETTINGS, "VASP_INCAR_UPDATES", {"NCORE": 4, "KPAR": 2})
     with pytest.raises(RelaxationError, match="begun") as caught:
-        VaspMaker().relax(CUAU, "cuau")
+        GuardedVaspRelaxMaker().relax(CUAU, "cuau")
     assert caught.value.reason == "not_converged"
 
 

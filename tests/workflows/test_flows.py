@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.types import Candidate
 from workflows.flows import relaxations_then
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
@@ -25,7 +25,9 @@ def workflow(name: str = "round 0") -> Any:
         closing: Job = count_documents(outputs)
         return closing
 
-    return flow_to_workflow(relaxations_then(name, candidates, RelaxMaker(), close, {"campaign_id": "c"}))
+    return flow_to_workflow(
+        relaxations_then(name, candidates, GuardedForceFieldRelaxMaker(), close, {"campaign_id": "c"})
+    )
 
 
 def test_relaxations_and_the_close_go_to_their_workers() -> None:

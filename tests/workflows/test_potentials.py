@@ -48,7 +48,8 @@ def test_method_of_a_missing_package_says_how_to_get_it(monkeypatch: pytest.Monk
 
 def test_method_of_imports_neither_torch_nor_atomate2() -> None:
     code = (
-        "import sys; from workflows.relax import RelaxMaker; from workflows.potentials import method_of; method_of('sevennet'); RelaxMaker(); "
+        "import sys; from workflows.relax import GuardedForceFieldRelaxMaker; GuardedForceFieldRelaxMaker(); "
+        "from workflows.potentials import method_of; method_of('sevennet'); "
         "print([m for m in ('torch', 'atomate2', 'sevenn', 'chgnet') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -12,7 +12,7 @@ from ccdcgan_al.hull.element_references import materials_project_energies
 from workflows import relax as relax_module
 from workflows.guards import RelaxationError
 from workflows.potentials import load_calculator, method_of
-from workflows.relax import RelaxMaker, ready_structure
+from workflows.relax import GuardedForceFieldRelaxMaker, ready_structure
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def test_rattle_follows_the_structure_id(bi2se3: Structure) -> None:
 )
 def test_bad_input_has_a_reason(structure: Any, message: str) -> None:
     with pytest.raises(RelaxationError, match=message) as caught:
-        RelaxMaker().relax(structure, "x")
+        GuardedForceFieldRelaxMaker().relax(structure, "x")
     assert caught.value.reason == "bad_input"
 
 
 def test_maker_survives_its_storage() -> None:
-    maker = RelaxMaker(method="chgnet", fmax=0.1, references={"Bi": -3.9})
-    assert RelaxMaker.from_dict(maker.as_dict()) == maker
+    maker = GuardedForceFieldRelaxMaker(method="chgnet", fmax=0.1, references={"Bi": -3.9})
+    assert GuardedForceFieldRelaxMaker.from_dict(maker.as_dict()) == maker
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_models_are_loaded_once_a_process(selenium: Structure, monkeypatch: pyte
     monkeypatch.setattr(utils, "ase_calculator", counted)
     load_calculator.cache_clear()
     for number in range(3):
-        RelaxMaker(rattle=0.0, fmax=1.0).relax(selenium, f"s{number}")
+        GuardedForceFieldRelaxMaker(rattle=0.0, fmax=1.0).relax(selenium, f"s{number}")
     assert sorted(loaded) == ["CHGNet", "SevenNet"]
 
 
@@ -81,7 +81,7 @@ def test_relaxing_prints_nothing_and_leaves_no_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     load_calculator.cache_clear()
-    RelaxMaker(method="sevennet", pre_relax=None, fmax=1.0).relax(selenium, "s")
+    GuardedForceFieldRelaxMaker(method="sevennet", pre_relax=None, fmax=1.0).relax(selenium, "s")
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +89,7 @@ def test_relaxing_prints_nothing_and_leaves_no_file(
 @pytest.mark.parametrize("steps", [0, 1])
 def test_steps_that_relax_nothing_are_refused(steps: int) -> None:
     with pytest.raises(ValueError, match=f"max_steps must be at least 2, got {steps}"):
-        RelaxMaker(max_steps=steps)
+        GuardedForceFieldRelaxMaker(max_steps=steps)
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
     with pytest.raises(
         RelaxationError, match=r"after 3 steps of sevennet-l3i5; .* A larger max_steps may help"
     ) as caught:
-        RelaxMaker(rattle=0.2, pre_relax=None, max_steps=3).relax(bi2se3, "slow")
+        GuardedForceFieldRelaxMaker(rattle=0.2, pre_relax=None, max_steps=3).relax(bi2se3, "slow")
     assert caught.value.reason == "not_converged"
     assert caught.value.structure is not None
     assert caught.value.energy_per_atom == pytest.approx(-3.9, abs=0.3)
@@ -114,7 +114,7 @@ def test_not_converged_keeps_structure_and_energy(bi2se3: Structure) -> None:
 def test_a_hole_of_sevennet_ends_as_unphysical(method: str, message: str) -> None:
     pair = Structure(Lattice.cubic(4.5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.5 / 4.5]])
     with pytest.raises(RelaxationError, match=message) as caught:
-        RelaxMaker(method=method, rattle=0.0, pre_relax=None).relax(pair, "hole")
+        GuardedForceFieldRelaxMaker(method=method, rattle=0.0, pre_relax=None).relax(pair, "hole")
     assert caught.value.reason == "unphysical"
 
 
@@ -122,7 +122,7 @@ def test_a_hole_of_sevennet_ends_as_unphysical(method: str, message: str) -> Non
 def test_atoms_that_a_soft_potential_leaves_on_top_of_each_other_are_unphysical() -> None:
     pair = Structure(Lattice.cubic(4.5), ["Bi", "Se"], [[0, 0, 0], [0, 0, 0.5 / 4.5]])  # CHGNet sees almost no force
     with pytest.raises(RelaxationError, match="covalent radii") as caught:
-        RelaxMaker(rattle=0.0).relax(pair, "overlap")
+        GuardedForceFieldRelaxMaker(rattle=0.0).relax(pair, "overlap")
     assert caught.value.reason == "unphysical"
 
 
@@ -132,7 +132,7 @@ def test_a_calculators_error_keeps_its_message(selenium: Structure, monkeypatch:
 
     monkeypatch.setattr(relax_module, "load_calculator", broken)
     with pytest.raises(RelaxationError, match="MemoryError: no room for chgnet") as caught:
-        RelaxMaker().relax(selenium, "s")
+        GuardedForceFieldRelaxMaker().relax(selenium, "s")
     assert caught.value.reason == "calculator_error"
 
 
@@ -163,9 +163,9 @@ def test_a_hole_is_told_by_the_energies_of_the_elements(
     crystal = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     if hole:
         with pytest.raises(RelaxationError, match=r"below the bound of -6\.33: a hole of the potential"):
-            RelaxMaker(rattle=0.0).relax(crystal, "s")
+            GuardedForceFieldRelaxMaker(rattle=0.0).relax(crystal, "s")
         return
-    relaxed = RelaxMaker(rattle=0.0).relax(crystal, "s")
+    relaxed = GuardedForceFieldRelaxMaker(rattle=0.0).relax(crystal, "s")
     assert relaxed.energy_per_atom == pytest.approx((-3.886416 - 3.495912) / 2 - 0.8, abs=1e-4)
 
 
@@ -176,7 +176,8 @@ def test_corrections_are_taken_off_where_the_potential_contains_them(
     monkeypatch.setitem(sys.modules, "ccdcgan_al.hull.corrections", stand_in)
     monkeypatch.setattr(relax_module, "load_calculator", lambda _: Level(-0.4))
     chgnet, sevennet = (
-        RelaxMaker(method=name, pre_relax=None, rattle=0.0).relax(bi2se3, "s") for name in ("chgnet", "sevennet")
+        GuardedForceFieldRelaxMaker(method=name, pre_relax=None, rattle=0.0).relax(bi2se3, "s")
+        for name in ("chgnet", "sevennet")
     )
     assert chgnet.energy_per_atom == pytest.approx(sevennet.energy_per_atom + 0.3)
     assert chgnet.method.corrections == sevennet.method.corrections == "none"
@@ -188,24 +189,24 @@ def test_an_interrupt_passes(selenium: Structure, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(relax_module, "load_calculator", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        RelaxMaker().relax(selenium, "s")
+        GuardedForceFieldRelaxMaker().relax(selenium, "s")
 
 
 @pytest.mark.slow
 def test_bi2se3_relaxes_to_itself(bi2se3: Structure) -> None:
-    relaxed = RelaxMaker().relax(bi2se3, "bi2se3")
+    relaxed = GuardedForceFieldRelaxMaker().relax(bi2se3, "bi2se3")
     assert relaxed.energy_per_atom == pytest.approx(-4.03, abs=0.02)
     assert relaxed.converged
     assert relaxed.max_force < 0.05
     assert relaxed.method == method_of("sevennet-l3i5")
     assert StructureMatcher().fit(relaxed.structure, bi2se3)
-    again = RelaxMaker().relax(bi2se3, "bi2se3")
+    again = GuardedForceFieldRelaxMaker().relax(bi2se3, "bi2se3")
     assert again.energy_per_atom == pytest.approx(relaxed.energy_per_atom, abs=1e-6)
 
 
 @pytest.mark.slow
 def test_chgnets_energy_comes_without_its_corrections(bi2se3: Structure) -> None:
-    relaxed = RelaxMaker(method="chgnet").relax(bi2se3, "bi2se3")
+    relaxed = GuardedForceFieldRelaxMaker(method="chgnet").relax(bi2se3, "bi2se3")
     atoms = relaxed.structure.to_ase_atoms()
     atoms.calc = load_calculator("chgnet")
     raw = atoms.get_potential_energy() / 5

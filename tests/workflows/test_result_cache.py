@@ -14,9 +14,9 @@ from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
 from workflows.guards import RelaxationError
 from workflows.jobs import Relaxer
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 from workflows.result_cache import ResultCache, job_key, relaxation_key
-from workflows.vasp import VaspMaker
+from workflows.vasp import GuardedVaspRelaxMaker
 
 CALLS: list[str] = []
 
@@ -67,26 +67,31 @@ def test_what_makes_another_relaxation() -> None:
     keys = {
         relaxation_key(structure, maker)
         for structure in (bise(), bise(3.001), Structure(bise().lattice, ["Se", "Bi"], bise().frac_coords))
-        for maker in (StandInRelaxer(), StandInRelaxer(options={"fmax": 0.1}), RelaxMaker(), RelaxMaker(fmax=0.1))
+        for maker in (
+            StandInRelaxer(),
+            StandInRelaxer(options={"fmax": 0.1}),
+            GuardedForceFieldRelaxMaker(),
+            GuardedForceFieldRelaxMaker(fmax=0.1),
+        )
     }
     assert len(keys) == 12
 
 
 def test_what_makes_none() -> None:
-    key = relaxation_key(bise(), RelaxMaker())
+    key = relaxation_key(bise(), GuardedForceFieldRelaxMaker())
     moved = bise()
     moved.translate_sites([1], [1, 0, -1], to_unit_cell=False)
     moved.lattice = Lattice(moved.lattice.matrix + 1e-9)
     moved.add_site_property("magmom", [0.0, 1.0])
-    assert relaxation_key(moved, RelaxMaker(name="another name")) == key
+    assert relaxation_key(moved, GuardedForceFieldRelaxMaker(name="another name")) == key
     nearly = Structure(bise().lattice, ["Bi", "Se"], [[-1e-12, 0, 1 - 1e-12], [0.5, 0.5, 0.5]])
-    assert relaxation_key(nearly, RelaxMaker()) == key
+    assert relaxation_key(nearly, GuardedForceFieldRelaxMaker()) == key
 
 
 def test_the_potentials_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = relaxation_key(bise(), RelaxMaker())
+    key = relaxation_key(bise(), GuardedForceFieldRelaxMaker())
     monkeypatch.setattr("workflows.result_cache.version", lambda _: "99")
-    assert relaxation_key(bise(), RelaxMaker()) != key
+    assert relaxation_key(bise(), GuardedForceFieldRelaxMaker()) != key
 
 
 def test_a_failure_is_kept_but_not_the_machines(tmp_path: Path) -> None:
@@ -131,9 +136,13 @@ def test_a_write_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("maker", "job", "experiment"),
     [
-        (RelaxMaker(), "21b5af195cec127c", "5fba6c607d72e8d11db2becac365358a791740a0340cc8440064850c44160f8c"),
         (
-            VaspMaker(static=True),
+            GuardedForceFieldRelaxMaker(),
+            "21b5af195cec127c",
+            "5fba6c607d72e8d11db2becac365358a791740a0340cc8440064850c44160f8c",
+        ),
+        (
+            GuardedVaspRelaxMaker(static=True),
             "2a2647b0db9d30f9",
             "2a1319900876e67414630a18fa53fb1fa37edcb3a1774a2bb1037bcf8b141d7e",
         ),

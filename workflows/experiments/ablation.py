@@ -43,7 +43,7 @@ from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.matching import SeenStructures
 from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
 from workflows.documents import package_versions, read_relaxation
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 from workflows.result_cache import ResultCache
 
 
@@ -164,7 +164,9 @@ class Ablation:
     data: AblationData
     work: Path
     cache: ResultCache
-    maker: RelaxMaker = field(default_factory=lambda: RelaxMaker(method="sevennet"))  # that of the data set
+    maker: GuardedForceFieldRelaxMaker = field(
+        default_factory=lambda: GuardedForceFieldRelaxMaker(method="sevennet")
+    )  # that of the data set
     draws: int = 1000
     relaxations: int = 12
 

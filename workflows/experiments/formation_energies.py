@@ -33,7 +33,7 @@ from ccdcgan_al.structures.matching import structure_matcher
 from ccdcgan_al.types import DEFAULT_METHOD, Relaxed
 from workflows.documents import read_relaxation, relax_to_document
 from workflows.potentials import POTENTIALS, load_calculator, method_of
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 from workflows.result_cache import ResultCache
 
 GOALS = {"mae": 12.0, "bias": 4.0, "class_mae": 20.0, "class_bias": 10.0}
@@ -93,7 +93,7 @@ def measure_formation_energies(
         if not relax:
             comparisons.append(Comparison(compound, single_point(compound.structure, method)))
             continue
-        result = _relaxed(compound, RelaxMaker(method=method), cache)
+        result = _relaxed(compound, GuardedForceFieldRelaxMaker(method=method), cache)
         if result is None:
             left_out["failed relaxation"] += 1
             continue
@@ -160,7 +160,7 @@ def element_energies(method: str, symbols: Sequence[str], cache: ResultCache | N
     dict of str to float
         eV/atom; an element of which nothing relaxes is left out.
     """
-    maker, found = RelaxMaker(method=method), {}
+    maker, found = GuardedForceFieldRelaxMaker(method=method), {}
     for symbol in symbols:
         starts = [seed.structure for seed in element_structures(symbol)[:STRUCTURES_PER_ELEMENT]]
         energies = [result.energy_per_atom for start in starts if (result := _result(start, maker, cache))]
@@ -169,7 +169,7 @@ def element_energies(method: str, symbols: Sequence[str], cache: ResultCache | N
     return found
 
 
-def _relaxed(compound: TableCompound, maker: RelaxMaker, cache: ResultCache | None) -> Relaxed | None:
+def _relaxed(compound: TableCompound, maker: GuardedForceFieldRelaxMaker, cache: ResultCache | None) -> Relaxed | None:
     """Relax a compound; None where it fails, or where its energy contains a correction that cannot be taken off."""
     try:
         return _result(compound.structure, maker, cache)
@@ -177,7 +177,7 @@ def _relaxed(compound: TableCompound, maker: RelaxMaker, cache: ResultCache | No
         return None
 
 
-def _result(start: Structure, maker: RelaxMaker, cache: ResultCache | None) -> Relaxed | None:
+def _result(start: Structure, maker: GuardedForceFieldRelaxMaker, cache: ResultCache | None) -> Relaxed | None:
     document: dict[str, Any] = (
         relax_to_document(start, "benchmark", maker) if cache is None else cache.relax(start, maker)
     )

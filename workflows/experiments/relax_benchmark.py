@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.benchmarks.outcome import Outcome
 from workflows.guards import RelaxationError
-from workflows.relax import RelaxMaker, ready_structure
+from workflows.relax import GuardedForceFieldRelaxMaker, ready_structure
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -162,11 +162,11 @@ def model_load_seconds() -> float:
 
 
 def by_service(structure: Structure, fmax: float) -> dict[str, Any]:
-    """Relax by `RelaxMaker` as a worker does; the structures are rattled already."""
+    """Relax by `GuardedForceFieldRelaxMaker` as a worker does; the structures are rattled already."""
     started, cpu = time.perf_counter(), time.process_time()
     energy, steps = None, None
     with contextlib.suppress(RelaxationError):
-        relaxed = RelaxMaker(method="sevennet", fmax=fmax, rattle=0.0).relax(structure, "benchmark")
+        relaxed = GuardedForceFieldRelaxMaker(method="sevennet", fmax=fmax, rattle=0.0).relax(structure, "benchmark")
         energy, steps = relaxed.energy_per_atom, relaxed.n_steps
     return {
         "energy": energy,
