@@ -195,7 +195,7 @@ def test_a_relaxation_stopped_by_its_batch_job_is_put_there_again_as_it_was(
     monkeypatch.chdir(tmp_path)
     OUTCOMES["r1-003"] = RelaxationError("walltime", "time is up")
     job = name_job(ScriptedMaker(fmax=0.02).make(bise), "r1-003")
-    response = job.run(memory_store())
+    response: Any = job.run(memory_store())
     assert response.stored_data == {"stopped": "time is up"}
     (again,) = response.replace.jobs
     assert (again.name, again.metadata["structure_id"], again.uuid) == ("relax r1-003", "r1-003", job.uuid)
