@@ -20,13 +20,20 @@ def relaxer(method: str, **choices: Any) -> Relaxer:
 
     Parameters
     ----------
-    method : one of `METHODS`
-    choices : fields of `GuardedForceFieldRelaxMaker`, or of `GuardedVaspRelaxMaker` for ``vasp``, other than their defaults
+    method : str
+        One of `METHODS`.
+    **choices : Any
+        Fields of `GuardedForceFieldRelaxMaker`, or of `GuardedVaspRelaxMaker` for ``vasp``, other than their defaults.
+
+    Returns
+    -------
+    Relaxer
+        The Maker.
 
     Raises
     ------
     UnknownMethodError
-        there is no such method
+        There is no such method.
     """
     if method == DFT:
         from workflows.vasp import GuardedVaspRelaxMaker
@@ -65,13 +72,15 @@ def check_method(method: str, *, runs_here: bool = True) -> None:
 
     Parameters
     ----------
-    method : what the user typed
-    runs_here : whether this machine's workers relax; if not, only the name is checked
+    method : str
+        What the user typed.
+    runs_here : bool
+        Whether this machine's workers relax; if not, only the name is checked.
 
     Raises
     ------
     UnknownMethodError
-        there is no such method, its package is not installed, or VASP lacks its executable or POTCARs
+        There is no such method, its package is not installed, or VASP lacks its executable or POTCARs.
     """
     if method not in METHODS:
         raise UnknownMethodError(f"Unknown method {method!r}; known are {', '.join(METHODS)}")

@@ -90,33 +90,11 @@ class GuardedVaspRelaxMaker(Relaxer):
         name = f"{structure_id}-{_fingerprint(structure, self)}"
         start = ready_structure(structure, structure_id, self.rattle)
         with own_folder(settings.vasp_runs / name, settings) as folder:
-            current, previous, stages = self._pre_relaxed(start, structure_id, folder), None, {}
+            current, previous, stages = pre_relaxed(self.pre_relax, start, structure_id, folder), None, {}
             for stage in ("relax_1", "relax_2", *(["static"] if self.static else [])):
                 stages[stage] = finish(stage, folder / stage, current, previous, self.max_attempts, settings)
                 current, previous = structure_of(stages[stage]), folder / stage
         return self._judged(current, start, stages, folder)
-
-    def _pre_relaxed(self, start: Structure, structure_id: str, folder: Path) -> Structure:
-        """Return the structure after the ML pre-relaxation, where one was asked for."""
-        from pymatgen.core import Structure
-
-        if self.pre_relax is None:
-            return start
-        path = folder / START_FILE
-        if not path.is_file():
-            try:
-                maker = GuardedForceFieldRelaxMaker(
-                    method=self.pre_relax, rattle=0.0
-                )  # `start` has the rattle that was asked for
-                relaxed = maker.relax(start, structure_id).structure
-            except RelaxationError as failure:
-                if failure.reason != "not_converged" or failure.structure is None:
-                    raise
-                relaxed = failure.structure
-            write_json(
-                ready_structure(relaxed, structure_id, rattle=0.0).as_dict(), path
-            )  # bare: no float32 of a potential
-        return Structure.from_dict(json.loads(path.read_text()))
 
     def _judged(self, relaxed: Structure, start: Structure, stages: dict[str, Any], folder: Path) -> Relaxed:
         """Return the result, or raise where the stages do not make an energy of this method."""
@@ -169,12 +147,65 @@ VaspMaker = GuardedVaspRelaxMaker
 """Its name in Fireworks that were stored before schema version 4; for a worker that takes one before the database is migrated."""
 
 
+def pre_relaxed(method: str | None, start: Structure, structure_id: str, folder: Path) -> Structure:
+    """Relax by an ML potential before VASP does, once: the result is kept in the run's folder.
+
+    Parameters
+    ----------
+    method : str or None
+        The potential; None: nothing is relaxed.
+    start : Structure
+        Where it starts, with the rattle that was asked for.
+    structure_id : str
+        Id of the structure.
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    Structure
+        Where VASP begins. A potential that did not converge has done what it can.
+
+    Raises
+    ------
+    RelaxationError
+        The potential fails in another way.
+    """
+    from pymatgen.core import Structure
+
+    if method is None:
+        return start
+    path = folder / START_FILE
+    if not path.is_file():
+        try:
+            relaxed = GuardedForceFieldRelaxMaker(method=method, rattle=0.0).relax(start, structure_id).structure
+        except RelaxationError as failure:
+            if failure.reason != "not_converged" or failure.structure is None:
+                raise
+            relaxed = failure.structure
+        bare_one = ready_structure(relaxed, structure_id, rattle=0.0)  # no float32 of a potential
+        write_json(bare_one.as_dict(), path)
+    return Structure.from_dict(json.loads(path.read_text()))
+
+
 def method_of_run(maker: GuardedVaspRelaxMaker, vasp_version: str) -> Method:
     """Return the identity of an energy.
 
     VASP's major version counts: within one the same input gives the same energy, and a cluster's patch update in the
     middle of a campaign must not split its hull; the full version is kept with the energy. The functional is PBE, with
     the Materials Project's U where it uses one, which every run is checked for.
+
+    Parameters
+    ----------
+    maker : GuardedVaspRelaxMaker
+        What relaxed.
+    vasp_version : str
+        As VASP writes it, e.g. ``6.4.2``.
+
+    Returns
+    -------
+    Method
+        The method of the energy.
     """
     calculation = "MPRelaxSet, double relaxation" + (" and MPStaticSet" if maker.static else "")
     return Method(maker.method, f"VASP {calculation}", vasp_version.partition(".")[0], "PBE", corrections="none")
@@ -186,7 +217,7 @@ def check_vasp() -> None:
     Raises
     ------
     UnknownMethodError
-        no executable, no folder of POTCARs, or atomate2's settings change what decides the energy scale
+        There is no executable or no folder of POTCARs, or atomate2's settings change what decides the energy scale.
     """
     import shlex
 

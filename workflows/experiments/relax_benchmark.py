@@ -45,14 +45,14 @@ def measure_relaxations(count: int = 8, seed: int = 0, fmax: float = 0.05) -> Ou
         fewer than one structure was asked for
     """
     structures = prototypes(count, seed)
-    with _environment(None), _pool(1) as pool:
+    with threads_set_to(None), _pool(1) as pool:
         list(pool.map(by_default, structures[:1], [fmax]))
         load = pool.submit(model_load_seconds).result()
         started = time.perf_counter()
         plain = list(pool.map(by_default, structures, [fmax] * count))
         plain_seconds = time.perf_counter() - started
     cores = os.cpu_count() or 1
-    with _environment("1"), _pool(cores) as pool:
+    with threads_set_to("1"), _pool(cores) as pool:
         list(pool.map(by_service, [structures[0]] * cores, [fmax] * cores))
         started = time.perf_counter()
         service = list(pool.map(by_service, structures, [fmax] * count))
@@ -182,7 +182,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 @contextlib.contextmanager
-def _environment(threads: str | None) -> Iterator[None]:
+def threads_set_to(threads: str | None) -> Iterator[None]:
     """Set the number of threads for processes that begin here; None leaves it to the libraries."""
     before = {name: os.environ.get(name) for name in THREADS}
     try:
