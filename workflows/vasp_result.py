@@ -98,7 +98,7 @@ def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
     Raises
     ------
     HullError
-        the run is not one of the Materials Project's kind: other U values, POTCARs or functional
+        The run is not one of the Materials Project's kind: other U values, POTCARs or functional
     """
     from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 
@@ -115,14 +115,17 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
 
     Parameters
     ----------
-    folder : folder of the interrupted VASP run
-    start : the structure that it was to relax, with the composition that a CONTCAR must have
-    moved : whether it must be a CONTCAR, written after an ionic step, and not the run's own POSCAR
+    folder : Path
+        Of the interrupted VASP run.
+    start : Structure
+        What it was to relax, with the composition that a CONTCAR must have.
+    moved : bool
+        Whether it must be a CONTCAR, written after an ionic step, and not the run's own POSCAR.
 
     Returns
     -------
     Structure or None
-        that of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition
+        That of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition
     """
     from pymatgen.io.vasp import Poscar
 
