@@ -28,7 +28,7 @@ class Campaign:
     chemical_system : str
         Chemical system, for example ``Bi-Se``.
     method : str, default DEFAULT_METHOD
-        Method that relaxes the structures (see `workflows.relax`).
+        Method that relaxes the structures (see `workflows.potentials`).
     strategy : Strategy, default "ccdcgan"
         Strategy that proposes structures after the seeds.
     seed : int, default 0

@@ -25,7 +25,7 @@ from launchpad.service.mongod import ensure_mongo
 from launchpad.service.workers import LocalWorkers
 from launchpad.uri import redact
 from workflows.methods import element_warnings
-from workflows.relax import method_of
+from workflows.potentials import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

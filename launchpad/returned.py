@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ccdcgan_al.campaign import Campaign
 from ccdcgan_al.loop import became_withheld
 from launchpad.database.store import CampaignStore
 from workflows.documents import failure_document, of_one_method
+from workflows.schemas import RelaxationDocument
+
+Relaxations = Mapping[str, RelaxationDocument | dict[str, Any] | None]
+"""What a closing job is given, by structure_id: a dict is of a version before the schema, None of a Firework that gave nothing back."""
 
 
-def record(store: CampaignStore, campaign: Campaign, relaxations: dict[str, dict[str, Any] | None]) -> None:
+def record(store: CampaignStore, campaign: Campaign, relaxations: Relaxations) -> None:
     """Store what came back; what did not, and was not recorded otherwise, is a failure, as is a result of another method."""
     came = [document for document in relaxations.values() if document]
     store.record(campaign.campaign_id, of_one_method(came, store.recorded_method(campaign.campaign_id)))

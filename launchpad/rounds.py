@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jobflow import Job, Response, job
+from jobflow import Response, job
 from pymatgen.core import Structure
 
 from ccdcgan_al import __version__
@@ -31,11 +32,10 @@ from launchpad.database.references import campaign_phases, stored_elements
 from launchpad.database.rejudge import judge_again
 from launchpad.database.store import CampaignStore
 from launchpad.further import further_of, lacking_elements, reason_of
-from launchpad.returned import all_failed, lost, record, set_aside_withheld
+from launchpad.returned import Relaxations, all_failed, lost, record, set_aside_withheld
 from launchpad.service.configure import launchpad_at
 from workflows.documents import of_one_method
-from workflows.flows import relaxations_then
-from workflows.jobs import Relaxer
+from workflows.flows import RoundMaker
 from workflows.methods import relaxer
 
 MOST_CONFIRMED = MOST_DISTORTED = min(40, BATCH_SIZE)  # one batch
@@ -63,9 +63,7 @@ def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | No
 
 
 @job
-def close_round(
-    campaign_id: str, round_number: int, batch: int, relaxations: dict[str, dict[str, Any] | None]
-) -> Response:
+def close_round(campaign_id: str, round_number: int, batch: int, relaxations: Relaxations) -> Response:
     """Record a batch of a round. The last batch to come back closes the round: hull, and what comes next.
 
     Next is another round or, where the campaign ends, the relaxations of what was distorted, and the confirmation. After
@@ -92,7 +90,7 @@ def close_round(
 
 
 @job
-def close_elements(campaign_id: str, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+def close_elements(campaign_id: str, relaxations: Relaxations) -> Response:
     """Record further structures of the elements of which no seed was relaxed, and close round 0."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
@@ -110,7 +108,7 @@ def close_elements(campaign_id: str, relaxations: dict[str, dict[str, Any] | Non
 
 
 @job
-def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+def close_distortion(campaign_id: str, round_number: int, relaxations: Relaxations) -> Response:
     """Record which phases near the hull their own method gave back after a small distortion, and go on to the confirmation."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
@@ -126,7 +124,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: dict[str,
 
 
 @job
-def close_confirmation(campaign_id: str, round_number: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+def close_confirmation(campaign_id: str, round_number: int, relaxations: Relaxations) -> Response:
     """Record the confirming relaxations and end the campaign, whose last round was `round_number`."""
     store = CampaignStore.of_worker()
     judge_again(store, campaign_id)
@@ -185,8 +183,11 @@ def _put_elements(store: CampaignStore, campaign: Campaign) -> bool:
         store,
         "elements",
         [candidate for candidate in store.candidates(campaign_id, 0) if candidate.structure_id in names],
-        relaxer(campaign.method),
-        lambda _, outputs: close_elements(campaign_id, outputs),
+        RoundMaker(
+            relax_maker=relaxer(campaign.method),
+            closing_job=close_elements,
+            closing_kwargs={"campaign_id": campaign_id},
+        ),
     )
     return True
 
@@ -246,27 +247,24 @@ def _put_round(campaign: Campaign, store: CampaignStore, round_number: int) -> N
         store,
         f"round {round_number}",
         [candidate for candidate in stored if candidate.structure_id not in further],
-        relaxer(campaign.method),
-        lambda batch, outputs: close_round(campaign.campaign_id, round_number, batch, outputs),
+        RoundMaker(
+            relax_maker=relaxer(campaign.method),
+            closing_job=close_round,
+            closing_kwargs={"campaign_id": campaign.campaign_id, "round_number": round_number},
+        ),
     )
 
 
-def _put(
-    campaign: Campaign,
-    store: CampaignStore,
-    stage: str,
-    candidates: list[Candidate],
-    relax: Relaxer,
-    close: Callable[[int, dict[str, Any]], Job],
-) -> None:
-    """Put a stage of a campaign on the LaunchPad in batches, unless the campaign was stopped meanwhile."""
+def _put(campaign: Campaign, store: CampaignStore, stage: str, candidates: list[Candidate], maker: RoundMaker) -> None:
+    """Put a stage of a campaign on the LaunchPad in batches, unless the campaign was stopped meanwhile; the close of a round is told which."""
     launchpad = launchpad_at(store.uri)
     described = {"campaign_id": campaign.campaign_id, "stage": stage}
     parts = split(candidates)
     for batch, part in enumerate(parts):
         name = f"{campaign.campaign_id} {stage}" + (f", batch {batch + 1} of {len(parts)}" if len(parts) > 1 else "")
-        make = partial(relaxations_then, name, part, relax, partial(close, batch), described)
-        put(launchpad, name, make, {**described, "chemical_system": campaign.chemical_system})
+        which = {"batch": batch} if maker.closing_job is close_round else {}
+        own = replace(maker, name=name, closing_kwargs={**maker.closing_kwargs, **which}, metadata=described)
+        put(launchpad, name, partial(own.make, part), {**described, "chemical_system": campaign.chemical_system})
     if store.state(campaign.campaign_id) == ASKED_TO_STOP:
         store.mark_withdrawn(campaign.campaign_id, withdraw(launchpad, campaign.campaign_id))
     launchpad.connection.close()
@@ -321,8 +319,11 @@ def _put_distortion(store: CampaignStore, campaign: Campaign, hull: Hull) -> Non
         store,
         "distortion",
         distorted,
-        relaxer(campaign.method, pre_relax=None, rattle=0.0),
-        lambda _, outputs: close_distortion(campaign.campaign_id, last, outputs),
+        RoundMaker(
+            relax_maker=relaxer(campaign.method, pre_relax=None, rattle=0.0),
+            closing_job=close_distortion,
+            closing_kwargs={"campaign_id": campaign.campaign_id, "round_number": last},
+        ),
     )
 
 
@@ -341,6 +342,9 @@ def _put_confirmation(store: CampaignStore, campaign: Campaign, hull: Hull) -> N
         store,
         "confirmation",
         candidates,
-        relaxer(campaign.confirming_method, pre_relax=None),
-        lambda _, outputs: close_confirmation(campaign.campaign_id, last, outputs),
+        RoundMaker(
+            relax_maker=relaxer(campaign.confirming_method, pre_relax=None),
+            closing_job=close_confirmation,
+            closing_kwargs={"campaign_id": campaign.campaign_id, "round_number": last},
+        ),
     )

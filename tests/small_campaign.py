@@ -102,8 +102,8 @@ def _propose(strategy: Any, elements: Any, examples: Any, count: int, seed: int,
 
 def _relaxed(spec: dict[str, Any]) -> dict[str, Any]:
     """Relax what a Firework was to relax, by a formula: a volume, and an energy on a parabola, up to 20 meV above it."""
-    job = spec["_tasks"][0]["job"]
-    structure, structure_id, maker = MontyDecoder().process_decoded(job["function_args"] + [job["function_kwargs"]])[:3]
+    job = MontyDecoder().process_decoded(spec["_tasks"][0]["job"])
+    (structure,), structure_id, maker = job.function_args, spec["structure_id"], job.maker
     method = Method(maker.method, "a formula", "0")
     if structure_id == COPY:
         structure = few_seeds()[2].structure

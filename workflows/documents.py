@@ -1,10 +1,6 @@
-"""Relaxation documents: what a relaxation leaves behind, as plain JSON; where they go is others' business.
+"""Relaxation documents, made and read: `workflows.schemas.RelaxationDocument` as plain JSON. Where they go is others' business.
 
-Keys: structure_id, state (``relaxed`` or ``failed``), reason and message (failed only), structure (pymatgen dict or
-None), energy_per_atom (eV/atom), method, n_steps, max_force (eV/Å), converged, seconds, maker (the scientific
-choices), space_group and mp2020_correction_per_atom (eV/atom, where PBE), details (what a calculator keeps with its
-energy), finished (time, UTC), worker, versions. A failed document may hold the last structure and its energy, for
-information; neither ever enters a hull.
+`relax_to_document` is what every relaxation goes through: it calls a relaxer, and makes a document of whatever comes.
 """
 
 from __future__ import annotations
@@ -13,6 +9,8 @@ import contextlib
 import math
 import os
 import platform
+import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,11 +18,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from pymatgen.core import Structure
+
 from ccdcgan_al.errors import HullError
 from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
+from workflows.guards import RelaxationError
+from workflows.schemas import RelaxationDocument, plain
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from workflows.jobs import Relaxer
 
 _PACKAGES = ("ccdcgan-al", "atomate2", "ase", "pymatgen", "torch", "sevenn", "chgnet", "custodian")
 
@@ -36,10 +38,19 @@ def relaxation_document(
 
     Parameters
     ----------
-    structure_id : id in the campaign
-    relaxed : the result
-    seconds : wall time of the relaxation (s)
-    maker : the Maker's fields
+    structure_id : str
+        Id in the campaign.
+    relaxed : Relaxed
+        The result.
+    seconds : float or None
+        Wall time of the relaxation (s).
+    maker : dict of str to Any or None
+        The Maker's fields.
+
+    Returns
+    -------
+    dict of str to Any
+        A `RelaxationDocument` as plain JSON.
     """
     return _document(
         structure_id,
@@ -85,15 +96,29 @@ def failure_document(
 
     Parameters
     ----------
-    structure_id : id in the campaign
-    reason : one of `workflows.guards.Reason`
-    message : what came and what was wanted, or the end of a traceback
-    method : the method, or its name where it could not be found
-    structure : the last structure, where there is one
-    energy_per_atom : its energy (eV/atom), for information
-    seconds : wall time until the failure (s)
-    maker : the Maker's fields
-    details : what else is known about the run
+    structure_id : str
+        Id in the campaign.
+    reason : str
+        One of `workflows.guards.Reason`, or ``lost``.
+    message : str
+        What came and what was wanted, or the end of a traceback.
+    method : Method or str
+        The method, or its name where the rest is not known.
+    structure : Structure or None
+        The last structure, where there is one.
+    energy_per_atom : float or None
+        Its energy (eV/atom), for information.
+    seconds : float or None
+        Wall time until the failure (s).
+    maker : dict of str to Any or None
+        The Maker's fields.
+    details : dict of str to Any or None
+        What else is known about the run.
+
+    Returns
+    -------
+    dict of str to Any
+        A `RelaxationDocument` as plain JSON.
     """
     return _document(
         structure_id,
@@ -109,7 +134,45 @@ def failure_document(
     )
 
 
-def of_one_method(documents: Sequence[dict[str, Any]], recorded: Method | None) -> list[dict[str, Any]]:
+def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any]:
+    """Relax here and now; whatever goes wrong is a document, too. Ctrl-C and a worker's exit pass through.
+
+    Parameters
+    ----------
+    structure : Structure
+        Where the relaxation starts.
+    structure_id : str
+        Id in the campaign.
+    maker : Relaxer
+        What relaxes.
+
+    Returns
+    -------
+    dict of str to Any
+        A `RelaxationDocument` as plain JSON.
+    """
+    started = time.perf_counter()
+    choices = {key: value for key, value in maker.as_dict().items() if not key.startswith("@")}
+
+    def failed(reason: str, message: str, last: Structure | None, **more: Any) -> dict[str, Any]:
+        seconds = time.perf_counter() - started
+        return failure_document(
+            structure_id, reason, message, maker.method, last, seconds=seconds, maker=choices, **more
+        )
+
+    try:
+        relaxed = maker.relax(structure, structure_id)
+    except RelaxationError as failure:
+        energy, details = failure.energy_per_atom, failure.details
+        return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
+    except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes
+        return failed("calculator_error", "".join(traceback.format_exception(error)[-4:]).strip(), None)
+    return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)
+
+
+def of_one_method(
+    documents: Sequence[RelaxationDocument | dict[str, Any]], recorded: Method | None
+) -> list[dict[str, Any]]:
     """Return documents of which no two energies are of different methods, those with energies of the one method first.
 
     A result of another method, perhaps of the same potential in another version, shares no hull with the rest: it becomes
@@ -117,15 +180,23 @@ def of_one_method(documents: Sequence[dict[str, Any]], recorded: Method | None) 
 
     Parameters
     ----------
-    documents : of one batch
-    recorded : the method of the energies that its campaign has already; None where it has none, then that of most of these
+    documents : sequence of RelaxationDocument or dict of str to Any
+        Of one batch, as jobflow hands them over.
+    recorded : Method or None
+        The method of the energies that its campaign has already; None where it has none, then that of most of these.
+
+    Returns
+    -------
+    list of dict of str to Any
+        The documents as plain JSON.
     """
-    methods = [Method(**document["method"]) for document in documents if document["state"] == "relaxed"]
+    came_back = [plain(document) for document in documents]
+    methods = [Method(**document["method"]) for document in came_back if document["state"] == "relaxed"]
     if not methods:
-        return list(documents)
+        return came_back
     wanted = recorded or Counter(methods).most_common(1)[0][0]
     kept, other = [], []
-    for document in documents:
+    for document in came_back:
         if document["state"] == "relaxed" and (came := Method(**document["method"])) != wanted:
             other.append(_inconsistent(document, came, wanted))
         else:
@@ -140,15 +211,27 @@ def _inconsistent(document: dict[str, Any], came: Method, wanted: Method) -> dic
     return {**document, **known, "state": "failed", "reason": "inconsistent", "message": message}
 
 
-def read_relaxation(document: dict[str, Any]) -> Relaxed | FailedRelaxation:
-    """Return what a document holds, as stored or as jobflow hands it over (the structure already decoded).
+def read_relaxation(document: RelaxationDocument | dict[str, Any]) -> Relaxed | FailedRelaxation:
+    """Return what a document holds, as it is stored or as jobflow hands it over.
+
+    Parameters
+    ----------
+    document : RelaxationDocument or dict of str to Any
+        Of this version or an older one.
+
+    Returns
+    -------
+    Relaxed or FailedRelaxation
+        The result.
 
     Raises
     ------
     ValueError
-        the document has no known state
+        The document has no known state.
     """
-    structure = _structure(document.get("structure"))
+    document = plain(document)
+    stored = document.get("structure")
+    structure = None if stored is None else Structure.from_dict(stored)
     method = document.get("method") or {}
     if document.get("state") == "failed":
         return FailedRelaxation(
@@ -176,25 +259,19 @@ def read_relaxation(document: dict[str, Any]) -> Relaxed | FailedRelaxation:
 
 
 def _document(structure_id: str, **values: Any) -> dict[str, Any]:
-    """Fill the schema; a number that JSON cannot hold becomes None."""
+    """Fill and check the schema; a number that JSON cannot hold becomes None."""
     structure, energy = values.pop("structure"), values.pop("energy_per_atom")
-    return {
-        "structure_id": structure_id,
-        "state": values.pop("state"),
-        "reason": None,
-        "message": None,
-        "structure": None if structure is None else _plain(structure),
-        "energy_per_atom": float(energy) if energy is not None and math.isfinite(energy) else None,
-        "n_steps": None,
-        "max_force": None,
-        "converged": False,
-        "space_group": None,
-        "mp2020_correction_per_atom": None,
-        **values,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "worker": {"hostname": platform.node(), "pid": os.getpid()},
-        "versions": package_versions(),
-    }
+    return plain(
+        RelaxationDocument(
+            structure_id=structure_id,
+            structure=None if structure is None else _bare(structure),
+            energy_per_atom=float(energy) if energy is not None and math.isfinite(energy) else None,
+            **values,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            worker={"hostname": platform.node(), "pid": os.getpid()},
+            versions=package_versions(),
+        )
+    )
 
 
 def package_versions() -> dict[str, str]:
@@ -208,17 +285,10 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _plain(structure: Structure) -> dict[str, Any] | None:
-    """Return a structure as plain JSON without site properties; None where a coordinate is not finite."""
+def _bare(structure: Structure) -> Structure | None:
+    """Return a structure without site properties; None where a coordinate is not finite."""
     bare = structure.copy()
     for name in list(bare.site_properties):  # a potential's own, such as CHGNet's magnetic moments in float32
         bare.remove_site_property(name)
     numbers = [*bare.lattice.matrix.ravel(), *bare.frac_coords.ravel()]
-    return bare.as_dict() if all(math.isfinite(number) for number in numbers) else None
-
-
-def _structure(stored: Any) -> Structure | None:
-    """Return a structure from its dict, or as it is."""
-    from pymatgen.core import Structure
-
-    return Structure.from_dict(stored) if isinstance(stored, dict) else stored
+    return bare if all(math.isfinite(number) for number in numbers) else None

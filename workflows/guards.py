@@ -2,7 +2,7 @@
 
 Far from equilibrium an ML potential can fall through the floor (7net-0 ended at -71 and -4e12 eV/atom with atoms on
 top of each other). Such a fall is a failure named `unphysical`, raised after a stage (`check_physical`) and, cheaper,
-at the step where it happens (`Watch`).
+at the step where it happens (`RelaxationObserver`).
 """
 
 from __future__ import annotations
@@ -55,17 +55,27 @@ HIGHEST_FORMATION = 4.0
 _GEOMETRY_EVERY = 5
 
 
-class RelaxationFailure(CcdcganError, RuntimeError):  # noqa: N818 - a stored state, named as such
+class RelaxationError(CcdcganError, RuntimeError):
     """A relaxation that gave no usable energy; the job stores it with its reason.
 
     Parameters
     ----------
-    reason : one of `Reason`; ``inconsistent`` is a run whose energy is not of its method, ``walltime`` one that was
-        stopped before its batch job's end and goes on when it is run again
-    message : what came and what was wanted
-    structure : the last structure, where there is one
-    energy_per_atom : its energy (eV/atom), for information; it never enters a hull
-    details : what else is known about the run, plain JSON
+    reason : Reason
+        ``inconsistent`` is a run whose energy is not of its method, ``walltime`` one that was stopped before its batch job's end
+        and goes on when it is run again.
+    message : str
+        What came and what was wanted.
+    structure : Structure or None
+        The last structure, where there is one.
+    energy_per_atom : float or None
+        Its energy (eV/atom), for information; it never enters a hull.
+    details : dict of str to Any or None
+        What else is known about the run, plain JSON.
+
+    Raises
+    ------
+    ValueError
+        The reason is not one of `Reason`.
     """
 
     def __init__(
@@ -100,9 +110,15 @@ def energy_floor(composition: Composition, references: Mapping[str, float] | Non
 
     Parameters
     ----------
-    composition : composition of the crystal
-    references : energies of the elements on the same method's scale (eV/atom); an element missing there means
-        `ENERGY_FLOOR`
+    composition : Composition
+        Of the crystal.
+    references : mapping of str to float or None
+        Energies of the elements on the same method's scale (eV/atom); an element missing there means `ENERGY_FLOOR`.
+
+    Returns
+    -------
+    float
+        The bound (eV/atom).
     """
     of_elements = energy_of_elements(composition, references or {})
     return ENERGY_FLOOR if of_elements is None else of_elements - deepest_formation(composition)
@@ -130,30 +146,44 @@ def check_physical(
 
     Parameters
     ----------
-    structure : ordered periodic structure
-    energy_per_atom : total energy (eV/atom)
-    forces : (n_atoms, 3), eV/Å
-    references : energies of the elements on the same scale (eV/atom)
-    min_distance_ratio : smallest allowed distance over the sum of covalent radii
+    structure : Structure
+        Ordered and periodic.
+    energy_per_atom : float or None
+        Total energy (eV/atom).
+    forces : array_like or None
+        (n_atoms, 3), eV/Å.
+    references : mapping of str to float or None
+        Energies of the elements on the same scale (eV/atom).
+    min_distance_ratio : float
+        Smallest allowed distance over the sum of covalent radii.
 
     Raises
     ------
-    RelaxationFailure
-        with reason ``unphysical``, the structure and its energy
+    RelaxationError
+        With reason ``unphysical``, the structure and its energy.
     """
     problem = _energy_problem(energy_per_atom, forces, energy_floor(structure.composition, references))
     problem = problem or _geometry_problem(structure, min_distance_ratio)
     if problem:
-        raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
+        raise RelaxationError("unphysical", problem, structure, energy_per_atom)
 
 
 def check_bound(structure: Structure, energy_per_atom: float, references: Mapping[str, float] | None) -> None:
-    """Raise where what a relaxation ended at is no crystal any more: its energy (eV/atom) lies `HIGHEST_FORMATION` above the elements'.
+    """Raise where what a relaxation ended at is no crystal any more: its energy lies `HIGHEST_FORMATION` above the elements'.
+
+    Parameters
+    ----------
+    structure : Structure
+        Where it ended.
+    energy_per_atom : float
+        Its energy (eV/atom).
+    references : mapping of str to float or None
+        Energies of the elements on the same scale (eV/atom); nothing is refused where one is missing.
 
     Raises
     ------
-    RelaxationFailure
-        with reason ``unphysical``, the structure and its energy
+    RelaxationError
+        With reason ``unphysical``, the structure and its energy.
     """
     of_elements = energy_of_elements(structure.composition, references or {})
     if of_elements is not None and energy_per_atom > of_elements + HIGHEST_FORMATION:
@@ -161,7 +191,7 @@ def check_bound(structure: Structure, energy_per_atom: float, references: Mappin
             f"the energy is {energy_per_atom:.6g} eV/atom, more than {HIGHEST_FORMATION:g} above the elements' {of_elements:.2f}: "
             "stranded where the potential knows no crystal"
         )
-        raise RelaxationFailure("unphysical", problem, structure, energy_per_atom)
+        raise RelaxationError("unphysical", problem, structure, energy_per_atom)
 
 
 def _energy_problem(energy_per_atom: float | None, forces: ArrayLike | None, floor: float) -> str | None:
@@ -200,7 +230,7 @@ def _geometry_problem(structure: Structure, min_ratio: float) -> str | None:
     return None
 
 
-class Watch:
+class RelaxationObserver:
     """An optimiser's observer: raises at the step where a relaxation falls, instead of after it.
 
     Energy and forces are looked at in every step (they are computed already), cell and distances in every fifth. A
@@ -209,10 +239,13 @@ class Watch:
 
     Parameters
     ----------
-    atoms : ASE Atoms with a calculator, or a cell filter around them
-    references : energies of the elements on the same scale (eV/atom)
-    max_fall : how far the energy may fall below that of the first step (eV/atom), where an element's energy is not known; None: any.
-        Where all are known it says nothing: a start of 1 eV/atom above its crystal is no hole's edge
+    atoms : Atoms
+        Of ASE, with a calculator, or a cell filter around them.
+    references : mapping of str to float or None
+        Energies of the elements on the same scale (eV/atom).
+    max_fall : float or None
+        How far the energy may fall below that of the first step (eV/atom), where an element's energy is not known; None: any.
+        Where all are known it says nothing: a start of 1 eV/atom above its crystal is no hole's edge.
     """
 
     def __init__(
@@ -226,7 +259,13 @@ class Watch:
         self._min_ratio = MIN_DISTANCE_RATIO
 
     def __call__(self) -> None:
-        """Look at the atoms as they are now; raises `RelaxationFailure` (``unphysical``)."""
+        """Look at the atoms as they are now.
+
+        Raises
+        ------
+        RelaxationError
+            They fall; the reason is ``unphysical``.
+        """
         energy = float(self.atoms.get_potential_energy()) / len(self.atoms)
         if self.calls == 0:
             self._start(energy)
@@ -234,7 +273,7 @@ class Watch:
         if problem is None and self.calls % _GEOMETRY_EVERY == 0:
             problem = _geometry_problem(self._structure(), self._min_ratio)
         if problem is not None:
-            raise RelaxationFailure("unphysical", f"at step {self.calls}: {problem}", self._structure(), energy)
+            raise RelaxationError("unphysical", f"at step {self.calls}: {problem}", self._structure(), energy)
         self.calls += 1
 
     def _start(self, energy: float) -> None:

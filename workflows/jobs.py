@@ -1,22 +1,24 @@
-"""The relaxation job, a thin function: call a relaxer, return a document. No science and no database here.
+"""The relaxation job: call a relaxer, put out a document. No science and no database here.
 
-jobflow stores a job under its module path (`workflows.jobs.relax`), so a path is data: moving a job is a migration.
+jobflow stores a job under the module path of its Maker and function, so a path is data: moving one is a migration
+(`launchpad.database.migrations`).
 """
 
 from __future__ import annotations
 
-import time
-import traceback
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Maker, Response, job
+from jobflow import CURRENT_JOB, Maker, Response, job
 
 from ccdcgan_al.types import DEFAULT_METHOD
-from workflows import finished
-from workflows.documents import failure_document, relaxation_document
-from workflows.guards import RelaxationFailure
+from workflows.documents import relax_to_document
+from workflows.result_cache import find_finished, keep_finished
+from workflows.schemas import RelaxationDocument
 
 if TYPE_CHECKING:
     from jobflow import Job
@@ -27,71 +29,136 @@ if TYPE_CHECKING:
 RELAXATION_FILE = "relaxation.json"
 
 
-@dataclass
-class Relaxer(Maker):
-    """What relaxes a crystal: a method and its choices; `workflows.relax.RelaxMaker` and `workflows.vasp.VaspMaker` are the two kinds.
+def relaxation_job(method: Callable[..., Any]) -> Callable[..., Job]:
+    """Decorate the ``make`` of a Maker of relaxations: its output is a `RelaxationDocument`, which jobflow checks.
 
     Parameters
     ----------
-    name : job name
-    method : name of the method, as a user types it
+    method : callable
+        A ``make``.
+
+    Returns
+    -------
+    callable
+        Makes the job.
+    """
+    decorated: Callable[..., Job] = job(method, output_schema=RelaxationDocument)
+    return decorated
+
+
+@dataclass
+class Relaxer(Maker):
+    """Base of the Makers that relax a crystal: a method and its choices.
+
+    `workflows.relax.GuardedForceFieldRelaxMaker` and `workflows.vasp.GuardedVaspRelaxMaker` are the two kinds. Another one is a dataclass with
+    a `relax` of its own.
+
+    Parameters
+    ----------
+    name : str
+        Job name.
+    method : str
+        Name of the method, as a user types it.
     """
 
     name: str = "relax"
     method: str = DEFAULT_METHOD
 
-    def make(self, structure: Structure, structure_id: str) -> Job:
-        """Return the job that relaxes a structure; its output is a document, also where the relaxation fails."""
-        job = relax(structure, structure_id, self)
-        job.name = f"{self.name} {structure_id}"
-        job.update_metadata({"structure_id": structure_id}, dynamic=False)
-        return job
+    @relaxation_job
+    def make(self, structure: Structure, prev_dir: str | Path | None = None) -> dict[str, Any] | Response:
+        """Relax a structure; whatever goes wrong is a document with state ``failed``, so that its round closes.
+
+        The structure's id is the job's metadata ``structure_id`` (`name_job`). Without one the job names the structure by its content.
+
+        A relaxation that was stopped before its batch job's end is no failure yet: it is put on the LaunchPad again, in place of this
+        one, and goes on in another batch job. Ctrl-C and a worker's exit pass through: such a job is rerun. The document is in
+        `relaxation.json` in the job's folder before it is returned, and a rerun takes a finished one from disk.
+
+        Parameters
+        ----------
+        structure : Structure
+            Unrelaxed structure.
+        prev_dir : str or Path or None
+            Not used; other Makers have it.
+
+        Returns
+        -------
+        Job
+            Its output is a `RelaxationDocument`.
+        """
+        del prev_dir
+        structure_id = _running_structure_id() or name_of(structure)
+        own = replace(self, name=self.name.removesuffix(f" {structure_id}"))  # jobflow names a Maker like its job
+        return run_relaxation(own, structure, structure_id)
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
-        """Relax a structure here and now, or raise a RelaxationFailure."""
+        """Relax a structure here and now.
+
+        Parameters
+        ----------
+        structure : Structure
+            Unrelaxed structure.
+        structure_id : str
+            Its id, which seeds whatever is random.
+
+        Returns
+        -------
+        Relaxed
+            The converged result.
+
+        Raises
+        ------
+        RelaxationError
+            There is no usable energy; its reason says why.
+        """
         raise NotImplementedError(f"{type(self).__name__} relaxes nothing")
 
 
-@job
-def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any] | Response:
-    """Relax a structure; whatever goes wrong is a returned document with state ``failed``, so that its round closes.
-
-    A relaxation that was stopped before its batch job's end is no failure yet: it is put on the LaunchPad again, in
-    place of this one, and goes on in another batch job.
-
-    The maker travels as an argument and so is stored with the job; it is anything with `relax(structure,
-    structure_id)` and a `method`. Ctrl-C and a worker's exit pass through: such a job is rerun. The document is in
-    `relaxation.json` in the job's folder before it is returned, and a rerun takes a finished one from disk.
+def name_job(relaxation: Job, structure_id: str) -> Job:
+    """Give a relaxation job the id of its structure: in its metadata, and so in its Firework's spec, and in its name.
 
     Parameters
     ----------
-    structure : unrelaxed structure
-    structure_id : id in the campaign
-    maker : the relaxer with its scientific choices
+    relaxation : Job
+        Of a Maker's ``make``; changed.
+    structure_id : str
+        Id of the structure.
+
+    Returns
+    -------
+    Job
+        The same.
     """
-    document = finished.find(structure, structure_id, maker) or relax_to_document(structure, structure_id, maker)
+    relaxation.append_name(f" {structure_id}", dynamic=False)
+    relaxation.update_metadata({"structure_id": structure_id}, dynamic=False)
+    return relaxation
+
+
+def name_of(structure: Structure) -> str:
+    """Return an id for a structure that has none: its formula and 8 hex digits of its content, the same whenever it is relaxed."""
+    as_dict = getattr(structure, "as_dict", None)
+    content = repr(structure) if as_dict is None else json.dumps(as_dict(), sort_keys=True, default=str)
+    formula = getattr(structure, "reduced_formula", type(structure).__name__)
+    return f"{formula}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def run_relaxation(maker: Relaxer, structure: Structure, structure_id: str) -> dict[str, Any] | Response:
+    """Do what a relaxation job does, in the working directory; see `Relaxer.make`."""
+    document = find_finished(structure, structure_id, maker) or relax_to_document(structure, structure_id, maker)
     if document["reason"] == "walltime":
-        return Response(replace=maker.make(structure, structure_id), stored_data={"stopped": document["message"]})
-    finished.keep(document, structure, maker, Path.cwd() / RELAXATION_FILE)
+        again = name_job(maker.make(structure), structure_id)
+        return Response(replace=again, stored_data={"stopped": document["message"]})
+    keep_finished(document, structure, maker, Path.cwd() / RELAXATION_FILE)
     return document
 
 
-def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any]:
-    """Relax and return the document of `workflows.documents`, of a failure too."""
-    started = time.perf_counter()
-    choices = {key: value for key, value in maker.as_dict().items() if not key.startswith("@")}
+def _running_structure_id() -> str | None:
+    """Return the structure's id that the running job's metadata hold."""
+    running = CURRENT_JOB.job
+    return None if running is None else running.metadata.get("structure_id")
 
-    def failed(reason: str, message: str, last: Structure | None, **more: Any) -> dict[str, Any]:
-        seconds = time.perf_counter() - started
-        return failure_document(
-            structure_id, reason, message, maker.method, last, seconds=seconds, maker=choices, **more
-        )
 
-    try:
-        relaxed = maker.relax(structure, structure_id)
-    except RelaxationFailure as failure:
-        energy, details = failure.energy_per_atom, failure.details
-        return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
-    except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes
-        return failed("calculator_error", "".join(traceback.format_exception(error)[-4:]).strip(), None)
-    return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)
+@job(output_schema=RelaxationDocument)
+def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any] | Response:
+    """Relax as Fireworks say that were stored before schema version 4, where a worker takes one before the database is migrated."""
+    return run_relaxation(maker, structure, structure_id)

@@ -9,7 +9,8 @@ from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.hull.element_references import deviations, potential_energies, warnings_of
 from ccdcgan_al.types import DFT
 from workflows.jobs import Relaxer
-from workflows.relax import POTENTIALS, RelaxMaker, method_of
+from workflows.potentials import POTENTIALS, method_of
+from workflows.relax import GuardedForceFieldRelaxMaker
 
 METHODS = (*POTENTIALS, DFT)
 
@@ -19,21 +20,28 @@ def relaxer(method: str, **choices: Any) -> Relaxer:
 
     Parameters
     ----------
-    method : one of `METHODS`
-    choices : fields of `RelaxMaker`, or of `VaspMaker` for ``vasp``, other than their defaults
+    method : str
+        One of `METHODS`.
+    **choices : Any
+        Fields of `GuardedForceFieldRelaxMaker`, or of `GuardedVaspRelaxMaker` for ``vasp``, other than their defaults.
+
+    Returns
+    -------
+    Relaxer
+        The Maker.
 
     Raises
     ------
     UnknownMethodError
-        there is no such method
+        There is no such method.
     """
     if method == DFT:
-        from workflows.vasp import VaspMaker
+        from workflows.vasp import GuardedVaspRelaxMaker
 
-        return VaspMaker(**choices)
+        return GuardedVaspRelaxMaker(**choices)
     if method not in POTENTIALS:
         raise UnknownMethodError(f"Unknown method {method!r}; known are {', '.join(METHODS)}")
-    return RelaxMaker(method=method, **choices)
+    return GuardedForceFieldRelaxMaker(method=method, **choices)
 
 
 def element_warnings(method: str, elements: Sequence[str]) -> list[str]:
@@ -64,13 +72,15 @@ def check_method(method: str, *, runs_here: bool = True) -> None:
 
     Parameters
     ----------
-    method : what the user typed
-    runs_here : whether this machine's workers relax; if not, only the name is checked
+    method : str
+        What the user typed.
+    runs_here : bool
+        Whether this machine's workers relax; if not, only the name is checked.
 
     Raises
     ------
     UnknownMethodError
-        there is no such method, its package is not installed, or VASP lacks its executable or POTCARs
+        There is no such method, its package is not installed, or VASP lacks its executable or POTCARs.
     """
     if method not in METHODS:
         raise UnknownMethodError(f"Unknown method {method!r}; known are {', '.join(METHODS)}")

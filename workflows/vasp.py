@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from ccdcgan_al.errors import HullError, UnknownMethodError
 from ccdcgan_al.files import write_json
 from ccdcgan_al.types import Method, Relaxed
-from workflows.guards import Reason, RelaxationFailure, check_physical
+from workflows.guards import Reason, RelaxationError, check_physical
 from workflows.jobs import Relaxer
-from workflows.relax import RelaxMaker, ready_structure
+from workflows.relax import GuardedForceFieldRelaxMaker, ready_structure
 from workflows.vasp_result import bare, mp2020_correction, structure_of
 from workflows.vasp_stage import COMPARABLE, finish, incar_updates_problem, own_folder, settings_of_run
 
@@ -36,20 +36,27 @@ START_FILE = "start.json"
 
 
 @dataclass
-class VaspMaker(Relaxer):
+class GuardedVaspRelaxMaker(Relaxer):
     """Relax a crystal, cell and positions, with VASP and the Materials Project's settings.
 
     Parameters
     ----------
-    name : job name
-    method : name of the method
-    static : end with the Materials Project's static calculation, whose energy then counts; structure and forces stay
-        those of the relaxation
-    pre_relax : ML potential that relaxes first (see `workflows.relax.POTENTIALS`), None: none, and no torch
-    rattle : every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it
-        k-points, so none by default
-    max_attempts : how often a stage may be begun, interruptions and crashes of VASP counted
-    references : energies of the elements (eV/atom), for the guard's bound; empty: a bound below all elements
+    name : str
+        Job name.
+    method : str
+        Name of the method.
+    static : bool
+        End with the Materials Project's static calculation, whose energy then counts; structure and forces stay those of the
+        relaxation.
+    pre_relax : str or None
+        The ML potential that relaxes first (see `workflows.potentials.POTENTIALS`); None: none, and no torch.
+    rattle : float
+        Every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it k-points, so
+        none by default.
+    max_attempts : int
+        How often a stage may be begun, interruptions and crashes of VASP counted.
+    references : dict of str to float
+        Energies of the elements (eV/atom), for the guard's bound; empty: a bound below all elements.
     """
 
     method: str = "vasp"
@@ -64,43 +71,30 @@ class VaspMaker(Relaxer):
 
         Parameters
         ----------
-        structure : ordered periodic structure
-        structure_id : names the folder, and seeds the rattle
+        structure : Structure
+            Ordered and periodic.
+        structure_id : str
+            Names the folder, and seeds the rattle.
+
+        Returns
+        -------
+        Relaxed
+            The converged result.
 
         Raises
         ------
-        RelaxationFailure
-            no usable energy; its reason says why, its details what custodian did
+        RelaxationError
+            There is no usable energy; its reason says why, its details what custodian did.
         """
         settings = settings_of_run()
         name = f"{structure_id}-{_fingerprint(structure, self)}"
         start = ready_structure(structure, structure_id, self.rattle)
         with own_folder(settings.vasp_runs / name, settings) as folder:
-            current, previous, stages = self._pre_relaxed(start, structure_id, folder), None, {}
+            current, previous, stages = pre_relaxed(self.pre_relax, start, structure_id, folder), None, {}
             for stage in ("relax_1", "relax_2", *(["static"] if self.static else [])):
                 stages[stage] = finish(stage, folder / stage, current, previous, self.max_attempts, settings)
                 current, previous = structure_of(stages[stage]), folder / stage
         return self._judged(current, start, stages, folder)
-
-    def _pre_relaxed(self, start: Structure, structure_id: str, folder: Path) -> Structure:
-        """Return the structure after the ML pre-relaxation, where one was asked for."""
-        from pymatgen.core import Structure
-
-        if self.pre_relax is None:
-            return start
-        path = folder / START_FILE
-        if not path.is_file():
-            try:
-                maker = RelaxMaker(method=self.pre_relax, rattle=0.0)  # `start` has the rattle that was asked for
-                relaxed = maker.relax(start, structure_id).structure
-            except RelaxationFailure as failure:
-                if failure.reason != "not_converged" or failure.structure is None:
-                    raise
-                relaxed = failure.structure
-            write_json(
-                ready_structure(relaxed, structure_id, rattle=0.0).as_dict(), path
-            )  # bare: no float32 of a potential
-        return Structure.from_dict(json.loads(path.read_text()))
 
     def _judged(self, relaxed: Structure, start: Structure, stages: dict[str, Any], folder: Path) -> Relaxed:
         """Return the result, or raise where the stages do not make an energy of this method."""
@@ -116,8 +110,8 @@ class VaspMaker(Relaxer):
         }
         energy = last["energy_per_atom"]
 
-        def failed(reason: Reason, message: str) -> RelaxationFailure:
-            return RelaxationFailure(reason, message, relaxed, energy, details)
+        def failed(reason: Reason, message: str) -> RelaxationError:
+            return RelaxationError(reason, message, relaxed, energy, details)
 
         relaxed = bare(relaxed)
         if relaxed.composition != start.composition:
@@ -136,7 +130,7 @@ class VaspMaker(Relaxer):
             raise failed("inconsistent", str(error)) from error
         try:
             check_physical(relaxed, energy, relaxation["forces"], references=self.references)
-        except RelaxationFailure as failure:
+        except RelaxationError as failure:
             raise failed(failure.reason, failure.message) from failure
         return Relaxed(
             structure=relaxed,
@@ -149,12 +143,69 @@ class VaspMaker(Relaxer):
         )
 
 
-def method_of_run(maker: VaspMaker, vasp_version: str) -> Method:
+VaspMaker = GuardedVaspRelaxMaker
+"""Its name in Fireworks that were stored before schema version 4; for a worker that takes one before the database is migrated."""
+
+
+def pre_relaxed(method: str | None, start: Structure, structure_id: str, folder: Path) -> Structure:
+    """Relax by an ML potential before VASP does, once: the result is kept in the run's folder.
+
+    Parameters
+    ----------
+    method : str or None
+        The potential; None: nothing is relaxed.
+    start : Structure
+        Where it starts, with the rattle that was asked for.
+    structure_id : str
+        Id of the structure.
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    Structure
+        Where VASP begins. A potential that did not converge has done what it can.
+
+    Raises
+    ------
+    RelaxationError
+        The potential fails in another way.
+    """
+    from pymatgen.core import Structure
+
+    if method is None:
+        return start
+    path = folder / START_FILE
+    if not path.is_file():
+        try:
+            relaxed = GuardedForceFieldRelaxMaker(method=method, rattle=0.0).relax(start, structure_id).structure
+        except RelaxationError as failure:
+            if failure.reason != "not_converged" or failure.structure is None:
+                raise
+            relaxed = failure.structure
+        bare_one = ready_structure(relaxed, structure_id, rattle=0.0)  # no float32 of a potential
+        write_json(bare_one.as_dict(), path)
+    return Structure.from_dict(json.loads(path.read_text()))
+
+
+def method_of_run(maker: GuardedVaspRelaxMaker, vasp_version: str) -> Method:
     """Return the identity of an energy.
 
     VASP's major version counts: within one the same input gives the same energy, and a cluster's patch update in the
     middle of a campaign must not split its hull; the full version is kept with the energy. The functional is PBE, with
     the Materials Project's U where it uses one, which every run is checked for.
+
+    Parameters
+    ----------
+    maker : GuardedVaspRelaxMaker
+        What relaxed.
+    vasp_version : str
+        As VASP writes it, e.g. ``6.4.2``.
+
+    Returns
+    -------
+    Method
+        The method of the energy.
     """
     calculation = "MPRelaxSet, double relaxation" + (" and MPStaticSet" if maker.static else "")
     return Method(maker.method, f"VASP {calculation}", vasp_version.partition(".")[0], "PBE", corrections="none")
@@ -166,7 +217,7 @@ def check_vasp() -> None:
     Raises
     ------
     UnknownMethodError
-        no executable, no folder of POTCARs, or atomate2's settings change what decides the energy scale
+        There is no executable or no folder of POTCARs, or atomate2's settings change what decides the energy scale.
     """
     import shlex
 
@@ -187,7 +238,7 @@ def check_vasp() -> None:
         raise UnknownMethodError(f"method 'vasp' has the Materials Project's settings: {problem}")
 
 
-def _fingerprint(structure: Structure, maker: VaspMaker) -> str:
+def _fingerprint(structure: Structure, maker: GuardedVaspRelaxMaker) -> str:
     """Return twelve hex digits that stand for the structure and the choices that decide its energy."""
     from pymatgen.core import Structure
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.guards import Reason, RelaxationFailure, check_physical
+from workflows.guards import Reason, RelaxationError, check_physical
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -38,7 +38,7 @@ def summary(task: Any, attempt: int) -> dict[str, Any]:
     }
 
 
-def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> RelaxationFailure:
+def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> RelaxationError:
     """Return the failure of a run that ended in order without having converged."""
     calculation = task.calcs_reversed[0]
     errors = [name for entry in result["custodian"] for name in entry["errors"]]
@@ -54,7 +54,7 @@ def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> 
         warned = (task.analysis.errors if task.analysis else None) or []
         message = f"{stage} did not converge: {what}{told}{'; ' if warned else ''}{'; '.join(warned)}; see {folder}"
     details = {"custodian": {stage: result["custodian"]}, "folder": str(folder.parent)}
-    return RelaxationFailure(reason, message, structure_of(result), result["energy_per_atom"], details)
+    return RelaxationError(reason, message, structure_of(result), result["energy_per_atom"], details)
 
 
 def _correction(entry: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
     Raises
     ------
     HullError
-        the run is not one of the Materials Project's kind: other U values, POTCARs or functional
+        The run is not one of the Materials Project's kind: other U values, POTCARs or functional
     """
     from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 
@@ -115,14 +115,17 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
 
     Parameters
     ----------
-    folder : folder of the interrupted VASP run
-    start : the structure that it was to relax, with the composition that a CONTCAR must have
-    moved : whether it must be a CONTCAR, written after an ionic step, and not the run's own POSCAR
+    folder : Path
+        Of the interrupted VASP run.
+    start : Structure
+        What it was to relax, with the composition that a CONTCAR must have.
+    moved : bool
+        Whether it must be a CONTCAR, written after an ionic step, and not the run's own POSCAR.
 
     Returns
     -------
     Structure or None
-        that of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition
+        That of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition
     """
     from pymatgen.io.vasp import Poscar
 
@@ -131,7 +134,7 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
         try:
             structure = Poscar.from_file(path, check_for_potcar=False).structure
             check_physical(structure)
-        except (OSError, ValueError, IndexError, RelaxationFailure):  # absent, empty, cut off, or atoms on each other
+        except (OSError, ValueError, IndexError, RelaxationError):  # absent, empty, cut off, or atoms on each other
             continue
         if structure.composition == start.composition:
             structure = bare(structure)

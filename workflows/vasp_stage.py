@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcgan_al.files import write_json
 from ccdcgan_al.settings import Settings
-from workflows.guards import Reason, RelaxationFailure
+from workflows.guards import Reason, RelaxationError
 from workflows.vasp_result import bare, custodian_log, last_valid_structure, summary, unconverged
 
 if TYPE_CHECKING:
+    from jobflow import Job
     from pymatgen.core import Structure
 
 COMPARABLE = (
@@ -71,7 +72,7 @@ def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
                 break
             except BlockingIOError:
                 if _seconds_left(settings) <= 0:
-                    raise RelaxationFailure("walltime", f"another worker holds {folder}, and time is up") from None
+                    raise RelaxationError("walltime", f"another worker holds {folder}, and time is up") from None
                 time.sleep(LOCK_POLL)
         yield folder.resolve()
 
@@ -88,7 +89,7 @@ def finish(
 
     Raises
     ------
-    RelaxationFailure
+    RelaxationError
         the stage is not converged, was stopped before the batch job's end, or VASP gave no readable result; or this
         machine's settings would change the energy scale, and nothing was begun
     """
@@ -100,7 +101,7 @@ def finish(
             result: dict[str, Any] = json.loads((folder / STAGE_FILE).read_text())
             return result
         if problem := incar_updates_problem():
-            raise RelaxationFailure("inconsistent", f"{stage} was not begun: {problem}", structure)
+            raise RelaxationError("inconsistent", f"{stage} was not begun: {problem}", structure)
         attempts = len(list(folder.parent.glob(f"{stage}.attempt*")))
         if folder.exists():
             _end_orphans(folder)
@@ -109,17 +110,17 @@ def finish(
             folder.rename(folder.with_name(f"{stage}.attempt{attempts}"))
             structure = going_on or structure
         if attempts >= max_attempts:
-            raise RelaxationFailure(
+            raise RelaxationError(
                 "calculator_error",
                 f"{stage} was begun {attempts} times and never ended; see {folder.parent}, and remove it to begin anew",
                 structure,
             )
         if _seconds_left(settings) < settings.stop_before:
             time.sleep(max(0.0, _seconds_left(settings)))  # until the batch system ends us: nothing else may begin
-            raise RelaxationFailure("walltime", f"{stage} was not begun: the batch job ends too soon", structure)
+            raise RelaxationError("walltime", f"{stage} was not begun: the batch job ends too soon", structure)
         try:
             return _run(stage, folder, structure, previous, attempts + 1, settings)
-        except RelaxationFailure as failure:
+        except RelaxationError as failure:
             # VASP died: worth one more attempt where it got somewhere; another end needs somebody's thought
             moved = last_valid_structure(folder, structure, moved=True)
             crash = isinstance(failure.__cause__, ReturnCodeError | ValidationError)
@@ -136,7 +137,7 @@ def _run(
     folder.mkdir()
     try:
         with contextlib.chdir(folder), _marked(folder):  # atomate2 and custodian work in the working directory
-            task = maker.make.original(maker, structure, prev_dir=None if previous is None else str(previous)).output
+            task = _run_here(maker.make(structure, prev_dir=None if previous is None else str(previous)))
     except Exception as error:  # custodian gave up, VASP died, an input could not be written: kept with its reason
         errors = [name for entry in custodian_log(folder) for name in entry["errors"]]
         reason: Reason = "calculator_error"
@@ -148,13 +149,30 @@ def _run(
         message = f"{stage}: {type(error).__name__}: {' '.join(str(error).split())[:LONGEST]}{told}; see {folder}"
         details = {"custodian": {stage: custodian_log(folder)}, "folder": str(folder.parent)}
         last = last_valid_structure(folder, structure) if (folder / "CONTCAR").exists() else None
-        raise RelaxationFailure(reason, message, last or structure, details=details) from error
+        raise RelaxationError(reason, message, last or structure, details=details) from error
     result = summary(task, attempt)
     # pymatgen takes a relaxation for converged that ended before its last step, also where a STOPCAR ended it
     if result["stopped"] or str(getattr(task.state, "value", task.state)) != "successful":
         raise unconverged(stage, folder, task, result)
     write_json(result, folder / STAGE_FILE)
     return result
+
+
+def _run_here(job: Job) -> Any:
+    """Run one of atomate2's jobs in this process and folder, and return its output; nothing of it is stored.
+
+    jobflow then knows this process's own job again, which runs on.
+    """
+    from jobflow import CURRENT_JOB, JobStore
+    from maggma.stores import MemoryStore
+
+    own = CURRENT_JOB.job
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    store.connect()
+    try:
+        return job.run(store).output
+    finally:
+        CURRENT_JOB.job = own
 
 
 def _stage_maker(stage: str, settings: Settings) -> Any:

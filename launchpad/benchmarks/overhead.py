@@ -26,10 +26,11 @@ from ccdcgan_al.seeds.choose import choose_seeds
 from ccdcgan_al.types import DEFAULT_METHOD, Candidate
 from launchpad.batches import put, relaxation_counts, split
 from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
+from launchpad.returned import Relaxations
 from launchpad.service.configure import worker_environment
 from launchpad.service.workers import LocalWorkers
-from workflows.flows import relaxations_then
-from workflows.jobs import relax_to_document
+from workflows.documents import relax_to_document
+from workflows.flows import RoundMaker
 from workflows.methods import relaxer
 
 GOAL = 1.10
@@ -37,7 +38,7 @@ ELEMENTS = ("Bi", "Se")
 
 
 @job
-def close_nothing(relaxations: dict[str, dict[str, Any] | None]) -> Response:
+def close_nothing(relaxations: Relaxations) -> Response:
     """Stand where a round's close stands; what the round learns is not measured here."""
     return Response(stored_data={"relaxations": sum(document is not None for document in relaxations.values())})
 
@@ -102,8 +103,8 @@ def _by_launchpad(candidates: list[Candidate], maker: Any, workers: int) -> dict
         with timed() as timing:
             described = {"campaign_id": "benchmark"}
             for batch, part in enumerate(split(candidates)):
-                make = partial(relaxations_then, f"benchmark {batch}", part, maker, close_nothing, described)
-                put(where.launchpad, f"benchmark {batch}", make, described)
+                flow_maker = RoundMaker(f"benchmark {batch}", maker, close_nothing, metadata=described)
+                put(where.launchpad, f"benchmark {batch}", partial(flow_maker.make, part), described)
             running = LocalWorkers(where.config, where.uri, workers)
             running.start()
             _wait(where, running, len(candidates))

@@ -24,8 +24,9 @@ from ccdcgan_al.types import Candidate, Method, Relaxed
 from launchpad.batches import put, split
 from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
 from launchpad.database.store import CampaignStore
+from launchpad.returned import Relaxations
 from launchpad.service.configure import open_launchpad, worker_environment
-from workflows.flows import relaxations_then
+from workflows.flows import RoundMaker
 from workflows.jobs import Relaxer
 
 GOAL, GOAL_SIZES = 1.5, (50, 5000)
@@ -45,7 +46,7 @@ class NoRelaxation(Relaxer):
 
 
 @job
-def record_batch(campaign_id: str, batch: int, relaxations: dict[str, dict[str, Any] | None]) -> Response:
+def record_batch(campaign_id: str, batch: int, relaxations: Relaxations) -> Response:
     """Do what closes a batch, less the science: record it, and note that it is back."""
     store = CampaignStore.of_worker()
     store.record(campaign_id, [document for document in relaxations.values() if document])
@@ -107,13 +108,14 @@ def _round(where: TemporaryDatabase, campaign: Campaign, size: int) -> dict[str,
         where.store.submit(campaign_id, candidates, {})
         where.store.open_round(campaign_id, 0, {"submitted": size, "batches": len(parts)})
         for batch, part in enumerate(parts):
-            close = partial(record_batch, campaign_id, batch)
             name = f"{campaign_id}, batch {batch + 1}"
             described = {"campaign_id": campaign_id}
+            closing = {"campaign_id": campaign_id, "batch": batch}
+            maker = RoundMaker(name, NoRelaxation(), record_batch, closing, described)
             put(
                 where.launchpad,
                 name,
-                partial(relaxations_then, name, part, NoRelaxation(), close, described),
+                partial(maker.make, part),
                 described,
             )
     before = mongod.cpu_times()

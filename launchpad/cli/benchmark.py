@@ -398,21 +398,21 @@ def relaxed_set(
     """Rebuild the Bi-Se data set of `benchmark constraint`. It takes hours. The same command continues a stopped run."""
     from ccdcgan_al.benchmarks.relaxed_set import read_set, write_set
     from ccdcgan_al.benchmarks.starting_pool import starting_pool
-    from workflows.experiments.relaxed_cache import RelaxedCache
     from workflows.experiments.relaxed_set import extended_set, relax_pool
     from workflows.experiments.relaxed_set import relaxed_set as collect
-    from workflows.relax import RelaxMaker
+    from workflows.relax import GuardedForceFieldRelaxMaker
+    from workflows.result_cache import ResultCache
 
     elements = ("Bi", "Se")
     if extend is not None:
         structures, about = read_set(extend)
-        data = extended_set(structures, about, RelaxedCache(folder).documents(), elements)
+        data = extended_set(structures, about, ResultCache(folder).documents(), elements)
         write_set(data, out)
         typer.echo(
             f"{len(data['structures'])} structures in {out}, {len(structures)} of them from {extend}; left out: {data['left_out']}"
         )
         return
     pool = starting_pool(elements, table, ternaries, draws)
-    data = collect(relax_pool(pool, RelaxedCache(folder), RelaxMaker(method="sevennet")), elements)
+    data = collect(relax_pool(pool, ResultCache(folder), GuardedForceFieldRelaxMaker(method="sevennet")), elements)
     write_set(data, out)
     typer.echo(f"{len(data['structures'])} of {len(pool)} structures in {out}; left out: {data['left_out'] or 'none'}")

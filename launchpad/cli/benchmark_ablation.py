@@ -51,12 +51,12 @@ def measure_ablation(
     """
     check_strategies(strategies)
     from workflows.experiments.ablation import Ablation, read_data
-    from workflows.experiments.relaxed_cache import RelaxedCache
+    from workflows.result_cache import ResultCache
 
     chosen: Any = list(strategies)
     runs: list[dict[str, Any]] = []
     for size in sorted(training):
-        learnt, cache = read_data(data, size), RelaxedCache(work / "relaxed")
+        learnt, cache = read_data(data, size), ResultCache(work / "relaxed")
         ablation = Ablation(learnt, work, cache, draws=draws, relaxations=relaxations)
         runs += ablation.run(chosen, range(seeds))
     result = ablation.result(runs)

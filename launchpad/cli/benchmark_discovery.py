@@ -45,7 +45,7 @@ class Experiment:
         from ccdcgan_al.strategies.registry import check_strategies
         from workflows.experiments.campaign_spec import read_spec
         from workflows.experiments.discovery import Discovery
-        from workflows.experiments.relaxed_cache import RelaxedCache
+        from workflows.result_cache import ResultCache
 
         check_strategies(self.strategies, also=[ONE_SHOT])
         spec = read_spec(self.system)
@@ -61,7 +61,7 @@ class Experiment:
                 f"a budget of {choices['budget']} relaxations leaves none after {choices['seed_count']} seeds: "
                 "increase --budget, or reduce --seed-count"
             )
-        return Discovery(spec, self.work, RelaxedCache(self.work / "relaxed"), maker=maker, **choices)
+        return Discovery(spec, self.work, ResultCache(self.work / "relaxed"), maker=maker, **choices)
 
     def command(self) -> str:
         """Return the command for the same comparison with the budget of the spec."""

@@ -18,6 +18,7 @@ from ccdcgan_al.structures.fingerprint import fingerprints_of_documents
 from launchpad.database.attempts import attempt_id
 from launchpad.database.indexes import ensure_indexes
 from launchpad.database.schema import SCHEMA, validator
+from launchpad.database.stored_makers import OLD_FUNCTION, with_makers
 from launchpad.uri import redact
 
 if TYPE_CHECKING:
@@ -144,10 +145,39 @@ def m0003_parents(database: Database[dict[str, Any]]) -> None:
     database["rounds"].update_many({"neighbours": {"$exists": True}}, {"$rename": {"neighbours": "mutants"}})
 
 
+def m0004_relax_makers(database: Database[dict[str, Any]]) -> None:
+    """Rewrite the relaxation jobs of the LaunchPad, and those that launches put there again, as this version's Makers make them.
+
+    What they put out stays as it is: it reads the same (`workflows.documents.read_relaxation`).
+    """
+    old_job = {f"function.{key}": value for key, value in OLD_FUNCTION.items()}
+    old_task = {f"spec._tasks.job.{key}": value for key, value in old_job.items()}
+    _rewrite(database, "fireworks", old_task, "spec._tasks")
+    _rewrite(database, "launches", {"action.detours.0": {"$exists": True}}, "action.detours")
+
+
+def _rewrite(database: Database[dict[str, Any]], collection: str, query: dict[str, Any], field: str) -> None:
+    """Bring the relaxation jobs within a field of the documents that a query finds up to date, some hundred at a time."""
+    from pymongo import UpdateOne
+
+    writes = []
+    outer, inner = field.split(".")
+    for document in database[collection].find(query, {field: 1}, batch_size=_AT_A_TIME):
+        stored = document[outer][inner]
+        if (now := with_makers(stored)) != stored:
+            writes.append(UpdateOne({"_id": document["_id"]}, {"$set": {field: now}}))
+        if len(writes) == _AT_A_TIME:
+            database[collection].bulk_write(writes, ordered=False)
+            writes = []
+    if writes:
+        database[collection].bulk_write(writes, ordered=False)
+
+
 MIGRATIONS: dict[int, Callable[[Database[dict[str, Any]]], None]] = {
     1: m0001_one_schema,
     2: m0002_element_references,
     3: m0003_parents,
+    4: m0004_relax_makers,
 }
 VERSION = max(MIGRATIONS)
 

@@ -6,19 +6,25 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from pymatgen.core import Structure
 from pymongo import ASCENDING, UpdateOne
 
 from ccdcgan_al.types import FailedRelaxation, Method, Phase
 from launchpad.database.attempts import append_attempt_update
 from launchpad.database.structures import Structures
 from workflows.documents import read_relaxation
+from workflows.schemas import RelaxationDocument, plain
 
 
 class Relaxations(Structures):
     """The relaxations of a campaign's structures, by its own method, from a distortion, and by the confirming method."""
 
-    def record(self, campaign_id: str, documents: Iterable[dict[str, Any]], *, as_field: str = "relaxation") -> None:
+    def record(
+        self,
+        campaign_id: str,
+        documents: Iterable[RelaxationDocument | dict[str, Any]],
+        *,
+        as_field: str = "relaxation",
+    ) -> None:
         """Add what came back from relaxations to the attempts; recording the same document twice changes nothing.
 
         The newest valid attempt counts: a failure never takes the place of an energy.
@@ -27,12 +33,12 @@ class Relaxations(Structures):
         ----------
         campaign_id : str
             Whose structures they are.
-        documents : iterable of dict
-            Of `workflows.documents`.
+        documents : iterable of RelaxationDocument or dict
+            As jobflow hands them over, or plain.
         as_field : str
             What they were relaxed for, one of `launchpad.database.schema.KINDS`.
         """
-        stored = [_plain(document) for document in documents]
+        stored = [plain(document) for document in documents]
         if not stored:
             return
         fw_ids = self._fw_ids(campaign_id, [document["structure_id"] for document in stored], as_field)
@@ -113,9 +119,3 @@ def _analysed(relaxation: dict[str, Any]) -> dict[str, Any]:
         return {}
     correction = relaxation.get("mp2020_correction_per_atom")
     return {"space_group": relaxation.get("space_group"), "correction_per_atom": correction}
-
-
-def _plain(document: dict[str, Any]) -> dict[str, Any]:
-    """Document with the structure as a dictionary: jobflow hands over a decoded one."""
-    structure = document.get("structure")
-    return {**document, "structure": structure.as_dict() if isinstance(structure, Structure) else structure}

@@ -225,7 +225,7 @@ def _methods() -> Iterator[Finding]:
     """
     from ccdcgan_al.hull.element_references import OFF, deviations, potential_energies
     from workflows.methods import METHODS, check_method
-    from workflows.relax import OURS, POTENTIALS
+    from workflows.potentials import OURS, POTENTIALS
 
     missing = {}
     for method in METHODS:

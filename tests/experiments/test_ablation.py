@@ -18,14 +18,14 @@ from ccdcgan_al.strategies.random_search import random_structures
 from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_ablation import outcome_of, write_result
 from workflows.experiments.ablation import Ablation, AblationData, read_data
-from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.result_cache import ResultCache
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @dataclass
 class StandInRelaxer:
-    """Stands in for `RelaxMaker`: nothing moves, and the energy is the deviation from a volume of 25 Å^3 an atom."""
+    """Stands in for `GuardedForceFieldRelaxMaker`: nothing moves, and the energy is the deviation from a volume of 25 Å^3 an atom."""
 
     method: str = "sevennet"
     calls: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ def test_a_finished_part_is_not_run_again(file: Path, tmp_path: Path) -> None:
 
     def ablation(learnt: AblationData = data) -> Ablation:
         work = tmp_path / "work"
-        return Ablation(learnt, work, RelaxedCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
+        return Ablation(learnt, work, ResultCache(work / "relaxed"), relaxer, relaxations=2)  # type: ignore[arg-type]
 
     (run,) = ablation().run(["random"], [0])
     assert run["generated"] == 8

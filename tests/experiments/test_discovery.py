@@ -29,7 +29,7 @@ from ccdcgan_al.types import Method, Relaxed
 from launchpad.cli.benchmark_discovery import Experiment, measure_discovery
 from workflows.experiments.campaign_spec import systems
 from workflows.experiments.discovery_judge import Judge
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SYSTEMS = [system for system in systems() if (RESULTS / f"{system}.json").is_file()]
@@ -47,7 +47,7 @@ RUN = ("strategy", "seed", "complete", "relaxations", "rounds", "failures", "can
 
 @dataclass
 class StandInRelaxer:
-    """Stands in for `RelaxMaker`: nothing moves; the energy falls towards the middle composition, and rises away from 28 Å^3 an atom."""
+    """Stands in for a relaxer: nothing moves; the energy falls towards the middle composition, and rises away from 28 Å^3 an atom."""
 
     method: str = "sevennet"
     fails_after: int = 10**6
@@ -77,7 +77,7 @@ class SeleniumFails(StandInRelaxer):
         if structure.composition.reduced_formula == "Se":
             self.tried += 1
             if self.tried <= self.first:
-                raise RelaxationFailure("unphysical", "told to fail", structure)
+                raise RelaxationError("unphysical", "told to fail", structure)
         return super().relax(structure, structure_id)
 
 

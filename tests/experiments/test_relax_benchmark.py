@@ -38,9 +38,9 @@ def test_prototypes_are_the_same_for_the_same_seed() -> None:
 def test_threads_are_set_for_new_processes_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with relax_benchmark._environment("1"):
+    with relax_benchmark.threads_set_to("1"):
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
-    with relax_benchmark._environment(None):
+    with relax_benchmark.threads_set_to(None):
         assert "OMP_NUM_THREADS" not in os.environ
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ

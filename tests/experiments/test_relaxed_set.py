@@ -14,9 +14,9 @@ from ccdcgan_al.benchmarks.relaxed_set import LabelledStructure, read_set, write
 from ccdcgan_al.benchmarks.starting_pool import Start
 from ccdcgan_al.hull.element_references import materials_project_energies
 from ccdcgan_al.types import Method, Relaxed
-from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.experiments.relaxed_set import extended_set, relax_pool, relaxed_set
-from workflows.guards import RelaxationFailure
+from workflows.guards import RelaxationError
+from workflows.result_cache import ResultCache
 
 
 @dataclass
@@ -30,7 +30,7 @@ class StandInRelaxer(Maker):
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
         if len(structure) > 2:
-            raise RelaxationFailure("unphysical", f"too many sites in {structure_id}", structure)
+            raise RelaxationError("unphysical", f"too many sites in {structure_id}", structure)
         bismuth = structure.composition.get_atomic_fraction("Bi")
         energy = -3 - bismuth - 0.5 * (0 < bismuth < 1)
         return Relaxed(
@@ -58,7 +58,7 @@ def pool() -> list[Start]:
 
 
 def test_a_data_set(tmp_path: Path) -> None:
-    cache = RelaxedCache(tmp_path / "cache")
+    cache = ResultCache(tmp_path / "cache")
     data = relaxed_set(relax_pool(pool(), cache, StandInRelaxer()), ("Bi", "Se"))
     assert data["left_out"] == {"no crystal": 1, "unphysical": 1}
     assert data["references"] == data["own_elements"] == {"Bi": -4.0, "Se": -3.0}
@@ -73,7 +73,7 @@ def test_a_data_set(tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_extended_by_what_is_no_copy(tmp_path: Path) -> None:
-    cache = RelaxedCache(tmp_path / "cache")
+    cache = ResultCache(tmp_path / "cache")
     write_set(relaxed_set(relax_pool(pool(), cache, StandInRelaxer()), ("Bi", "Se")), tmp_path / "set.json.gz")
     structures, about = read_set(tmp_path / "set.json.gz")
     zincblende = Structure.from_spacegroup("F-43m", Lattice.cubic(6.2), ["Bi", "Se"], [[0] * 3, [0.25] * 3])
@@ -90,7 +90,7 @@ def test_a_data_set_is_extended_by_what_is_no_copy(tmp_path: Path) -> None:
 
 
 def test_a_data_set_of_a_pbe_potential_has_the_materials_projects_elements(tmp_path: Path) -> None:
-    cache = RelaxedCache(tmp_path)
+    cache = ResultCache(tmp_path)
     maker = StandInRelaxer(functional="PBE")
     data = relaxed_set(relax_pool(pool(), cache, maker), ("Bi", "Se"))
     known = materials_project_energies()
@@ -114,7 +114,7 @@ def read(data: dict[str, Any], file: Path) -> list[LabelledStructure]:
 
 
 def test_two_methods_are_refused(tmp_path: Path) -> None:
-    cache = RelaxedCache(tmp_path)
+    cache = ResultCache(tmp_path)
     both = [
         *relax_pool(pool()[:2], cache, StandInRelaxer()),
         *relax_pool(pool()[2:3], cache, StandInRelaxer(version="2")),
@@ -125,4 +125,4 @@ def test_two_methods_are_refused(tmp_path: Path) -> None:
 
 def test_elements_are_needed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no relaxed structure of Se alone"):
-        relaxed_set(relax_pool(pool()[:1], RelaxedCache(tmp_path), StandInRelaxer()), ("Bi", "Se"))
+        relaxed_set(relax_pool(pool()[:1], ResultCache(tmp_path), StandInRelaxer()), ("Bi", "Se"))

@@ -16,7 +16,7 @@ from ccdcgan_al.seeds.choose import Seed
 from launchpad.service import recovery
 from tests.faults.scene import Recorded, Scene, drop
 from tests.faults.stand_in import METHOD
-from workflows.relax import POTENTIALS, Potential
+from workflows.potentials import POTENTIALS, Potential
 
 
 @dataclass(frozen=True)

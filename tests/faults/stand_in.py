@@ -46,15 +46,15 @@ MIXING = -1.6  # eV/atom, times x (1 - x)
 
 
 def relax(maker: Any, structure: Structure, structure_id: str) -> Any:
-    """Take the place of `RelaxMaker.relax`."""
+    """Take the place of `GuardedForceFieldRelaxMaker.relax`."""
     from ccdcgan_al.types import Method, Relaxed
-    from workflows.guards import RelaxationFailure
+    from workflows.guards import RelaxationError
 
     time.sleep(float(os.environ.get("FAULTS_SECONDS", "0.1")))
     if _matches("FAULTS_FIZZLE", structure_id):
         raise SystemExit("told to take its Firework down")
     if _matches("FAULTS_FAIL", structure_id):
-        raise RelaxationFailure("unphysical", "told to fail", structure)
+        raise RelaxationError("unphysical", "told to fail", structure)
     fractions = structure.composition.fractional_composition.get_el_amt_dict()
     wobble = int.from_bytes(hashlib.sha256(structure_id.encode()).digest()[:2]) / 65535  # 0 to 1
     energy = sum(ELEMENTS[name] * amount for name, amount in fractions.items()) + 0.05 * wobble
@@ -92,8 +92,10 @@ def install() -> None:
 
 
 def _put_in(module: ModuleType) -> None:
-    module.RelaxMaker.relax = relax
-    module.POTENTIALS[METHOD] = module.Potential(METHOD, "stand-in of the fault tests", "ase", "ase")
+    from workflows.potentials import POTENTIALS, Potential
+
+    module.GuardedForceFieldRelaxMaker.relax = relax
+    POTENTIALS[METHOD] = Potential(METHOD, "stand-in of the fault tests", "ase", "ase")
 
 
 def _train_for(module: ModuleType, steps: int) -> None:

@@ -48,7 +48,7 @@ def test_two_commands_that_submit_at_once_make_one_campaign(scene: Scene) -> Non
     assert scene.store.structures.count_documents({}) == SMALL.seed_count
     jobs = {firework["fw_id"]: firework["spec"]["_tasks"][0]["job"] for firework in fireworks}
     closing = next(job for job in jobs.values() if job["name"].startswith("close"))
-    wanted = {reference["uuid"] for reference in closing["function_args"][-1].values()}
+    wanted = {reference["uuid"] for reference in closing["function_kwargs"]["relaxations"].values()}
     assert wanted == {job["uuid"] for job in jobs.values()} - {closing["uuid"]}  # whoever put it there
 
 

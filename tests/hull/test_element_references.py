@@ -20,7 +20,7 @@ from ccdcgan_al.hull.element_references import (
     warnings_of,
 )
 from ccdcgan_al.types import Method
-from workflows.relax import POTENTIALS
+from workflows.potentials import POTENTIALS
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SEVENNET = Method("sevennet", "SevenNet 7net-0", "0.13.0")

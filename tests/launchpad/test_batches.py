@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 from fireworks import FWAction, FWorker, LaunchPad
-from jobflow import Flow, Job, job
+from jobflow import Flow, job
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.errors import MongoError
 from ccdcgan_al.types import Candidate
 from launchpad.batches import failure_reason, put, relaxation_counts, split, withdraw, workflows_of
 from launchpad.service.configure import open_launchpad
-from workflows.flows import relaxations_then
-from workflows.relax import RelaxMaker
+from workflows.flows import RoundMaker
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 METADATA = {"campaign_id": "c", "stage": "round 0"}
@@ -29,17 +28,13 @@ def launchpad(config_folder: Path) -> LaunchPad:
 
 
 @job
-def count_documents(documents: dict[str, Any]) -> int:
-    return len(documents)
+def count_documents(relaxations: dict[str, Any]) -> int:
+    return len(relaxations)
 
 
 def flow(count: int = 3) -> Flow:
-    def close(outputs: dict[str, Any]) -> Job:
-        closing: Job = count_documents(outputs)
-        return closing
-
     candidates = [Candidate(f"Bi-Se-r0-{i:04d}", BISE, "seed", 0, "") for i in range(count)]
-    return relaxations_then("c round 0", candidates, RelaxMaker(), close, METADATA)
+    return RoundMaker("c round 0", closing_job=count_documents, metadata=METADATA).make(candidates)
 
 
 def states(launchpad: LaunchPad) -> dict[str, str]:

@@ -24,7 +24,7 @@ from launchpad.service.configure import open_launchpad
 from tests.faults.conftest import few_seeds
 from tests.small_campaign import small_campaign
 from workflows.documents import failure_document, of_one_method, relaxation_document
-from workflows.relax import method_of
+from workflows.potentials import method_of
 
 CAMPAIGN = Campaign("Bi-Se", "sevennet", "random", rounds=0, seed_count=8)
 OLD = Method("sevennet", "SevenNet 7net-0", "0.12.1")

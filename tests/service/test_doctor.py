@@ -20,7 +20,6 @@ from launchpad.database.store import CampaignStore
 from launchpad.service import doctor
 from launchpad.service.doctor import Finding, examine
 from launchpad.uri import database_name
-from workflows import relax
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +159,7 @@ def test_what_relaxes_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPat
             raise PackageNotFoundError(package)
         return "0"
 
-    monkeypatch.setattr(relax, "version", without_sevenn)
+    monkeypatch.setattr("workflows.potentials.version", without_sevenn)
     potentials, *_ = doctor_methods()
     assert potentials.state == "warning"
     assert "sevennet (pip install 'ccdcgan-al[potentials]')" in potentials.found

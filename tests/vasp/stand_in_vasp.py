@@ -37,7 +37,7 @@ def potential() -> Any:
     """Return the ASE calculator that plays the electrons."""
     name = os.environ.get("STAND_IN_POTENTIAL", "emt")
     if name == "chgnet":
-        from workflows.relax import load_calculator
+        from workflows.potentials import load_calculator
 
         return load_calculator("chgnet")
     if name != "emt":

@@ -10,8 +10,8 @@ from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.settings import Settings
 from workflows import vasp_stage
-from workflows.guards import RelaxationFailure
-from workflows.vasp import VaspMaker
+from workflows.guards import RelaxationError
+from workflows.vasp import GuardedVaspRelaxMaker
 from workflows.vasp_stage import finish
 
 CUAU = Structure(Lattice.tetragonal(2.8, 3.7), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -21,15 +21,15 @@ def test_a_worker_whose_settings_change_the_energy_scale_begins_nothing(
     vasp_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SETTINGS, "VASP_INCAR_UPDATES", {"NCORE": 4, "ENCUT": 400})
-    with pytest.raises(RelaxationFailure, match=r"relax_1 was not begun: .* set ENCUT = 400, which decides") as caught:
-        VaspMaker().relax(CUAU, "cuau")
+    with pytest.raises(RelaxationError, match=r"relax_1 was not begun: .* set ENCUT = 400, which decides") as caught:
+        GuardedVaspRelaxMaker().relax(CUAU, "cuau")
     assert caught.value.reason == "inconsistent"
     assert "\n" not in str(caught.value)
     (folder,) = vasp_runs.iterdir()
     assert [path.name for path in folder.iterdir()] == [".lock"]
     interrupted = folder / "relax_1"
     interrupted.mkdir()
-    with pytest.raises(RelaxationFailure, match="was not begun"):
+    with pytest.raises(RelaxationError, match="was not begun"):
         finish("relax_1", interrupted, CUAU, None, 5, Settings())
     assert interrupted.is_dir()  # its CONTCAR is where the next attempt looks for it
 
@@ -37,12 +37,12 @@ def test_a_worker_whose_settings_change_the_energy_scale_begins_nothing(
 @pytest.mark.usefixtures("vasp_runs")
 def test_parallel_settings_are_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: object) -> None:
-        raise RelaxationFailure("not_converged", "begun")
+        raise RelaxationError("not_converged", "begun")
 
     monkeypatch.setattr(vasp_stage, "_run", begun)
     monkeypatch.setattr(SETTINGS, "VASP_INCAR_UPDATES", {"NCORE": 4, "KPAR": 2})
-    with pytest.raises(RelaxationFailure, match="begun") as caught:
-        VaspMaker().relax(CUAU, "cuau")
+    with pytest.raises(RelaxationError, match="begun") as caught:
+        GuardedVaspRelaxMaker().relax(CUAU, "cuau")
     assert caught.value.reason == "not_converged"
 
 

@@ -7,19 +7,18 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from workflows.relax import RelaxMaker
-from workflows.vasp import VaspMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
+from workflows.vasp import pre_relaxed
 
 
 def test_a_pre_relaxation_keeps_the_symmetry_and_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compressed = Structure(Lattice.cubic(3.3), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    maker = VaspMaker(pre_relax="chgnet")
-    relaxed = maker._pre_relaxed(compressed, "BiSe", tmp_path)
+    relaxed = pre_relaxed("chgnet", compressed, "BiSe", tmp_path)
     assert relaxed.volume > 1.05 * compressed.volume
     assert relaxed.get_space_group_info(symprec=1e-3)[0] == "Pm-3m"
 
     def again(*_: object) -> None:
         raise AssertionError("relaxed a second time")
 
-    monkeypatch.setattr(RelaxMaker, "relax", again)
-    assert maker._pre_relaxed(compressed, "BiSe", tmp_path) == relaxed
+    monkeypatch.setattr(GuardedForceFieldRelaxMaker, "relax", again)
+    assert pre_relaxed("chgnet", compressed, "BiSe", tmp_path) == relaxed

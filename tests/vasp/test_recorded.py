@@ -1,4 +1,4 @@
-"""Recorded VASP runs through `VaspMaker`: their inputs checked, their outputs read, their hull laid beside MP's own."""
+"""Recorded VASP runs through `GuardedVaspRelaxMaker`: their inputs checked, their outputs read, their hull laid beside MP's own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from ccdcgan_al.hull.hull import Hull, build_hull
 from ccdcgan_al.types import Candidate, Method
 from launchpad.database.store import CampaignStore
 from tests.vasp.conftest import Replay
-from workflows.documents import read_relaxation
-from workflows.guards import RelaxationFailure
-from workflows.jobs import relax_to_document
-from workflows.vasp import VaspMaker
+from workflows.documents import read_relaxation, relax_to_document
+from workflows.guards import RelaxationError
+from workflows.vasp import GuardedVaspRelaxMaker
 
 pytestmark = pytest.mark.shared_data
 
@@ -37,7 +36,7 @@ def silicon(recorded: Path) -> Structure:
 @pytest.mark.parametrize(("static", "energy"), [(False, -5.42072828), (True, -5.42030461)])
 def test_silicon(recorded: Path, replay: Replay, silicon: Structure, static: bool, energy: float) -> None:
     replay(si_stages(recorded))
-    relaxed = VaspMaker(static=static).relax(silicon, "si")
+    relaxed = GuardedVaspRelaxMaker(static=static).relax(silicon, "si")
     assert relaxed.energy_per_atom == pytest.approx(energy, abs=1e-8)
     calculator = "VASP MPRelaxSet, double relaxation" + (" and MPStaticSet" if static else "")
     assert relaxed.method == Method("vasp", calculator, "6", "PBE", "none")
@@ -47,24 +46,24 @@ def test_silicon(recorded: Path, replay: Replay, silicon: Structure, static: boo
     assert relaxed.details["potcar"] == ["PAW_PBE Si 05Jan2001"]
     assert (relaxed.details["run_type"], relaxed.details["hubbards"]) == ("GGA", {})
     assert relaxed.details["incar_changes"] == {stage: {} for stage in relaxed.details["custodian"]}
-    document = relax_to_document(silicon, "si", VaspMaker(static=static))
+    document = relax_to_document(silicon, "si", GuardedVaspRelaxMaker(static=static))
     assert document["details"]["mp2020_correction_per_atom"] == 0.0
     assert read_relaxation(json.loads(json.dumps(document, allow_nan=False))) == relaxed  # and nothing ran again
 
 
 def test_a_finished_stage_is_not_computed_again(recorded: Path, replay: Replay, silicon: Structure) -> None:
     replay(si_stages(recorded))
-    first = VaspMaker().relax(silicon, "si")
+    first = GuardedVaspRelaxMaker().relax(silicon, "si")
     replay(dict.fromkeys(si_stages(recorded), recorded / "none"))  # whatever runs now fails
-    assert VaspMaker().relax(silicon, "si") == first
-    with pytest.raises(RelaxationFailure, match="relax_1: "):
-        VaspMaker().relax(silicon, "another")
+    assert GuardedVaspRelaxMaker().relax(silicon, "si") == first
+    with pytest.raises(RelaxationError, match="relax_1: "):
+        GuardedVaspRelaxMaker().relax(silicon, "another")
 
 
 def test_an_input_that_is_not_the_recorded_one_is_noticed(recorded: Path, replay: Replay, silicon: Structure) -> None:
     replay(si_stages(recorded))
-    with pytest.raises(RelaxationFailure, match="POSCAR") as caught:
-        VaspMaker().relax(silicon.copy().perturb(0.1), "si")
+    with pytest.raises(RelaxationError, match="POSCAR") as caught:
+        GuardedVaspRelaxMaker().relax(silicon.copy().perturb(0.1), "si")
     assert caught.value.reason == "calculator_error"
 
 
@@ -95,7 +94,7 @@ def hull_of(store: CampaignStore, campaign: Campaign, replay: Replay, recorded: 
     store.submit(campaign.campaign_id, candidates, {})
     for identifier, stages in runs.items():
         replay(stages)
-        document = relax_to_document(starts[identifier], identifier, VaspMaker(static=True))
+        document = relax_to_document(starts[identifier], identifier, GuardedVaspRelaxMaker(static=True))
         assert document["state"] == "relaxed", document["message"]
         store.record(campaign.campaign_id, [json.loads(json.dumps(document))])
     return build_hull(store.phases(campaign.campaign_id, 0), campaign.elements)
@@ -148,7 +147,7 @@ def test_run_parameters_are_kept_and_a_foreign_u_is_refused(recorded: Path, repl
     stages = vanadium_oxides(recorded)["mp-541404"]
     start = start_of(stages)
     replay(stages)
-    relaxed = VaspMaker().relax(start, "vo2")
+    relaxed = GuardedVaspRelaxMaker().relax(start, "vo2")
     assert relaxed.details["run_type"] == "GGA+U"
     assert relaxed.details["hubbards"] == {"V": 3.25, "O": 0.0}
     assert relaxed.details["mp2020_correction_per_atom"] == pytest.approx((-1.7 - 2 * 0.687) / 3, abs=1e-3)
@@ -161,6 +160,6 @@ def test_run_parameters_are_kept_and_a_foreign_u_is_refused(recorded: Path, repl
         ({"incar_changes": {"ENCUT": [520, 400]}}, "relax_2: ENCUT 520 -> 400"),
     ):
         finished.write_text(json.dumps({**told, **change}))
-        with pytest.raises(RelaxationFailure, match=message) as caught:
-            VaspMaker().relax(start, "vo2")
+        with pytest.raises(RelaxationError, match=message) as caught:
+            GuardedVaspRelaxMaker().relax(start, "vo2")
         assert caught.value.reason == "inconsistent"

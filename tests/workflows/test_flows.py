@@ -1,31 +1,60 @@
 """Flows: what is put on the LaunchPad, by which kind of worker it is run, and what a missing relaxation does."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from jobflow import Job, job
+import pytest
+from jobflow import job, run_locally
 from jobflow.managers.fireworks import flow_to_workflow
+from monty.json import MontyEncoder
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.types import Candidate
-from workflows.flows import relaxations_then
-from workflows.relax import RelaxMaker
+from workflows.flows import RoundMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
 
 BISE = Structure(Lattice.cubic(5.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 @job
-def count_documents(documents: dict[str, Any]) -> int:
-    return len(documents)
+def count_documents(relaxations: dict[str, Any]) -> int:
+    return len(relaxations)
+
+
+def round_maker(name: str = "round 0") -> RoundMaker:
+    return RoundMaker(name, closing_job=count_documents, metadata={"campaign_id": "c"})
+
+
+def candidates() -> list[Candidate]:
+    return [Candidate(f"Bi-Se-r0-{i:04d}", BISE, "seed", 0, "") for i in range(3)]
 
 
 def workflow(name: str = "round 0") -> Any:
-    candidates = [Candidate(f"Bi-Se-r0-{i:04d}", BISE, "seed", 0, "") for i in range(3)]
+    return flow_to_workflow(round_maker(name).make(candidates()))
 
-    def close(outputs: dict[str, Any]) -> Job:
-        closing: Job = count_documents(outputs)
-        return closing
 
-    return flow_to_workflow(relaxations_then(name, candidates, RelaxMaker(), close, {"campaign_id": "c"}))
+def test_a_round_maker_survives_its_storage() -> None:
+    stored = json.loads(json.dumps(round_maker().as_dict(), cls=MontyEncoder))
+    assert RoundMaker.from_dict(stored) == round_maker()
+
+
+def test_choices_of_the_relaxer_reach_every_job() -> None:
+    maker = round_maker().update_kwargs({"fmax": 0.01}, class_filter=GuardedForceFieldRelaxMaker)
+    *relaxations, _ = maker.make(candidates()).jobs
+    assert {job.maker.fmax for job in relaxations} == {0.01}
+
+
+def test_a_round_runs_without_a_launchpad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    maker = replace(round_maker(), relax_maker=GuardedForceFieldRelaxMaker(method="no such method"))
+    for flow, count in ((maker.make(candidates()), 3), (replace(maker, closing_job=None).make(candidates()), None)):
+        outputs = run_locally(flow, ensure_success=True, log=False)
+        documents = [outputs[uuid][1].output for uuid in list(flow.job_uuids)[:3]]
+        assert [item.structure_id for item in documents] == [item.structure_id for item in candidates()]
+        assert {item.state for item in documents} == {"failed"}
+        assert count is None or outputs[flow.job_uuids[-1]][1].output == count
 
 
 def test_relaxations_and_the_close_go_to_their_workers() -> None:

@@ -1,17 +1,21 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jobflow import Job, run_locally
+from jobflow import Job, JobStore, run_locally
+from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
 
 from ccdcgan_al.files import write_json
 from ccdcgan_al.types import FailedRelaxation, Method, Relaxed
-from workflows.documents import failure_document, read_relaxation, relaxation_document
-from workflows.guards import RelaxationFailure
-from workflows.jobs import RELAXATION_FILE, relax, relax_to_document
-from workflows.relax import RelaxMaker
+from workflows.documents import failure_document, of_one_method, read_relaxation, relax_to_document, relaxation_document
+from workflows.guards import RelaxationError
+from workflows.jobs import RELAXATION_FILE, name_job, name_of
+from workflows.relax import GuardedForceFieldRelaxMaker
+from workflows.schemas import RelaxationDocument, plain
 
 SEVENNET = Method("sevennet", "SevenNet 7net-0", "0.13.0")
 
@@ -26,7 +30,7 @@ def relaxed(bise: Structure) -> Relaxed:
     return Relaxed(bise, -3.75, SEVENNET, n_steps=12, max_force=0.04, converged=True)
 
 
-class ScriptedMaker(RelaxMaker):
+class ScriptedMaker(GuardedForceFieldRelaxMaker):
     """A maker whose relaxation ends as it is told; no potential."""
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
@@ -54,6 +58,31 @@ def test_failure_document_round_trip(bise: Structure) -> None:
     assert stored.keys() == relaxation_document("x", Relaxed(bise, -3.0, SEVENNET, 1, 0.0, converged=True)).keys()
 
 
+def test_what_jobflow_hands_over_and_what_is_stored_read_the_same(relaxed: Relaxed) -> None:
+    stored = relaxation_document("r1-003", relaxed, maker={"fmax": 0.05})
+    handed = MontyDecoder().process_decoded(jsanitize(RelaxationDocument(**stored), strict=True))
+    assert isinstance(handed, RelaxationDocument)
+    assert read_relaxation(handed) == read_relaxation(stored) == relaxed
+    assert plain(handed) == stored
+    assert of_one_method([handed, stored], None) == [stored, stored]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"structure": None}, "its structure or energy_per_atom is missing"),
+        ({"energy_per_atom": "low"}, "energy_per_atom"),
+        ({"state": "running"}, "state"),
+        ({"state": "failed"}, "its reason or message is missing"),
+        ({"reason": "tired"}, "reason"),
+        ({"n_steps": -1}, "n_steps"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_document(relaxed: Relaxed, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RelaxationDocument(**relaxation_document("a", relaxed) | change)
+
+
 def test_numbers_that_json_cannot_hold_become_null(bise: Structure) -> None:
     broken = Structure(bise.lattice, ["Se"], [[float("nan"), 0, 0]])
     document = failure_document("a", "bad_input", "NaN", "sevennet", broken, energy_per_atom=float("-inf"))
@@ -74,8 +103,8 @@ def test_an_unknown_state_is_refused() -> None:
 @pytest.mark.parametrize(
     ("outcome", "reason", "message"),
     [
-        (RelaxationFailure("unphysical", "atoms overlap"), "unphysical", "atoms overlap"),
-        (RelaxationFailure("not_converged", "300 steps"), "not_converged", "300 steps"),
+        (RelaxationError("unphysical", "atoms overlap"), "unphysical", "atoms overlap"),
+        (RelaxationError("not_converged", "300 steps"), "not_converged", "300 steps"),
         (MemoryError("16 GB"), "calculator_error", "MemoryError: 16 GB"),
         (ValueError("Model do not know atomic number: 118"), "calculator_error", "atomic number: 118"),
     ],
@@ -90,7 +119,7 @@ def test_every_failure_is_a_document(bise: Structure, outcome: Exception, reason
 
 
 def test_a_failed_relaxation_keeps_its_last_structure_for_information(bise: Structure) -> None:
-    OUTCOMES["s"] = RelaxationFailure("not_converged", "300 steps", bise, -3.7)
+    OUTCOMES["s"] = RelaxationError("not_converged", "300 steps", bise, -3.7)
     failure = read_relaxation(relax_to_document(bise, "s", ScriptedMaker()))
     assert isinstance(failure, FailedRelaxation)
     assert (failure.structure, failure.energy_per_atom) == (bise, -3.7)
@@ -104,37 +133,74 @@ def test_interrupts_pass_through(bise: Structure, outcome: BaseException) -> Non
 
 
 def test_an_unknown_method_is_a_stored_failure(bise: Structure) -> None:
-    document = relax_to_document(bise, "s", RelaxMaker(method="emt"))
+    document = relax_to_document(bise, "s", GuardedForceFieldRelaxMaker(method="emt"))
     assert document["reason"] == "calculator_error"
     assert "Unknown method 'emt'; known are sevennet" in document["message"]
 
 
-def test_job_is_stored_with_its_maker(bise: Structure) -> None:
-    job = RelaxMaker(method="chgnet", fmax=0.1).make(bise, "r1-001")
-    stored = json.loads(json.dumps(job.as_dict(), default=lambda value: value.as_dict()))
-    assert stored["function"] == {"@module": "workflows.jobs", "@callable": "relax", "@bound": None}
+def test_a_job_is_stored_with_its_maker(bise: Structure) -> None:
+    maker = GuardedForceFieldRelaxMaker(method="chgnet", fmax=0.1)
+    stored = json.loads(json.dumps(name_job(maker.make(bise), "r1-001").as_dict()))
+    assert stored["function"]["@module"] == "workflows.jobs"
+    assert stored["function"]["@callable"] == "Relaxer.make"
+    assert stored["function"]["@bound"]["@class"] == "GuardedForceFieldRelaxMaker"
+    assert stored["output_schema"]["@callable"] == "RelaxationDocument"
     again = Job.from_dict(stored)
-    assert again.function_args[2] == RelaxMaker(method="chgnet", fmax=0.1)
+    assert again.maker == replace(maker, name="relax r1-001")  # as jobflow names it
+    assert list(again.function_args) == [bise]
     assert (again.name, again.metadata) == ("relax r1-001", {"structure_id": "r1-001"})
 
 
-def test_job_writes_the_document_before_it_returns_it(
+def memory_store() -> JobStore:
+    """Return a store of jobs that ends with the test."""
+    store = JobStore(MemoryStore())
+    store.connect()
+    return store
+
+
+def run(job: Job) -> RelaxationDocument:
+    output = run_locally(job, ensure_success=True, log=False)[job.uuid][1].output
+    assert isinstance(output, RelaxationDocument)
+    return output
+
+
+def test_a_job_knows_its_structures_id_and_writes_the_document_before_it_returns_it(
     bise: Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    job = RelaxMaker(method="emt").make(bise, "r1-002")
-    output = run_locally(job, ensure_success=True, log=False)[job.uuid][1].output
+    output = run(name_job(GuardedForceFieldRelaxMaker(method="emt").make(bise), "r1-002"))
     written = json.loads((tmp_path / RELAXATION_FILE).read_text())
-    assert written["state"] == output["state"] == "failed"
-    assert written["structure_id"] == "r1-002"
+    assert plain(output) == written
+    assert (output.state, output.structure_id) == ("failed", "r1-002")
+    assert (output.maker or {})["name"] == "relax"
     assert [path.name for path in tmp_path.iterdir()] == [RELAXATION_FILE]
 
 
-def test_relax_runs_as_a_function(bise: Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_of_a_structure_without_id_names_it_by_its_content(
+    bise: Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    OUTCOMES["s"] = -3.75
-    document = relax.original(bise, "s", ScriptedMaker())  # type: ignore[attr-defined]  # jobflow keeps it there
-    assert read_relaxation(document) == Relaxed(bise, -3.75, SEVENNET, 12, 0.04, converged=True)
+    name, other = name_of(bise), name_of(bise * (2, 1, 1))
+    assert name != other
+    OUTCOMES[name] = -3.75
+    output = run(ScriptedMaker().make(bise, prev_dir="somewhere"))
+    assert output.structure_id == name
+    assert name.startswith("BiSe-")
+    assert read_relaxation(output) == Relaxed(bise, -3.75, SEVENNET, 12, 0.04, converged=True)
+
+
+def test_a_relaxation_stopped_by_its_batch_job_is_put_there_again_as_it_was(
+    bise: Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    OUTCOMES["r1-003"] = RelaxationError("walltime", "time is up")
+    job = name_job(ScriptedMaker(fmax=0.02).make(bise), "r1-003")
+    response: Any = job.run(memory_store())
+    assert response.stored_data == {"stopped": "time is up"}
+    (again,) = response.replace.jobs
+    assert (again.name, again.metadata["structure_id"], again.uuid) == ("relax r1-003", "r1-003", job.uuid)
+    assert again.maker.fmax == 0.02
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from ccdcgan_al.errors import UnknownMethodError
 from ccdcgan_al.hull.element_references import materials_project_energies
 from workflows import methods
 from workflows.methods import METHODS, check_method, relaxer
-from workflows.relax import RelaxMaker
-from workflows.vasp import VaspMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
+from workflows.vasp import GuardedVaspRelaxMaker
 
 
 def test_a_name_stands_for_its_relaxer() -> None:
-    assert relaxer("sevennet-l3i5") == RelaxMaker()
-    assert relaxer("chgnet", fmax=0.1) == RelaxMaker(method="chgnet", fmax=0.1)
-    assert relaxer("vasp", static=True) == VaspMaker(static=True)
+    assert relaxer("sevennet-l3i5") == GuardedForceFieldRelaxMaker()
+    assert relaxer("chgnet", fmax=0.1) == GuardedForceFieldRelaxMaker(method="chgnet", fmax=0.1)
+    assert relaxer("vasp", static=True) == GuardedVaspRelaxMaker(static=True)
     with pytest.raises(UnknownMethodError, match=r"'emt'; known are sevennet, .*, vasp"):
         relaxer("emt")
 

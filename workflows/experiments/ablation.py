@@ -1,7 +1,7 @@
 """The ablation: every strategy on the same data and the same budget, over several seeds. `ccdcgan_al.reports.ablation` tells its results.
 
 Each strategy, seed and number of structures learnt from is one file in a work folder, written when it is whole, and relaxations go through a
-`RelaxedCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
+`ResultCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
 common are trained once a process; their time counts for each of them.
 """
 
@@ -41,8 +41,8 @@ from ccdcgan_al.strategies.selection import select
 from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import FailedRelaxation, Method, Phase, Strategy
 from workflows.documents import package_versions, read_relaxation
-from workflows.experiments.relaxed_cache import RelaxedCache
-from workflows.relax import RelaxMaker
+from workflows.relax import GuardedForceFieldRelaxMaker
+from workflows.result_cache import ResultCache
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,10 @@ class Ablation:
 
     data: AblationData
     work: Path
-    cache: RelaxedCache
-    maker: RelaxMaker = field(default_factory=lambda: RelaxMaker(method="sevennet"))  # that of the data set
+    cache: ResultCache
+    maker: GuardedForceFieldRelaxMaker = field(
+        default_factory=lambda: GuardedForceFieldRelaxMaker(method="sevennet")
+    )  # that of the data set
     draws: int = 1000
     relaxations: int = 12
 

@@ -1,6 +1,6 @@
 """Discovery: every strategy runs the campaign's own loop on the same references, seeds, budget, relaxer and duplicate check, and one hull judges.
 
-The loop is `ccdcgan_al.loop`, as on the LaunchPad, here in one process. Relaxations go through a `RelaxedCache`, and a round's structures are
+The loop is `ccdcgan_al.loop`, as on the LaunchPad, here in one process. Relaxations go through a `ResultCache`, and a round's structures are
 kept before they are relaxed, so a run that was cut off goes on where it was, and several processes may share the work, each with its own strategies
 and seeds. It judges nothing: `workflows.experiments.discovery_judge` does, and `ccdcgan_al.reports.discovery` tells the results.
 """
@@ -39,8 +39,8 @@ from ccdcgan_al.seeds.starting import FURTHER, lacking, why_lacking
 from ccdcgan_al.types import Candidate, Phase, Relaxed, Strategy
 from workflows.documents import read_relaxation
 from workflows.experiments.campaign_spec import CampaignSpec
-from workflows.experiments.relaxed_cache import RelaxedCache
 from workflows.methods import relaxer
+from workflows.result_cache import ResultCache
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Discovery:
 
     spec: CampaignSpec
     work: Path
-    cache: RelaxedCache
+    cache: ResultCache
     budget: int
     seed_count: int
     per_round: int

@@ -10,8 +10,8 @@ from ccdcgan_al.benchmarks.outcome import Outcome
 from ccdcgan_al.errors import ChemicalSystemError
 from ccdcgan_al.hull.element_references import OFF, deviations, materials_project_energies
 from workflows.experiments.formation_energies import STRUCTURES_PER_ELEMENT, element_energies
-from workflows.experiments.relaxed_cache import RelaxedCache
-from workflows.relax import method_of
+from workflows.potentials import method_of
+from workflows.result_cache import ResultCache
 
 
 def measure_elements(method: str, symbols: Sequence[str] = (), work: Path | None = None) -> Outcome:
@@ -20,7 +20,7 @@ def measure_elements(method: str, symbols: Sequence[str] = (), work: Path | None
     Parameters
     ----------
     method : str
-        A name in `workflows.relax.POTENTIALS`.
+        A name in `workflows.potentials.POTENTIALS`.
     symbols : sequence of str
         The elements; none: all that the Materials Project has.
     work : Path or None
@@ -40,7 +40,7 @@ def measure_elements(method: str, symbols: Sequence[str] = (), work: Path | None
             f"the Materials Project has no energy of {', '.join(unknown)}; known: {' '.join(known)}"
         )
     wanted = list(symbols or known)
-    energies = element_energies(method, wanted, None if work is None else RelaxedCache(work))
+    energies = element_energies(method, wanted, None if work is None else ResultCache(work))
     off = deviations(energies)
     rows: list[dict[str, Any]] = [
         {

@@ -31,10 +31,10 @@ from ccdcgan_al.hull.element_references import materials_project_energies, poten
 from ccdcgan_al.seeds.choose import element_structures
 from ccdcgan_al.structures.matching import structure_matcher
 from ccdcgan_al.types import DEFAULT_METHOD, Relaxed
-from workflows.documents import read_relaxation
-from workflows.experiments.relaxed_cache import RelaxedCache
-from workflows.jobs import relax_to_document
-from workflows.relax import POTENTIALS, RelaxMaker, load_calculator, method_of
+from workflows.documents import read_relaxation, relax_to_document
+from workflows.potentials import POTENTIALS, load_calculator, method_of
+from workflows.relax import GuardedForceFieldRelaxMaker
+from workflows.result_cache import ResultCache
 
 GOALS = {"mae": 12.0, "bias": 4.0, "class_mae": 20.0, "class_bias": 10.0}
 """meV/atom: of all compounds without U, and of each class."""
@@ -61,7 +61,7 @@ def measure_formation_energies(
     count : int or None
         Compounds drawn from it; None: all.
     method : str
-        A potential, see `workflows.relax.POTENTIALS`.
+        A potential, see `workflows.potentials.POTENTIALS`.
     seed : int
         Of the draw.
     work : Path or None
@@ -83,7 +83,7 @@ def measure_formation_energies(
     left_out: Counter[str] = Counter()
     comparisons: list[Comparison] = []
     started, kept_structure = time.process_time(), 0
-    cache = None if work is None else RelaxedCache(work)
+    cache = None if work is None else ResultCache(work)
     for row in rows:
         try:
             compound = compound_of(row)
@@ -93,7 +93,7 @@ def measure_formation_energies(
         if not relax:
             comparisons.append(Comparison(compound, single_point(compound.structure, method)))
             continue
-        result = _relaxed(compound, RelaxMaker(method=method), cache)
+        result = _relaxed(compound, GuardedForceFieldRelaxMaker(method=method), cache)
         if result is None:
             left_out["failed relaxation"] += 1
             continue
@@ -132,7 +132,7 @@ def single_point(structure: Structure, method: str) -> float:
     structure : Structure
         Ordered.
     method : str
-        A name in `workflows.relax.POTENTIALS`.
+        A name in `workflows.potentials.POTENTIALS`.
     """
     from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -143,16 +143,16 @@ def single_point(structure: Structure, method: str) -> float:
     return energy - mp2020_correction_per_atom(structure) if inside else energy
 
 
-def element_energies(method: str, symbols: Sequence[str], cache: RelaxedCache | None = None) -> dict[str, float]:
+def element_energies(method: str, symbols: Sequence[str], cache: ResultCache | None = None) -> dict[str, float]:
     """Return the energies of the elements by a potential: the lowest of the first structures of each, relaxed.
 
     Parameters
     ----------
     method : str
-        A name in `workflows.relax.POTENTIALS`.
+        A name in `workflows.potentials.POTENTIALS`.
     symbols : sequence of str
         The elements.
-    cache : RelaxedCache or None
+    cache : ResultCache or None
         Keeps the relaxations.
 
     Returns
@@ -160,7 +160,7 @@ def element_energies(method: str, symbols: Sequence[str], cache: RelaxedCache | 
     dict of str to float
         eV/atom; an element of which nothing relaxes is left out.
     """
-    maker, found = RelaxMaker(method=method), {}
+    maker, found = GuardedForceFieldRelaxMaker(method=method), {}
     for symbol in symbols:
         starts = [seed.structure for seed in element_structures(symbol)[:STRUCTURES_PER_ELEMENT]]
         energies = [result.energy_per_atom for start in starts if (result := _result(start, maker, cache))]
@@ -169,7 +169,7 @@ def element_energies(method: str, symbols: Sequence[str], cache: RelaxedCache | 
     return found
 
 
-def _relaxed(compound: TableCompound, maker: RelaxMaker, cache: RelaxedCache | None) -> Relaxed | None:
+def _relaxed(compound: TableCompound, maker: GuardedForceFieldRelaxMaker, cache: ResultCache | None) -> Relaxed | None:
     """Relax a compound; None where it fails, or where its energy contains a correction that cannot be taken off."""
     try:
         return _result(compound.structure, maker, cache)
@@ -177,7 +177,7 @@ def _relaxed(compound: TableCompound, maker: RelaxMaker, cache: RelaxedCache | N
         return None
 
 
-def _result(start: Structure, maker: RelaxMaker, cache: RelaxedCache | None) -> Relaxed | None:
+def _result(start: Structure, maker: GuardedForceFieldRelaxMaker, cache: ResultCache | None) -> Relaxed | None:
     document: dict[str, Any] = (
         relax_to_document(start, "benchmark", maker) if cache is None else cache.relax(start, maker)
     )

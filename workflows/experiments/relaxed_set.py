@@ -19,15 +19,17 @@ from ccdcgan_al.structures.families import merged_families, structure_family
 from ccdcgan_al.structures.matching import StructureIndex
 from ccdcgan_al.types import Method, Relaxed
 from workflows.documents import read_relaxation
-from workflows.experiments.relaxed_cache import RelaxedCache
+from workflows.result_cache import ResultCache
 
 if TYPE_CHECKING:
-    from workflows.relax import RelaxMaker
+    from workflows.relax import GuardedForceFieldRelaxMaker
 
 _Kept = tuple[Start, Structure, float]  # what was relaxed, what it became, eV/atom
 
 
-def relax_pool(pool: Sequence[Start], cache: RelaxedCache, maker: RelaxMaker) -> Iterable[tuple[Start, dict[str, Any]]]:
+def relax_pool(
+    pool: Sequence[Start], cache: ResultCache, maker: GuardedForceFieldRelaxMaker
+) -> Iterable[tuple[Start, dict[str, Any]]]:
     """Yield each start of a pool with its relaxation document, relaxing what the cache does not hold."""
     for start in pool:
         yield start, cache.relax(start.structure, maker)

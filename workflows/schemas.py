@@ -1,0 +1,82 @@
+"""The schema of what a relaxation job puts out. jobflow checks it and stores its import path; it relaxes and records nothing.
+
+The database and files hold the same fields as plain JSON (`plain`). What versions before this schema stored reads the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pymatgen.core import Structure
+
+from workflows.guards import Reason
+
+
+class RelaxationDocument(BaseModel):
+    """What a relaxation leaves behind: a result, or a failure with its reason.
+
+    A failure may hold the last structure and its energy, for information; neither ever enters a hull.
+    """
+
+    model_config = ConfigDict(extra="allow")  # what another version wrote beside these fields stays
+
+    structure_id: str = Field(description="Id of the structure in its campaign.")
+    state: Literal["relaxed", "failed"] = Field(description="Whether there is a result.")
+    reason: Reason | Literal["lost"] | None = Field(
+        None, description="Why it failed; `lost`: its Firework gave nothing back."
+    )
+    message: str | None = Field(None, description="What came and what was wanted, or the end of a traceback.")
+    structure: Structure | None = Field(None, description="The relaxed structure, without site properties.")
+    energy_per_atom: float | None = Field(None, description="Energy of that structure (eV/atom), uncorrected.")
+    method: dict[str, str] = Field(
+        description="The fields of `ccdcgan_al.types.Method`; of a failure perhaps its name alone."
+    )
+    n_steps: int | None = Field(None, ge=0, description="Steps of the optimiser.")
+    max_force: float | None = Field(None, description="Largest force on an atom (eV/Å).")
+    converged: bool = Field(default=False, description="Whether the forces fell below the criterion.")
+    space_group: str | None = Field(None, description="Hermann-Mauguin symbol of the relaxed structure.")
+    mp2020_correction_per_atom: float | None = Field(
+        None,
+        description="MP2020 correction (eV/atom), not contained in the energy; none where the functional is not PBE.",
+    )
+    seconds: float | None = Field(None, ge=0, description="Wall time (s).")
+    maker: dict[str, Any] | None = Field(None, description="The Maker's fields: the scientific choices.")
+    details: dict[str, Any] = Field(default_factory=dict, description="What a calculator keeps with its energy.")
+    finished: str = Field(description="When it ended (ISO 8601, UTC).")
+    worker: dict[str, str | int] = Field(default_factory=dict, description="Host name and process id of its worker.")
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="Package -> version, those an energy depends on."
+    )
+
+    @model_validator(mode="after")
+    def _state_is_backed(self) -> RelaxationDocument:
+        """Refuse a result without structure or energy, and a failure without a reason."""
+        if self.state == "relaxed" and (self.structure is None or self.energy_per_atom is None):
+            raise ValueError(f"{self.structure_id!r} is relaxed, but its structure or energy_per_atom is missing")
+        if self.state == "failed" and (self.reason is None or self.message is None):
+            raise ValueError(f"{self.structure_id!r} has failed, but its reason or message is missing")
+        return self
+
+    @field_serializer("structure")
+    def _structure_as_dict(self, structure: Structure | None) -> dict[str, Any] | None:
+        return None if structure is None else structure.as_dict()
+
+
+def plain(document: RelaxationDocument | dict[str, Any]) -> dict[str, Any]:
+    """Return a document as the database and files hold it.
+
+    Parameters
+    ----------
+    document : RelaxationDocument or dict of str to Any
+        As jobflow hands it over; a dict, with the structure decoded or not, is what versions before this schema stored.
+
+    Returns
+    -------
+    dict of str to Any
+        Plain JSON, the structure as a dict.
+    """
+    if isinstance(document, RelaxationDocument):
+        return document.model_dump()
+    structure = document.get("structure")
+    return {**document, "structure": structure.as_dict() if isinstance(structure, Structure) else structure}
