@@ -1,9 +1,10 @@
 # make demo   set up .venv, then discover Bi-Se phases (21 minutes on two cores of a slow machine, set-up included)
 # make test   set up .venv with the test tools, then run the whole test suite
+# make test-fast   the unit tests: none that is slow, needs MongoDB or trains networks
 # make lint   ruff and mypy          make setup   .venv alone          make clean   remove .venv and caches
-# make docs   set up .venv with the site's tools, then build the site into site/; a warning is an error
+# make docs   set up .venv with the site's tools, run the notebooks, then build the site into site/; a warning is an error
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
-.PHONY: demo test lint docs setup clean
+.PHONY: demo test test-fast lint docs setup clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -17,7 +18,10 @@ demo: .venv/.runtime
 	$(BIN)/ccdcgan-al run Bi-Se $(DEMO_ARGS)
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-fast: .venv/.test
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m 'not slow and not integration' --timeout 60 $(PYTEST_ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

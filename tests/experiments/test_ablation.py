@@ -58,6 +58,7 @@ def test_data_is_frozen_and_read_back(cache: RelaxedCache, tmp_path: Path) -> No
         write_data(RelaxedCache(tmp_path / "nothing"), ("Bi", "Se"), file)
 
 
+@pytest.mark.slow
 def test_a_finished_part_is_not_run_again(cache: RelaxedCache, tmp_path: Path) -> None:
     write_data(cache, ("Bi", "Se"), tmp_path / "data.json.gz")
     data = read_data(tmp_path / "data.json.gz", training=3)
