@@ -48,9 +48,8 @@ setup: .venv/.runtime
 	$(PIP) install -q -r requirements-test.lock
 	touch $@
 
-# the runtime's versions stay as the lock file has them
-.venv/.docs: pyproject.toml .venv/.runtime
-	$(PIP) install -q --no-build-isolation -c requirements.lock -e '.[docs]'
+.venv/.docs: requirements-docs.lock .venv/.runtime
+	$(PIP) install -q -r requirements-docs.lock
 	touch $@
 
 clean:
