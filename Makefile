@@ -1,9 +1,10 @@
 # make demo   set up .venv, then discover Bi-Se phases (21 minutes with set-up on two cores of a slow machine)
 # make test   set up .venv with the test tools, then run the whole test suite
+# make test-fast   run only unit tests: none is slow, needs MongoDB or trains networks
 # make lint   run ruff and mypy      make setup   set up only .venv    make clean   remove .venv and caches
-# make docs   set up .venv with the tools of the documentation, then build it in site/; a warning is an error
+# make docs   set up .venv with the tools of the documentation, run the notebooks, build the site in site/; a warning is an error
 # PYTHON=/path/to/python chooses the interpreter of .venv.
-.PHONY: demo test lint docs setup clean
+.PHONY: demo test test-fast lint docs setup clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -17,7 +18,10 @@ demo: .venv/.runtime
 	$(BIN)/ccdcgan-al run Bi-Se $(DEMO_ARGS)
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-fast: .venv/.test
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m 'not slow and not integration' --timeout 60 $(PYTEST_ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .
@@ -44,9 +48,8 @@ setup: .venv/.runtime
 	$(PIP) install -q -r requirements-test.lock
 	touch $@
 
-# the runtime keeps the versions of the lock file
-.venv/.docs: pyproject.toml .venv/.runtime
-	$(PIP) install -q --no-build-isolation -c requirements.lock -e '.[docs]'
+.venv/.docs: requirements-docs.lock .venv/.runtime
+	$(PIP) install -q -r requirements-docs.lock
 	touch $@
 
 clean:

@@ -1,4 +1,7 @@
-"""Fixtures that several test modules share: one real mongod a test session, and a database of its own for each test."""
+"""Fixtures that several test modules share: one real mongod a test session, and a database of its own for each test.
+
+Also what a test run begins with and what `make test-fast` leaves out.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,30 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from tests.small_campaign import SmallCampaign
+
+LONGEST = ("slurm/test_qlaunch.py", "launchpad/test_loop.py", "faults/test_training_killed.py")
+"""Files that take minutes, longest first. A run begins with them, and with the other files that have slow tests, so that no
+worker is left alone with one at the end (`--dist loadfile --no-loadscope-reorder`)."""
+
+
+STARTS_MONGOD = {"mongo_uri", "ensure_mongo", "authenticated_mongod"}
+TRAINS_NETWORKS = {"GraphGenerator", "FormationEnergyConstraint", "HullConstraint"}
+"""Fixtures of a test, and names in its module, that say that it needs a mongod or trains networks."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need mongod or train networks as `integration`; put the longest files first."""
+    for item in items:
+        names = {*getattr(item, "fixturenames", ()), *vars(getattr(item, "module", object))}
+        if names & (STARTS_MONGOD | TRAINS_NETWORKS):
+            item.add_marker(pytest.mark.integration)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = "/".join(item.path.parts[-2:])
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in slow
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

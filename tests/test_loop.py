@@ -50,6 +50,7 @@ def test_the_snippet_of_the_readme() -> None:
     assert [phase.structure_id for phase in made] == [f"Bi-Se-r{r}-{i:04d}" for r in (1, 2) for i in range(2)]
 
 
+@pytest.mark.slow
 def test_asking_again_gives_the_same_round_and_results_may_come_by_name() -> None:
     loop = Loop(CAMPAIGN)
     first = loop.ask()

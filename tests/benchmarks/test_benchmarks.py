@@ -33,6 +33,7 @@ def run(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["encode", "decode"])
 def test_codec_speed_is_measured(direction: str) -> None:
     line = run(direction, "--counts", "5,10", "--codecs", "fast")
@@ -207,6 +208,7 @@ def test_fast_meets_the_goal_on_real_structures() -> None:
     assert outcome.met, outcome.as_dict()["not_reproduced"]
 
 
+@pytest.mark.slow
 def test_constraint_error_is_measured_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ccdcgan_al.models import constraint
 

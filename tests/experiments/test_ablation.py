@@ -75,6 +75,7 @@ def test_what_is_learnt_from_is_chosen_by_the_seed(file: Path) -> None:
     assert len(data.seen) == 12
 
 
+@pytest.mark.slow
 def test_a_finished_part_is_not_run_again(file: Path, tmp_path: Path) -> None:
     data = read_data(file, training=3)
     relaxer = StandInRelaxer()

@@ -6,14 +6,14 @@ the composition plus a few meV that follow from the structure's id; so every run
 Environment (read when a process starts, so that tests set it before the workers are spawned):
 
 FAULTS_SECONDS : wall time of a stand-in relaxation (s)
-FAULTS_LOG : file to which each relaxation that ran to its end appends its structure's id
+FAULTS_LOG : file to which each relaxation that ran to its end appends its structure's id; without it, relaxations are the real ones
 FAULTS_FAIL, FAULTS_FIZZLE : regular expressions of structure ids whose relaxation fails, or takes its Firework down
 FAULTS_DIE_AT : points ``kind|module:Class.method:before|after:n``, with ``;`` between them; kind is ``training`` or
     ``relaxation``. The first worker of the kind that comes to the n-th call dies there by SIGKILL. It happens once a
     point, and in their order: calls are counted, in each process anew, from the death at the point before
 FAULTS_MARKS : folder in which the points leave a file when somebody has died there
 FAULTS_FILE_BYTES : no file may become larger than this (RLIMIT_FSIZE); stands for a full disk
-FAULTS_GAN_STEPS : steps by which the GAN is trained where nothing else is asked for
+FAULTS_GAN_STEPS : steps by which a campaign trains the GAN
 FAULTS_SLOW : ``module:Class.method:seconds``; every call is preceded by a wait
 """
 
@@ -75,7 +75,8 @@ def _matches(variable: str, structure_id: str) -> bool:
 
 def install() -> None:
     """Make the changes as soon as the modules that they touch are imported."""
-    _when_imported("workflows.relax", _put_in)
+    if "FAULTS_LOG" in os.environ:
+        _when_imported("workflows.relax", _put_in)
     for number, point in enumerate(filter(None, os.environ.get("FAULTS_DIE_AT", "").split(";"))):
         kind, place = point.split("|")
         if any(f"my_fworker_{kind}" in argument for argument in sys.orig_argv):
@@ -99,8 +100,7 @@ def _put_in(module: ModuleType) -> None:
 
 
 def _train_for(module: ModuleType, steps: int) -> None:
-    defaults = module.GanSettings.__init__.__defaults__
-    module.GanSettings.__init__.__defaults__ = (*defaults[:3], steps, *defaults[4:])
+    module.GanSettings.for_graphs = classmethod(lambda settings, _: settings(steps=steps))
 
 
 def _die(when: str, count: int, number: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

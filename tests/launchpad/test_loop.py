@@ -24,11 +24,13 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from launchpad.database.store import CampaignStore
+from tests.faults.scene import ROOT, STARTUP
 
 pytestmark = pytest.mark.slow
 
 SEEDS, PER_ROUND = 9, 3
 SIZE = ["--rounds", "1", "--per-round", str(PER_ROUND), "--seed-count", str(SEEDS), "--generated", "12", "--seed", "3"]
+GAN_STEPS = "500"  # an eighth of what a campaign takes: what the GAN draws is not looked at here
 TOO_LARGE = Structure(Lattice.cubic(9.9), ["Bi", "Se"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 BI2SE3 = Structure.from_spacegroup(
     "R-3m", Lattice.hexagonal(4.143, 28.636), ["Bi", "Se", "Se"], [[0, 0, 0.4008], [0, 0, 0], [0, 0, 0.2117]]
@@ -45,6 +47,7 @@ class Place:
     def command(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `ccdcgan-al run Bi-Se`."""
         environment = {**os.environ, "CCDCGAN_AL_HOME": str(self.home)}
+        environment |= {"PYTHONPATH": f"{STARTUP}{os.pathsep}{ROOT}", "FAULTS_GAN_STEPS": GAN_STEPS}
         line = [
             *(sys.executable, "-m", "launchpad.cli.main", "run", "Bi-Se", "--json", "--mongo", self.uri),
             *arguments,

@@ -190,6 +190,7 @@ def test_many_elements_take_no_longer_than_two(bise_seeds: list[Seed]) -> None:
     assert said == ["Bi", "S", "Se", "Bi-S, 1 of 4", "Bi-Se, 2 of 4", "S-Se, 3 of 4", "Bi-S-Se, 4 of 4"]
 
 
+@pytest.mark.slow
 def test_duplicates_are_those_of_the_structures_themselves() -> None:
     """Also where the matcher makes a smaller cell of a dense structure: its tolerance is a length."""
     numbers = [n for n, prototype in enumerate(library()) if prototype.own and len(prototype.own) == 2]

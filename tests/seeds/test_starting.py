@@ -60,6 +60,7 @@ def test_elements_that_no_starting_compound_holds() -> None:
     assert starting.without_compounds(Campaign("Bi-Se")) == []
 
 
+@pytest.mark.slow
 def test_what_was_chosen_holds_each_element() -> None:
     starting.check_chosen(Campaign("Bi-Se"), [cell("Bi"), cell("Se")])
     starting.check_chosen(Campaign("Bi-Se"), [cell("Bi")], {"Se"})

@@ -1,5 +1,6 @@
 """A campaign of two rounds on a real SLURM: two `qlaunch rapidfire`, one for each kind of node, and nothing else runs anything.
 
+Relaxations are the stand-in of the fault tests, and the GAN is trained for a moment: the queue is looked at here, no energy.
 The database asks for a password. A relaxation's job is cancelled in the middle of its work, and `lpad detect_lostruns
 --rerun` puts its Firework back.
 """
@@ -23,6 +24,7 @@ import yaml
 
 from launchpad.database.store import CampaignStore
 from tests.authenticated_mongod import PASSWORD, authenticated_mongod
+from tests.faults.scene import ROOT, STARTUP
 from tests.slurm.cluster import Job, SlurmCluster, missing_binaries
 
 MISSING = missing_binaries()
@@ -38,6 +40,7 @@ CHOICES = ["--method", "chgnet", "--rounds", "2", "--per-round", "2", "--seed-co
 WALLTIME = 4 * 3600  # s, as the qadapter of relaxations has it
 PING, LOST = 2, 30  # s: a worker says that it is alive; one silent for so long is taken for dead
 CAMPAIGN_SECONDS = 3000.0  # a minute or two where nothing else runs
+QUICK = {"PYTHONPATH": f"{STARTUP}{os.pathsep}{ROOT}", "FAULTS_SECONDS": "5", "FAULTS_GAN_STEPS": "500"}
 SECRETS = (PASSWORD, quote_plus(PASSWORD))
 
 
@@ -94,11 +97,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 def _campaign(place: Path, uri: str, cluster: SlurmCluster) -> Run:
     config, environment = place / "config", {**cluster.environment, "CCDCGAN_AL_MONGO_URI": uri}
     _command("ccdcgan-al", "init", str(config), cwd=place, environment=environment)
+    quick = {**QUICK, "FAULTS_LOG": str(place / "relaxed.log")}
     for kind, cores in CORES.items():
         path = config / f"my_qadapter_{kind}.yaml"
         before = yaml.safe_load(path.read_text())["pre_rocket"]
-        if "PYTHONPATH" in os.environ:  # these tests on a checkout that is not installed
-            before += f"export PYTHONPATH={os.environ['PYTHONPATH']}\n"
+        before += "".join(f"export {name}={value}\n" for name, value in quick.items())
         before += "echo job ends at $CCDCGAN_AL_JOB_END\n"
         _edit(path, queue=kind, cpus_per_task=cores, pre_rocket=before)
     _edit(config / "FW_config.yaml", PING_TIME_SECS=PING, RAPIDFIRE_SLEEP_SECS=1, QUEUE_UPDATE_INTERVAL=1)
