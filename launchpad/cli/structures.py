@@ -174,7 +174,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             above = f"{1000 * confirmed['energy_above_hull']:.1f} meV/atom above the hull"
             lines.append(f"  confirmed   {above} of {confirmed['method']}")
     if found["problem"]:
-        lines.append(f"  not a phase {found['problem']}")
+        lines.append(f"  problem     {found['problem']}")
     if found.get("is_new_phase"):
         lines.append("  new phase   yes")
     if found.get("duplicate_of"):
