@@ -27,6 +27,7 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	find ccdcgan_al workflows launchpad -name '*.py' | xargs $(BIN)/numpydoc lint
 
 docs: .venv/.docs
 	$(BIN)/mkdocs build --strict

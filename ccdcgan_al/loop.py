@@ -47,14 +47,17 @@ def starting_candidates(
 
     Parameters
     ----------
-    campaign : its choices
-    known : elements of which a structure need not be relaxed, since a reference is stored
-    say : is told how far it is, in a few words
+    campaign : Campaign
+        Its choices.
+    known : collection of str, optional
+        Elements of which a structure need not be relaxed, since a reference is stored.
+    say : callable, optional
+        Is told how far it is, in a few words.
 
     Raises
     ------
     StartingStructuresError
-        an element of the system has nothing to start from
+        An element of the system has nothing to start from.
     """
     check_system(campaign, known)
     seeds = choose_seeds(
@@ -72,9 +75,12 @@ def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Seque
 
     Parameters
     ----------
-    campaign : its choices
-    elements : of which none was relaxed
-    tried : the seeds, as they started
+    campaign : Campaign
+        Its choices.
+    elements : sequence of str
+        Of which none was relaxed.
+    tried : sequence of Structure
+        The seeds, as they started.
     """
     return [
         Candidate(structure_id(campaign, 0, len(tried) + i), seed.structure, seed.origin, 0, seed.label)

@@ -42,11 +42,16 @@ class Method:
 
     Attributes
     ----------
-    name : what a user types, e.g. ``sevennet``
-    calculator : model or code, e.g. ``SevenNet 7net-0``
-    version : version of the package (or of VASP) that computed it
-    functional : the functional whose energies it gives, e.g. ``PBE`` (PBE + U where the Materials Project uses a U)
-    corrections : correction scheme contained in the energy: ``none`` or ``MP2020``
+    name : str
+        What a user types, e.g. ``sevennet``.
+    calculator : str
+        Model or code, e.g. ``SevenNet 7net-0``.
+    version : str
+        Version of the package (or of VASP) that computed it.
+    functional : str, default "PBE"
+        The functional whose energies it gives, e.g. ``PBE`` (PBE + U where the Materials Project uses a U).
+    corrections : str, default "none"
+        Correction scheme contained in the energy: ``none`` or ``MP2020``.
     """
 
     name: str
@@ -65,16 +70,26 @@ class Candidate:
 
     Attributes
     ----------
-    structure_id : unique in its campaign, derived from round and rank, the same for the same seed
-    structure : the unrelaxed structure
-    origin : reference, seed or generated
-    round_number : 0 for seeds
-    source : label of a seed: its prototype, or the file that it came from; empty for what a strategy proposed
-    predicted_energy : formation energy predicted by the constraint (eV/atom), None where no constraint was asked
-    uncertainty : its standard deviation over the ensemble (eV/atom)
-    strategy : what proposed it, None for seeds
-    operation : what was done to its parents, None where it has none
-    parents : structure_ids of the structures that it was made from
+    structure_id : str
+        Unique in its campaign, derived from round and rank, the same for the same seed.
+    structure : Structure
+        The unrelaxed structure.
+    origin : Origin
+        Reference, seed or generated.
+    round_number : int
+        0 for seeds.
+    source : str, default ""
+        Label of a seed: its prototype, or the file that it came from; empty for what a strategy proposed.
+    predicted_energy : float, optional
+        Formation energy predicted by the constraint (eV/atom), None where no constraint was asked.
+    uncertainty : float, optional
+        Its standard deviation over the ensemble (eV/atom).
+    strategy : Strategy, optional
+        What proposed it, None for seeds.
+    operation : Operation, optional
+        What was done to its parents, None where it has none.
+    parents : tuple of str, optional
+        structure_ids of the structures that it was made from.
     """
 
     structure_id: str
@@ -95,14 +110,21 @@ class Relaxed:
 
     Attributes
     ----------
-    structure : relaxed structure
-    energy_per_atom : total energy on the method's scale (eV/atom)
-    method : how the energy was obtained
-    n_steps : optimiser steps of the last stage
-    max_force : largest force component norm on an atom at the end (eV/Å)
-    converged : whether forces met the criterion
-    details : what else belongs to the energy, plain JSON: for VASP its version, U values, POTCARs, and what custodian
-        changed
+    structure : Structure
+        Relaxed structure.
+    energy_per_atom : float
+        Total energy on the method's scale (eV/atom).
+    method : Method
+        How the energy was obtained.
+    n_steps : int
+        Optimiser steps of the last stage.
+    max_force : float
+        Largest force component norm on an atom at the end (eV/Å).
+    converged : bool
+        Whether forces met the criterion.
+    details : dict
+        What else belongs to the energy, plain JSON: for VASP its version, U values, POTCARs, and what custodian
+        changed.
     """
 
     structure: Structure
@@ -124,12 +146,18 @@ class FailedRelaxation:
 
     Attributes
     ----------
-    structure_id : id in the campaign
-    reason : short word, e.g. ``unphysical``
-    message : what came and what was wanted
-    method : name of the method, empty where it is not known
-    structure : the last structure, None where there is none
-    energy_per_atom : its energy (eV/atom), for information only
+    structure_id : str
+        Id in the campaign.
+    reason : str
+        Short word, e.g. ``unphysical``.
+    message : str
+        What came and what was wanted.
+    method : str, default ""
+        Name of the method, empty where it is not known.
+    structure : Structure, optional
+        The last structure, None where there is none.
+    energy_per_atom : float, optional
+        Its energy (eV/atom), for information only.
     """
 
     structure_id: str
@@ -146,14 +174,22 @@ class Phase:
 
     Attributes
     ----------
-    structure_id : id in the campaign
-    structure : relaxed structure
-    energy_per_atom : total energy on the method's scale, without corrections unless the method says so (eV/atom)
-    method : how the energy was obtained
-    origin : reference, seed or generated
-    round_number : the round that relaxed it
-    space_group, correction_per_atom : Hermann-Mauguin symbol, and MP2020 correction (eV/atom), where they are known; a
-        hull finds them otherwise
+    structure_id : str
+        Id in the campaign.
+    structure : Structure
+        Relaxed structure.
+    energy_per_atom : float
+        Total energy on the method's scale, without corrections unless the method says so (eV/atom).
+    method : Method
+        How the energy was obtained.
+    origin : Origin
+        Reference, seed or generated.
+    round_number : int, default 0
+        The round that relaxed it.
+    space_group : str or None
+        Hermann-Mauguin symbol, if it is known. Otherwise a hull determines it.
+    correction_per_atom : float or None
+        MP2020 correction (eV/atom), if it is known. Otherwise a hull computes it.
     """
 
     structure_id: str
@@ -172,8 +208,18 @@ class HullEntry:
 
     Attributes
     ----------
-    structure_id, formula, space_group, n_sites, origin, round_number
-        Of the phase.
+    structure_id : str
+        Id of the phase in the campaign.
+    formula : str
+        Reduced formula.
+    space_group : str
+        Hermann-Mauguin symbol.
+    n_sites : int
+        Number of sites in the cell.
+    origin : {"reference", "seed", "generated"}
+        Where the phase came from.
+    round_number : int
+        Round that relaxed the phase.
     formation_energy_per_atom, energy_above_hull : float
         On the hull that counts: uncorrected, with the hull's element references (eV/atom).
     corrected_formation_energy_per_atom, corrected_energy_above_hull : float or None

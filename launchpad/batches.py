@@ -45,14 +45,17 @@ def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata:
 
     Parameters
     ----------
-    batch_id : the batch's own name, the same whenever the same batch is meant
-    make : makes its jobs; called only where the LaunchPad does not hold them yet
-    metadata : of the workflow, beside the batch_id
+    batch_id : str
+        The batch's own name, the same whenever the same batch is meant.
+    make : callable
+        Makes its jobs; called only where the LaunchPad does not hold them yet.
+    metadata : dict
+        Of the workflow, beside the batch_id.
 
     Raises
     ------
     MongoError
-        a part of the batch is there, and its flow has another number of jobs than the rest of it
+        A part of the batch is there, and its flow has another number of jobs than the rest of it.
     """
     from pymongo.errors import BulkWriteError, DuplicateKeyError
 

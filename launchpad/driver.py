@@ -51,20 +51,28 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
 
     Parameters
     ----------
-    campaign : what to run
-    settings : this machine
-    console : where progress is shown
+    campaign : Campaign
+        What to run.
+    settings : Settings
+        This machine.
+    console : Console
+        Where progress is shown.
 
     Returns
     -------
-    the report, and the folder of FireWorks config files
+    tuple of (CampaignReport, Path)
+        The report, and the folder of FireWorks config files.
 
     Raises
     ------
-    MongoError : the database cannot be had
-    WorkerError : the workers die again and again
-    MixedMethodsError : it has energies of another version of its method than the one installed here
-    CcdcganError : a closing Firework fizzled, or the campaign stopped before there was a hull; the message holds its reason
+    MongoError
+        The database cannot be had.
+    WorkerError
+        The workers die again and again.
+    MixedMethodsError
+        It has energies of another version of its method than the one installed here.
+    CcdcganError
+        A closing Firework fizzled, or the campaign stopped before there was a hull; the message holds its reason.
     """
     uri = ensure_mongo(settings)
     config = write_config(settings.home / "config", uri)
@@ -100,13 +108,17 @@ def submit(campaign: Campaign, store: CampaignStore, console: Console | None = N
 
     Parameters
     ----------
-    campaign : what to run
-    store : the database
-    console : where it is shown that starting structures are being chosen; None: nowhere
+    campaign : Campaign
+        What to run.
+    store : CampaignStore
+        The database.
+    console : Console, optional
+        Where it is shown that starting structures are being chosen; None: nowhere.
 
     Raises
     ------
-    StartingStructuresError : an element of the system has nothing to start from
+    StartingStructuresError
+        An element of the system has nothing to start from.
     """
     chosen = None
     if store.state(campaign.campaign_id)[0] in ("absent", "running") and not store.is_open(campaign.campaign_id, 0):
@@ -161,7 +173,8 @@ def check_version(campaign: Campaign, store: CampaignStore) -> None:
 
     Raises
     ------
-    MixedMethodsError : it has energies of another version than the one installed here
+    MixedMethodsError
+        It has energies of another version than the one installed here.
     """
     recorded = store.recorded_method(campaign.campaign_id)
     if campaign.method == DFT or recorded is None or (installed := method_of(campaign.method)) == recorded:
@@ -180,7 +193,8 @@ def stop_campaign(store: CampaignStore, launchpad: LaunchPad, campaign_id: str) 
 
     Raises
     ------
-    KeyError : no such campaign
+    KeyError
+        No such campaign.
     """
     store.campaign(campaign_id)
     store.set_state(campaign_id, *ASKED_TO_STOP)
@@ -277,7 +291,8 @@ def _await_database(settings: Settings, uri: str, console: Console) -> None:
 
     Raises
     ------
-    MongoError : it refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds
+    MongoError
+        It refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds.
     """
     console.print("[yellow]the database does not answer; the workers hold on until it does[/]")
     deadline = time.monotonic() + DATABASE_PATIENCE

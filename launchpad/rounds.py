@@ -47,7 +47,7 @@ def choose(campaign: Campaign, store: CampaignStore, say: Callable[[str], None] 
     Raises
     ------
     StartingStructuresError
-        an element of the system has nothing to start from
+        An element of the system has nothing to start from.
     """
     return starting_candidates(campaign, stored_elements(store, campaign), say)
 
@@ -149,7 +149,7 @@ def _close_and_go_on(store: CampaignStore, campaign: Campaign, round_number: int
     Raises
     ------
     HullError
-        there is no hull; where an element lacks a relaxed structure it says so, and what helps
+        There is no hull; where an element lacks a relaxed structure it says so, and what helps.
     """
     failures = all_failed(store, campaign, round_number)
     if failures:

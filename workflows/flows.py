@@ -23,7 +23,7 @@ RELAXATION, TRAINING = "relaxation", "training"
 class RoundMaker(Maker):
     """Relax structures in parallel, then close.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Name of the flow, shown by `lpad`. The uuids of its jobs follow from it, so that a flow which was stored in part can be

@@ -53,7 +53,7 @@ class Relaxer(Maker):
     `workflows.relax.GuardedForceFieldRelaxMaker` and `workflows.vasp.GuardedVaspRelaxMaker` are the two kinds. Another one is a dataclass with
     a `relax` of its own.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Job name.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class GuardedForceFieldRelaxMaker(Relaxer):
     """Relax a crystal, cell and positions, with one or two ML potentials.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Job name.

@@ -39,7 +39,7 @@ START_FILE = "start.json"
 class GuardedVaspRelaxMaker(Relaxer):
     """Relax a crystal, cell and positions, with VASP and the Materials Project's settings.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Job name.

@@ -98,7 +98,7 @@ def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
     Raises
     ------
     HullError
-        The run is not one of the Materials Project's kind: other U values, POTCARs or functional
+        The run is not one of the Materials Project's kind: other U values, POTCARs or functional.
     """
     from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 
@@ -125,7 +125,7 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
     Returns
     -------
     Structure or None
-        That of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition
+        That of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition.
     """
     from pymatgen.io.vasp import Poscar
 

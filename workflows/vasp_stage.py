@@ -90,8 +90,8 @@ def finish(
     Raises
     ------
     RelaxationError
-        the stage is not converged, was stopped before the batch job's end, or VASP gave no readable result; or this
-        machine's settings would change the energy scale, and nothing was begun
+        The stage is not converged, was stopped before the batch job's end, or VASP gave no readable result; or this
+        machine's settings would change the energy scale, and nothing was begun.
     """
     from custodian.custodian import ReturnCodeError, ValidationError
 

@@ -22,10 +22,14 @@ class HullChanges:
 
     Attributes
     ----------
-    entered : structure_id -> formula of the phases on the hull of which no copy was on it before
-    pushed_off : structure_id -> formula of the phases that were on it and are no longer
-    largest_lowering : largest fall of the hull's energy at any composition (eV/atom); None where there was no hull before
-    mean_lowering : its mean over a regular grid of compositions (eV/atom): steps of 1 % for a binary, 5 % for a ternary
+    entered : dict of str to str
+        structure_id -> formula of the phases on the hull of which no copy was on it before.
+    pushed_off : dict of str to str
+        structure_id -> formula of the phases that were on it and are no longer.
+    largest_lowering : float or None
+        Largest fall of the hull's energy at any composition (eV/atom); None where there was no hull before.
+    mean_lowering : float or None
+        Its mean over a regular grid of compositions (eV/atom): steps of 1 % for a binary, 5 % for a ternary.
     """
 
     entered: dict[str, str]
@@ -39,8 +43,10 @@ def hull_changes(hull: Hull, round_number: int) -> HullChanges:
 
     Parameters
     ----------
-    hull : as it stands after the round
-    round_number : the round
+    hull : Hull
+        As it stands after the round.
+    round_number : int
+        The round.
 
     Returns
     -------

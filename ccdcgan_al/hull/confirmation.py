@@ -43,14 +43,16 @@ def confirming_hull(hull: Hull, confirmed: Sequence[Phase]) -> Hull:
 
     Parameters
     ----------
-    hull : of the first method
-    confirmed : phases of it, relaxed by the second method, with the same structure_id
+    hull : Hull
+        Of the first method.
+    confirmed : sequence of Phase
+        Phases of it, relaxed by the second method, with the same structure_id.
 
     Raises
     ------
     HullError
-        There is none, or a phase on the first hull is not among them, nor another of its kind: energies above a hull without it
-        would be too low.
+        There is none, or a phase on the first hull is not among them, nor another of its kind: energies above a hull
+        without it would be too low.
     """
     if not confirmed:
         raise HullError("no phase was relaxed by the confirming method")

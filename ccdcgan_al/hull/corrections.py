@@ -68,7 +68,8 @@ def mp_hubbard_u(structure: Structure) -> dict[str, float]:
 
     Parameters
     ----------
-    structure : any structure
+    structure : Structure
+        Any structure.
 
     Returns
     -------
@@ -115,12 +116,17 @@ def mp2020_correction_per_atom(
 
     Parameters
     ----------
-    structure : ordered structure, relaxed, since oxides and sulfides are told apart by distances
-    hubbard_u : U (eV) by symbol that the energy contains; None for those of the Materials Project, which a potential
-        trained on its energies imitates; {} for plain PBE
-    strict_anions : which species count as anions, see the module's description
-    run_type : that of a VASP run, e.g. ``GGA+U``, which is checked; None for what `hubbard_u` says
-    potcar : TITELs of a VASP run's POTCARs, which are checked to be the Materials Project's; None: not VASP
+    structure : Structure
+        Ordered structure, relaxed, since oxides and sulfides are told apart by distances.
+    hubbard_u : mapping of str to float, optional
+        U (eV) by symbol that the energy contains; None for those of the Materials Project, which a potential trained
+        on its energies imitates; {} for plain PBE.
+    strict_anions : StrictAnions, default "no_check"
+        Which species count as anions, see the module's description.
+    run_type : str, optional
+        That of a VASP run, e.g. ``GGA+U``, which is checked; None for what `hubbard_u` says.
+    potcar : sequence of str, optional
+        TITELs of a VASP run's POTCARs, which are checked to be the Materials Project's; None: not VASP.
 
     Returns
     -------
@@ -130,8 +136,8 @@ def mp2020_correction_per_atom(
     Raises
     ------
     HullError
-        There is no correction, whatever the reason: a U, run type or POTCAR other than the Materials Project's, an element
-        that the scheme does not know or whose electronegativity nobody knows.
+        There is no correction, whatever the reason: a U, run type or POTCAR other than the Materials Project's, an
+        element that the scheme does not know or whose electronegativity nobody knows.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 

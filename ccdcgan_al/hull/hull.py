@@ -56,16 +56,26 @@ class Hull:
 
     Attributes
     ----------
-    elements : symbols of the chemical system
-    method : how all the energies were obtained
-    phases : the phases, in order of structure_id
-    entries : their places, in the same order; energies above hull are >= 0, each phase being part of the hull
-    diagram : pymatgen PhaseDiagram of uncorrected energies, with the energies of `element_references` at its corners
-    corrected_diagram : the same with MP2020 corrections; None where a phase's correction cannot be computed
-    own_diagram : uncorrected, with the method's own elements; `diagram` itself where these are its references
-    element_references : whose energies of the elements set the zero
-    own_elements : energy of the lowest phase of each element, by symbol (eV/atom)
-    no_corrections : why there is no corrected hull; empty where there is one
+    elements : tuple of str
+        Symbols of the chemical system.
+    method : Method
+        How all the energies were obtained.
+    phases : tuple of Phase
+        The phases, in order of structure_id.
+    entries : tuple of HullEntry
+        Their places, in the same order; energies above hull are >= 0, each phase being part of the hull.
+    diagram : object
+        pymatgen PhaseDiagram of uncorrected energies, with the energies of `element_references` at its corners.
+    corrected_diagram : object
+        The same with MP2020 corrections; None where a phase's correction cannot be computed.
+    own_diagram : object
+        Uncorrected, with the method's own elements; `diagram` itself where these are its references.
+    element_references : ElementReferences
+        Whose energies of the elements set the zero.
+    own_elements : dict of str to float
+        Energy of the lowest phase of each element, by symbol (eV/atom).
+    no_corrections : str, default ""
+        Why there is no corrected hull; empty where there is one.
     """
 
     elements: tuple[str, ...]
@@ -96,9 +106,12 @@ class Hull:
 
         Parameters
         ----------
-        phase : of the hull's method and elements
-        corrected : against the hull with MP2020 corrections
-        own_elements : against the uncorrected hull with the method's own elements
+        phase : Phase
+            Of the hull's method and elements.
+        corrected : bool, default False
+            Against the hull with MP2020 corrections.
+        own_elements : bool, default False
+            Against the uncorrected hull with the method's own elements.
 
         Returns
         -------
@@ -221,11 +234,12 @@ def build_hull(
     Raises
     ------
     MixedMethodsError
-        Two phases differ in name, calculator, version, functional or corrections of their method, or the references are
-        of another functional.
+        Two phases differ in name, calculator, version, functional or corrections of their method, or the references
+        are of another functional.
     HullError
         No phase, an element without one, an element outside the system, an element without a reference, a repeated
-        structure_id, an energy that contains a correction that cannot be computed, or a hull that fails its self-test.
+        structure_id, an energy that contains a correction that cannot be computed, or a hull that fails its
+        self-test.
     """
     if not phases:
         raise HullError("a hull needs phases, got none; relax at least one structure of each element first")
@@ -343,10 +357,13 @@ class _Points:
 
     Attributes
     ----------
-    rows : distinct compositions as fractions of the elements, (n_rows, n_elements)
-    row_of : which of them each phase has, (n_phases,)
-    energies : by scale (eV/atom), (n_phases, 3): uncorrected, with MP2020 corrections (NaN where a phase has none), and
-        uncorrected with the method's own elements
+    rows : ndarray of float
+        Distinct compositions as fractions of the elements, (n_rows, n_elements).
+    row_of : ndarray of int
+        Which of them each phase has, (n_phases,).
+    energies : ndarray of float
+        By scale (eV/atom), (n_phases, 3): uncorrected, with MP2020 corrections (NaN where a phase has none), and
+        uncorrected with the method's own elements.
     """
 
     rows: NDArray[np.float64]

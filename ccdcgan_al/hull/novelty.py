@@ -25,11 +25,17 @@ def claimed_phases(
 
     Parameters
     ----------
-    hull : with the generated phases in it
-    known : structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set; matched by structure, not
-        by formula
-    within : largest energy above the uncorrected hull (eV/atom), with the hull's element references and with the method's own elements
-    unstable : structure_id -> reason, of phases that a second relaxation from a small distortion did not give back; None of those that it did
+    hull : Hull
+        With the generated phases in it.
+    known : sequence of Structure
+        Structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set;
+        matched by structure, not by formula.
+    within : float, default 0.0
+        Largest energy above the uncorrected hull (eV/atom), with the hull's element references and with the method's
+        own elements.
+    unstable : mapping of str to str or None, optional
+        structure_id -> reason, of phases that a second relaxation from a small distortion did not give back; None of
+        those that it did.
 
     Returns
     -------

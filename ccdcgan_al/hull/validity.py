@@ -29,8 +29,10 @@ def find_problem(structure: Structure, elements: Sequence[str]) -> str | None:
 
     Parameters
     ----------
-    structure : relaxed structure
-    elements : symbols of the chemical system
+    structure : Structure
+        Relaxed structure.
+    elements : sequence of str
+        Symbols of the chemical system.
 
     Returns
     -------
@@ -76,8 +78,10 @@ def distort(structure: Structure, seed: int) -> Structure:
 
     Parameters
     ----------
-    structure : relaxed structure
-    seed : random seed; the same seed gives the same distortion
+    structure : Structure
+        Relaxed structure.
+    seed : int
+        Random seed; the same seed gives the same distortion.
 
     Returns
     -------
@@ -100,8 +104,14 @@ def does_not_return(structure: Structure, energy: float, again: Structure, energ
 
     Parameters
     ----------
-    structure, energy : relaxed structure and its energy (eV/atom)
-    again, energy_again : what the relaxation from its distortion gave, by the same method
+    structure : Structure
+        Relaxed structure.
+    energy : float
+        Energy of the relaxed structure (eV/atom).
+    again : Structure
+        Structure after the relaxation from the distortion, by the same method.
+    energy_again : float
+        Energy of that structure (eV/atom).
 
     Returns
     -------

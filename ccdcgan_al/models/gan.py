@@ -154,7 +154,8 @@ class GraphGenerator:
         Raises
         ------
         ValueError
-            If there are no graphs, graphs of another shape, or sample weights that are no probabilities of these graphs.
+            If there are no graphs, graphs of another shape, or sample weights that are no probabilities of these
+            graphs.
         """
         self._check(graphs, sample_weights)
         graphs = graphs.astype(np.float32)

@@ -26,8 +26,8 @@ def start(seed: int) -> Any:
 
     Returns
     -------
-    module
-        keras.
+    object
+        Module keras.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras

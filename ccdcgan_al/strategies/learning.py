@@ -44,11 +44,17 @@ class Networks:
 
     Attributes
     ----------
-    codec : of the graphs
-    graphs : what the GAN learnt from, float32 (n, side, side, 1)
-    gan : trained
-    constraint : trained; None where the strategy has none
-    hull_energy : of what is known, where the constraint has learnt energies above it; None where it has learnt formation energies
+    codec : CrystalCodec
+        Of the graphs.
+    graphs : ndarray of float32
+        What the GAN learnt from, float32 (n, side, side, 1).
+    gan : GraphGenerator
+        Trained.
+    constraint : LearnedConstraint or None
+        Trained; None where the strategy has none.
+    hull_energy : HullEnergy, optional
+        Of what is known, where the constraint has learnt energies above it; None where it has learnt formation
+        energies.
     """
 
     codec: CrystalCodec
@@ -167,7 +173,8 @@ def learnable_examples(codec: CrystalCodec, examples: Sequence[Example]) -> list
 
     Raises
     ------
-    TooFewExamplesError : there is none
+    TooFewExamplesError
+        There is none.
     """
     learnable = [example for example in examples if _fits(codec, example.start, example.relaxed)]
     if not learnable:

@@ -31,9 +31,12 @@ class Mutant:
 
     Attributes
     ----------
-    structure : unrelaxed
-    parent : its number among those given
-    operation : ``swap``, ``transmute`` or ``slip``
+    structure : Structure
+        Unrelaxed.
+    parent : int
+        Its number among those given.
+    operation : Operation
+        ``swap``, ``transmute`` or ``slip``.
     """
 
     structure: Structure
@@ -52,11 +55,16 @@ def mutants(
 
     Parameters
     ----------
-    structures : parents, ordered, of one or more elements
-    elements : symbols of the chemical system
-    sample_weights : probability of each parent, (n,)
-    count : how many to draw; where an operation is not possible for a parent, one less is returned
-    seed : random seed
+    structures : sequence of Structure
+        Parents, ordered, of one or more elements.
+    elements : sequence of str
+        Symbols of the chemical system.
+    sample_weights : ndarray of float
+        Probability of each parent, (n,).
+    count : int
+        How many to draw; where an operation is not possible for a parent, one less is returned.
+    seed : int
+        Random seed.
     """
     generator = np.random.default_rng(seed)
     found = []

@@ -36,9 +36,12 @@ def perturbed_structures(structures: Sequence[Structure], count: int, seed: int)
 
     Parameters
     ----------
-    structures : to choose from; those of one element, or beyond the size limits, are left out
-    count : copies
-    seed : random seed
+    structures : sequence of Structure
+        To choose from; those of one element, or beyond the size limits, are left out.
+    count : int
+        Copies.
+    seed : int
+        Random seed.
 
     Raises
     ------

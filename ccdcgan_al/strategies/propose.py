@@ -33,8 +33,22 @@ def propose(
     ----------
     strategy : str
         Name in `ccdcgan_al.strategies.registry.STRATEGIES`.
-    elements, examples, count, seed, hull_energy, gan_settings, folder, codec
-        As in `ccdcgan_al.strategies.proposals.Request`.
+    elements : sequence of str
+        Symbols of the chemical system.
+    examples : sequence of Example
+        Everything relaxed so far that may be learned from.
+    count : int
+        Crystal graphs or draws to make.
+    seed : int
+        Random seed of training and drawing.
+    hull_energy : callable, optional
+        Structure -> formation energy of the hull at its composition (eV/atom).
+    gan_settings : GanSettings, optional
+        How a GAN is trained, see `ccdcgan_al.strategies.proposals.Request`.
+    folder : Path, optional
+        Folder of a GAN's checkpoint and log. Without it, neither is kept.
+    codec : {"fast", "paper"}, default "fast"
+        Codec of the crystal graphs.
 
     Raises
     ------

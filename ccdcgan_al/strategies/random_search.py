@@ -39,11 +39,16 @@ def random_structures(
 
     Parameters
     ----------
-    elements : symbols
-    n : structures wanted
-    seed : random seed; the same seed gives the same list where the time suffices
-    max_sites : most sites in the primitive cell; one formula unit has at most as many
-    seconds : time after which what was found is returned; default 10 s + 5 s a structure, far above the usual
+    elements : sequence of str
+        Symbols.
+    n : int
+        Structures wanted.
+    seed : int
+        Random seed; the same seed gives the same list where the time suffices.
+    max_sites : int, default MAX_SITES
+        Most sites in the primitive cell; one formula unit has at most as many.
+    seconds : float, optional
+        Time after which what was found is returned; default 10 s + 5 s a structure, far above the usual.
 
     Returns
     -------

@@ -77,8 +77,12 @@ def register(name: str, proposer: str | Proposer, summary: str, *, learns: bool 
     ----------
     name : str
         What a user types; it becomes a part of the names of campaigns.
-    proposer, summary, learns
-        As in `Entry`.
+    proposer : str or callable
+        The function that proposes, or where it is, as in `Entry`.
+    summary : str
+        How it proposes structures, in one line.
+    learns : bool, default False
+        Whether it learns from what was relaxed.
 
     Raises
     ------

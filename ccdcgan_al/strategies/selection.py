@@ -49,12 +49,17 @@ class Selection:
 
     Attributes
     ----------
-    chosen : indices into the structures given, best first
-    energies, uncertainties : predictions for the chosen (eV/atom)
-    valid, strict, unique, novel : how many of those given passed the published rule, also the covalent one, were the first of their kind,
-        and matched nothing ever submitted
-    others : indices of the novel that were not chosen, best first
-    other_energies, other_uncertainties : predictions for these
+    chosen : list of int
+        Indices into the structures given, best first.
+    energies, uncertainties : list of float
+        Predictions for the chosen (eV/atom).
+    valid, strict, unique, novel : int
+        How many of those given passed the published rule, also the covalent one, were the first of their kind, and
+        matched nothing ever submitted.
+    others : list of int
+        Indices of the novel that were not chosen, best first.
+    other_energies, other_uncertainties : list of float
+        Predictions for these.
     """
 
     chosen: list[int]
@@ -85,22 +90,32 @@ def select(
 
     Parameters
     ----------
-    structures : decoded structures, in the order generated
-    seen : everything ever submitted, references and training structures among them
-    count : how many to choose at most
-    predict : structures -> formation energies and standard deviations (eV/atom); None keeps the order generated
-    hull_energy : structure -> formation energy of the hull at its composition (eV/atom)
-    kappa : standard deviations added to the predicted energy above hull before ranking (upper confidence bound)
-    depth : share of the hull's depth at its composition that is taken off a structure's energy above hull before ranking. Beside the elements the
-        hull is shallow and all lies near it, also what is worth little
-    min_elements : structures of fewer elements are not chosen
-    restacked : indices of those that are known layers in another stacking, which is mostly worth little
+    structures : sequence of Structure
+        Decoded structures, in the order generated.
+    seen : iterable of Structure
+        Everything ever submitted, references and training structures among them.
+    count : int
+        How many to choose at most.
+    predict : callable or None
+        Structures -> formation energies and standard deviations (eV/atom); None keeps the order generated.
+    hull_energy : callable
+        Structure -> formation energy of the hull at its composition (eV/atom).
+    kappa : float, default 1.0
+        Standard deviations added to the predicted energy above hull before ranking (upper confidence bound).
+    depth : float, default 0.2
+        Share of the hull's depth at its composition that is taken off a structure's energy above hull before ranking.
+        Beside the elements the hull is shallow and all lies near it, also what is worth little.
+    min_elements : int, default 2
+        Structures of fewer elements are not chosen.
+    restacked : collection of int, optional
+        Indices of those that are known layers in another stacking, which is mostly worth little.
 
     Returns
     -------
-    `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two) while others are waiting. Where there
-    are predictions, what loosely resembles something seen or chosen before comes after what does not: such a structure mostly relaxes into the one
-    it resembles
+    Selection
+        `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two)
+        while others are waiting. Where there are predictions, what loosely resembles something seen or chosen before
+        comes after what does not: such a structure mostly relaxes into the one it resembles.
     """
     seen = list(seen)
     valid = [i for i, structure in enumerate(structures) if is_valid(structure)]

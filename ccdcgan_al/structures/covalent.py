@@ -40,12 +40,15 @@ def nearest_ratios(structure: Structure, reach: float = REACH) -> FloatArray:
 
     Parameters
     ----------
-    structure : ordered periodic structure
-    reach : how far is looked (Å)
+    structure : Structure
+        Ordered periodic structure.
+    reach : float, default REACH
+        How far is looked (Å).
 
     Returns
     -------
-    (n_atoms,); inf where nothing is within reach
+    ndarray of float, shape (n_atoms,)
+        Inf where nothing is within reach.
     """
     radii = covalent_radii(structure)
     first, second, _, distances = structure.get_neighbor_list(reach)

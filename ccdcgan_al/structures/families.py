@@ -24,9 +24,12 @@ def merged_families(structures: Sequence[Structure], labels: Sequence[str], ener
 
     Parameters
     ----------
-    structures : relaxed structures
-    labels : a first family of each, by prototype
-    energies : of each (eV/atom); only structures within `COPY` are compared
+    structures : sequence of Structure
+        Relaxed structures.
+    labels : sequence of str
+        A first family of each, by prototype.
+    energies : sequence of float
+        Of each (eV/atom); only structures within `COPY` are compared.
 
     Returns
     -------

@@ -60,9 +60,12 @@ def fingerprints_of_arrays(
 
     Parameters
     ----------
-    lattices : cell vectors in rows, (3, 3) each (Å)
-    coordinates : fractional coordinates, (n_sites, 3) each
-    symbols : of the elements, n_sites each
+    lattices : sequence of object
+        Cell vectors in rows, (3, 3) each (Å).
+    coordinates : sequence of object
+        Fractional coordinates, (n_sites, 3) each.
+    symbols : sequence of sequence of str
+        Of the elements, n_sites each.
 
     Returns
     -------
@@ -108,8 +111,10 @@ def shortest(superbase: FloatArray, vectors: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    superbase : obtuse, (n, 4, 3) (Å)
-    vectors : in coordinates of its first three vectors, (n, m, 3)
+    superbase : ndarray of float
+        Obtuse, (n, 4, 3) (Å).
+    vectors : ndarray of float
+        In coordinates of its first three vectors, (n, m, 3).
 
     Returns
     -------

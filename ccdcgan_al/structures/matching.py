@@ -39,13 +39,17 @@ class ReducedCell:
 
     Parameters
     ----------
-    structure : any ordered structure; it is reduced as the matcher does
+    structure : Structure
+        Any ordered structure; it is reduced as the matcher does.
 
     Attributes
     ----------
-    structure : primitive, Niggli-reduced
-    key : reduced formula and number of sites; structures of different ones never match
-    lengths, angles : of the lattice at volume 1 (angles in degrees)
+    structure : Structure
+        Primitive, Niggli-reduced.
+    key : tuple of (str, int)
+        Reduced formula and number of sites; structures of different ones never match.
+    lengths, angles : ndarray of float, shape (3,)
+        Of the lattice at volume 1 (angles in degrees).
     """
 
     def __init__(self, structure: Structure) -> None:
@@ -97,8 +101,10 @@ class StructureIndex:
 
     Parameters
     ----------
-    structures : what was seen to begin with
-    matcher : decides what is the same, of primitive cells with scaled volumes; default `structure_matcher`
+    structures : iterable of Structure, optional
+        What was seen to begin with.
+    matcher : StructureMatcher, optional
+        Decides what is the same, of primitive cells with scaled volumes; default `structure_matcher`.
     """
 
     def __init__(self, structures: Iterable[Structure] = (), matcher: StructureMatcher | None = None) -> None:

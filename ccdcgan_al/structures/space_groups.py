@@ -26,10 +26,14 @@ class Setting:
 
     Attributes
     ----------
-    number : of the International Tables
-    name : for people, e.g. ``R -3 m :H``
-    choice : of axes or origin; empty where there is one
-    operations : all of them, the centring's among them
+    number : int
+        Of the International Tables.
+    name : str
+        For people, e.g. ``R -3 m :H``.
+    choice : str
+        Of axes or origin; empty where there is one.
+    operations : tuple of SymmOp
+        All of them, the centring's among them.
     """
 
     number: int
@@ -53,9 +57,12 @@ def settings_of(symbol: str | None, number: int | None, hall: str | None = None)
 
     Parameters
     ----------
-    symbol : Hermann-Mauguin symbol, with or without a setting (``R -3 m :H``, ``F d -3 m Z``); None where there is none
-    number : of the International Tables; None where there is none
-    hall : Hall symbol, which leaves nothing open; None where there is none
+    symbol : str or None
+        Hermann-Mauguin symbol, with or without a setting (``R -3 m :H``, ``F d -3 m Z``); None where there is none.
+    number : int or None
+        Of the International Tables; None where there is none.
+    hall : str, optional
+        Hall symbol, which leaves nothing open; None where there is none.
 
     Returns
     -------

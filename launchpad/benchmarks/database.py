@@ -60,9 +60,12 @@ def measure_database(count: int = 1_000_000, kept: int = 100_000, new: int = 100
 
     Parameters
     ----------
-    count : structures to insert and to query among
-    kept, new : structures to compare with, and to compare
-    entries : of the hull
+    count : int, default 1000000
+        Structures to insert and to query among.
+    kept, new : int
+        Structures to compare with, and to compare.
+    entries : int, default 100000
+        Of the hull.
     """
     with temporary_database() as where:
         rows = [_insertion(where, count), _query(where, count)]

@@ -48,10 +48,14 @@ def measure_overhead(count: int = 32, repeats: int = 2, method: str = DEFAULT_ME
 
     Parameters
     ----------
-    count : structures, seeds of Bi-Se
-    repeats : how often each is timed
-    method : what relaxes
-    workers : processes, one thread each
+    count : int, default 32
+        Structures, seeds of Bi-Se.
+    repeats : int, default 2
+        How often each is timed.
+    method : str, default DEFAULT_METHOD
+        What relaxes.
+    workers : int, default 2
+        Processes, one thread each.
     """
     maker = relaxer(method)
     seeds = choose_seeds(ELEMENTS, count, 0, [], [])

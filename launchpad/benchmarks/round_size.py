@@ -58,12 +58,15 @@ def measure_round_size(sizes: list[int], repeats: int = 3) -> Outcome:
 
     Parameters
     ----------
-    sizes : structures in a round
-    repeats : how often the smallest is measured each time
+    sizes : list of int
+        Structures in a round.
+    repeats : int, default 3
+        How often the smallest is measured each time.
 
     Returns
     -------
-    Outcome whose ratio is the time per structure of the largest round over that of the smallest
+    Outcome
+        Outcome whose ratio is the time per structure of the largest round over that of the smallest.
     """
     smallest, *others = sorted(set(sizes))
     order = [smallest] * repeats

@@ -69,7 +69,8 @@ def _make_writable(folder: Path) -> None:
 
     Raises
     ------
-    OSError : it cannot be made, or not be written to
+    OSError
+        It cannot be made, or not be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

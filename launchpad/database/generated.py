@@ -29,10 +29,14 @@ def insert_new(
 
     Parameters
     ----------
-    structures : the collection
-    campaign_id : whose they are
-    documents : without fingerprint and structure_id, which they get; `start` is the structure as pymatgen's dict
-    chunk : how many at a time
+    structures : collection of dict
+        The collection.
+    campaign_id : str
+        Whose they are.
+    documents : iterable of dict
+        Without fingerprint and structure_id, which they get; `start` is the structure as pymatgen's dict.
+    chunk : int, default CHUNK
+        How many at a time.
 
     Returns
     -------

@@ -34,8 +34,10 @@ def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    hull : of the campaign's own method
-    changes : what the round changed in the uncorrected hull
+    hull : Hull
+        Of the campaign's own method.
+    changes : HullChanges
+        What the round changed in the uncorrected hull.
     """
     documents = []
     for scheme, above in _SCHEMES.items():
@@ -95,10 +97,14 @@ def figures(
 
     Parameters
     ----------
-    hull : of the campaign's own method
-    round_number : the round after which it was built
-    unstable : phases relaxed again from a small distortion -> why they did not come back, None where they did
-    known : starting structures, unrelaxed: what matches one is not new; nor is what matches a relaxed one
+    hull : Hull
+        Of the campaign's own method.
+    round_number : int
+        The round after which it was built.
+    unstable : mapping of str to str or None, optional
+        Phases relaxed again from a small distortion -> why they did not come back, None where they did.
+    known : sequence of Structure, optional
+        Starting structures, unrelaxed: what matches one is not new; nor is what matches a relaxed one.
     """
     new = {entry.structure_id for entry in new_phases(hull, known, METASTABLE, unstable)}
     duplicates = hull.duplicates()
@@ -175,7 +181,8 @@ def distortion_outcomes(distorted: Iterable[dict[str, Any]]) -> dict[str, str | 
 
     Parameters
     ----------
-    distorted : their documents (`CampaignStore.distorted`)
+    distorted : iterable of dict
+        Their documents (`CampaignStore.distorted`).
     """
     reasons: dict[str, str | None] = {}
     for document in distorted:

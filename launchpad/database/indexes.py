@@ -23,10 +23,14 @@ class Index:
 
     Attributes
     ----------
-    collection : where
-    keys : fields, ascending
-    serves : which queries, in words
-    options : further options of `create_index`
+    collection : str
+        Where.
+    keys : tuple of str
+        Fields, ascending.
+    serves : str
+        Which queries, in words.
+    options : dict
+        Further options of `create_index`.
     """
 
     collection: str

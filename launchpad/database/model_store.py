@@ -21,7 +21,8 @@ class ModelStore:
 
     Parameters
     ----------
-    database : of the campaigns
+    database : Database[dict[str, Any]]
+        Of the campaigns.
     """
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
@@ -42,8 +43,10 @@ class ModelStore:
 
         Raises
         ------
-        KeyError : there is no such model
-        MongoError : the bytes are gone, or not those that were stored
+        KeyError
+            There is no such model.
+        MongoError
+            The bytes are gone, or not those that were stored.
         """
         document = self.documents.find_one({"campaign_id": campaign_id, "round": round_number, "name": name})
         if document is None:

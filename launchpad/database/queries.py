@@ -33,12 +33,18 @@ class Query:
 
     Attributes
     ----------
-    question : in words
-    collection : where
-    where : filter; strings that begin with a colon and name one of `EXAMPLE` stand for its value
-    show : fields, empty for all
-    sort : fields in ascending order
-    stages : of an aggregation, after the filter
+    question : str
+        In words.
+    collection : str
+        Where.
+    where : mapping
+        Filter; strings that begin with a colon and name one of `EXAMPLE` stand for its value.
+    show : tuple of str, optional
+        Fields, empty for all.
+    sort : tuple of str, optional
+        Fields in ascending order.
+    stages : tuple of mapping, optional
+        Of an aggregation, after the filter.
     """
 
     question: str
@@ -58,7 +64,7 @@ class Query:
         Raises
         ------
         TypeError
-            a value is missing, or is no text or number: an operator of MongoDB is none
+            A value is missing, or is no text or number: an operator of MongoDB is none.
         """
         for name in self.parameters():
             if not isinstance(values.get(name), str | int | float):
@@ -342,12 +348,22 @@ def structure_filter(
 
     Parameters
     ----------
-    campaign_ids : of which campaigns
-    formula : any formula, reduced here
-    within : most energy above the hull (eV/atom)
-    state, origin, reason : as docs/database.md has them
-    round_number : round
-    new : new phases alone
+    campaign_ids : sequence of str
+        Of which campaigns.
+    formula : str, optional
+        Any formula, reduced here.
+    within : float, optional
+        Most energy above the hull (eV/atom).
+    state : str, optional
+        State of the structure, see docs/database.md.
+    origin : str, optional
+        Origin of the structure, see docs/database.md.
+    round_number : int, optional
+        Round that relaxed the structure.
+    reason : str, optional
+        Reason of a failure, see docs/database.md.
+    new : bool, default False
+        New phases alone.
     """
     from pymatgen.core import Composition
 

@@ -90,8 +90,8 @@ def fitting_correction(entry: ComputedStructureEntry, source: str) -> float | No
     Raises
     ------
     StructureInputError
-        U values, POTCARs or run type are not those with which the Materials Project, and so the method ``vasp``, computes
-        this composition
+        U values, POTCARs or run type are not those with which the Materials Project, and so the method ``vasp``,
+        computes this composition.
     """
     functional = functional_of(entry)
     if functional not in FAMILIES["PBE"]:

@@ -64,19 +64,24 @@ def save_entries(
 
     Parameters
     ----------
-    store : the database
-    entries : with structures, an entry_id and a run type
-    source : `MATERIALS_PROJECT` or `FILE`
-    thermo_type, database_version : of the Materials Project
-    systems : chemical systems that were asked for; what an earlier version gave for them and this one does not is
-        `superseded`
+    store : CampaignStore
+        The database.
+    entries : sequence of ComputedStructureEntry
+        With structures, an entry_id and a run type.
+    source : str
+        `MATERIALS_PROJECT` or `FILE`.
+    thermo_type, database_version : str, optional
+        Of the Materials Project.
+    systems : sequence of str, optional
+        Chemical systems that were asked for; what an earlier version gave for them and this one does not is
+        `superseded`.
 
     Raises
     ------
     StructureInputError
-        an entry without id or run type, of a functional that no hull here takes, disordered, with an energy that is not
-        finite, or, of PBE, with other U values or POTCARs than the Materials Project's; two phases with one entry_id,
-        among these or, of a file, one of them stored before; nothing is stored then
+        An entry without id or run type, of a functional that no hull here takes, disordered, with an energy that is
+        not finite, or, of PBE, with other U values or POTCARs than the Materials Project's; two phases with one
+        entry_id, among these or, of a file, one of them stored before; nothing is stored then.
     """
     now, writes, keys = datetime.now(UTC), [], []
     check_entries(entries)
@@ -140,7 +145,8 @@ def read_entries(path: Path) -> list[ComputedStructureEntry]:
     Raises
     ------
     StructureInputError
-        a file that is missing, too large, no JSON, or holds something else, or entries that `check_entries` refuses; the message says which entry
+        A file that is missing, too large, no JSON, or holds something else, or entries that `check_entries` refuses;
+        the message says which entry.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -183,9 +189,9 @@ def reference_phases(store: CampaignStore, elements: Sequence[str], method: Meth
     Raises
     ------
     MixedMethodsError
-        the method is none of VASP: a potential's energies do not share a hull with these
+        The method is none of VASP: a potential's energies do not share a hull with these.
     HullError
-        an entry that an earlier version stored unchecked, with other U values or POTCARs
+        An entry that an earlier version stored unchecked, with other U values or POTCARs.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 

@@ -19,10 +19,14 @@ class Field:
 
     Attributes
     ----------
-    types : names of BSON types, separated by `|`; ``null`` where nothing is known
-    meaning : in words, with the unit
-    required : whether each document has it
-    among : the only values that it takes
+    types : str
+        Names of BSON types, separated by `|`; ``null`` where nothing is known.
+    meaning : str
+        In words, with the unit.
+    required : bool, default False
+        Whether each document has it.
+    among : tuple of str, optional
+        The only values that it takes.
     """
 
     types: str

@@ -36,9 +36,12 @@ def export(documents: Sequence[dict[str, Any]], style: str, out: Path) -> list[P
 
     Parameters
     ----------
-    documents : of `structures`, relaxed
-    style : one of `STYLES`
-    out : a folder for `cif` and `poscar`, else a file
+    documents : sequence of dict
+        Of `structures`, relaxed.
+    style : str
+        One of `STYLES`.
+    out : Path
+        A folder for `cif` and `poscar`, else a file.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def export(documents: Sequence[dict[str, Any]], style: str, out: Path) -> list[P
     Raises
     ------
     ValueError
-        an unknown style, nothing to write, or an `out` of the other kind
+        An unknown style, nothing to write, or an `out` of the other kind.
     """
     if style not in STYLES:
         raise ValueError(f"unknown format {style!r}: wanted one of {', '.join(STYLES)}")
@@ -104,7 +107,8 @@ def optimade_of(document: dict[str, Any]) -> dict[str, Any]:
 
     Parameters
     ----------
-    document : of `structures`, relaxed
+    document : dict
+        Of `structures`, relaxed.
 
     Returns
     -------

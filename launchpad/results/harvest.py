@@ -37,10 +37,14 @@ class Finding:
 
     Attributes
     ----------
-    path : the file
-    outcome : ``recorded``; ``left``, since the database has it; or ``refused``
-    reason : in words
-    structure_id : whose it is, None where that is not known
+    path : Path
+        The file.
+    outcome : Outcome
+        ``recorded``; ``left``, since the database has it; or ``refused``.
+    reason : str
+        In words.
+    structure_id : str, optional
+        Whose it is, None where that is not known.
     """
 
     path: Path
@@ -58,16 +62,20 @@ def harvest(folder: Path, store: CampaignStore) -> list[Finding]:
 
     Parameters
     ----------
-    folder : where workers were started, or any folder above their launch folders
-    store : the database of the campaigns
+    folder : Path
+        Where workers were started, or any folder above their launch folders.
+    store : CampaignStore
+        The database of the campaigns.
 
     Returns
     -------
-    one finding a file, newest file first
+    list of Finding
+        One finding a file, newest file first.
 
     Raises
     ------
-    NotADirectoryError : `folder` is no folder
+    NotADirectoryError
+        `folder` is no folder.
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder: give one in which workers ran")

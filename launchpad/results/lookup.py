@@ -27,14 +27,17 @@ def campaigns_of(store: CampaignStore, system: str, method: str | None = None) -
 
     Parameters
     ----------
-    store : the database
-    system : elements in alphabetical order, `Bi-Se`
-    method : those by this method alone
+    store : CampaignStore
+        The database.
+    system : str
+        Elements in alphabetical order, `Bi-Se`.
+    method : str, optional
+        Those by this method alone.
 
     Raises
     ------
     ValueError
-        there is none; the message says which there are
+        There is none; the message says which there are.
     """
     there = store.campaigns_on(system)
     found = [document for document in there if method is None or document["method"] == method]
@@ -53,7 +56,7 @@ def campaign_of(store: CampaignStore, system: str, campaign_id: str | None, meth
     Raises
     ------
     ValueError
-        there is none of this name, or it is on another system
+        There is none of this name, or it is on another system.
     """
     names = [document["_id"] for document in campaigns_of(store, system, method)]
     if campaign_id is None:
@@ -72,7 +75,7 @@ def stored_hull(store: CampaignStore, campaign_id: str, round_number: int | None
     Raises
     ------
     ValueError
-        there is none; the message says after which rounds there are hulls
+        There is none; the message says after which rounds there are hulls.
     """
     hull = store.stored_hull(campaign_id, round_number)
     if hull is None:
@@ -91,10 +94,14 @@ def hull_rows(
 
     Parameters
     ----------
-    store : the database
-    campaign_id : the campaign
-    within : most energy above the hull (eV/atom)
-    round_number : the hull after this round; None: the newest
+    store : CampaignStore
+        The database.
+    campaign_id : str
+        The campaign.
+    within : float
+        Most energy above the hull (eV/atom).
+    round_number : int, optional
+        The hull after this round; None: the newest.
 
     Returns
     -------
@@ -106,7 +113,7 @@ def hull_rows(
     Raises
     ------
     ValueError
-        there is no hull of this round, or `within` is more than what hulls are stored with
+        There is no hull of this round, or `within` is more than what hulls are stored with.
     """
     hull = stored_hull(store, campaign_id, round_number)
     if within > hull["within"]:
@@ -149,9 +156,12 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
 
     Parameters
     ----------
-    store : the database
-    structure_id : its name
-    campaign_id : its campaign; needed where several hold the name
+    store : CampaignStore
+        The database.
+    structure_id : str
+        Its name.
+    campaign_id : str, optional
+        Its campaign; needed where several hold the name.
 
     Returns
     -------
@@ -163,7 +173,7 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
     Raises
     ------
     ValueError
-        no such structure, or several campaigns hold one of this name
+        No such structure, or several campaigns hold one of this name.
     """
     names = store.campaign_ids() if campaign_id is None else [campaign_id]
     found = store.structures_named(structure_id, names)
@@ -199,16 +209,21 @@ def relaxed_documents(
 
     Parameters
     ----------
-    store : the database
-    campaign_id : the campaign
-    within : most energy above the hull (eV/atom)
-    new : new phases alone
-    ids : these structures, however high they lie
+    store : CampaignStore
+        The database.
+    campaign_id : str
+        The campaign.
+    within : float
+        Most energy above the hull (eV/atom).
+    new : bool, default False
+        New phases alone.
+    ids : sequence of str, optional
+        These structures, however high they lie.
 
     Raises
     ------
     ValueError
-        one of `ids` is not there, or not relaxed
+        One of `ids` is not there, or not relaxed.
     """
     if ids:
         where: dict[str, Any] = {"campaign_id": campaign_id, "structure_id": {"$in": list(ids)}, "state": "relaxed"}

@@ -54,13 +54,17 @@ class CampaignReport:
 
     Parameters
     ----------
-    store : the database
-    campaign_id : the campaign
+    store : CampaignStore
+        The database.
+    campaign_id : str
+        The campaign.
 
     Raises
     ------
-    KeyError : no such campaign
-    HullError : no hull yet: some element has no relaxed structure
+    KeyError
+        No such campaign.
+    HullError
+        No hull yet: some element has no relaxed structure.
     """
 
     def __init__(self, store: CampaignStore, campaign_id: str) -> None:

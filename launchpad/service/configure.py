@@ -54,10 +54,14 @@ def write_config(folder: Path, mongo_uri: str, *, queue: Queue | None = None, fo
 
     Parameters
     ----------
-    folder : created where it is missing
-    mongo_uri : address that names its database, as `launchpad.service.mongod.ensure_mongo` returns it
-    queue : whose qadapters; None: as before, SLURM in a new folder
-    force : write edited files anew too; what was edited is kept as ``NAME.bak``
+    folder : Path
+        Created where it is missing.
+    mongo_uri : str
+        Address that names its database, as `launchpad.service.mongod.ensure_mongo` returns it.
+    queue : Queue, optional
+        Whose qadapters; None: as before, SLURM in a new folder.
+    force : bool, default False
+        Write edited files anew too; what was edited is kept as ``NAME.bak``.
 
     Raises
     ------
@@ -222,7 +226,8 @@ def launchpad_at(mongo_uri: str) -> LaunchPad:
 
     Parameters
     ----------
-    mongo_uri : address that names its database
+    mongo_uri : str
+        Address that names its database.
     """
     from fireworks import LaunchPad
 
@@ -236,10 +241,13 @@ def worker_environment(folder: Path, mongo_uri: str, threads: int = 1) -> dict[s
 
     Parameters
     ----------
-    folder : config folder from `write_config`
-    mongo_uri : address that names its database
-    threads : threads of every numerical library; one for a relaxation, since a cell filter's tiny matrices otherwise
-        keep all cores busy with waiting for each other
+    folder : Path
+        Config folder from `write_config`.
+    mongo_uri : str
+        Address that names its database.
+    threads : int, default 1
+        Threads of every numerical library; one for a relaxation, since a cell filter's tiny matrices otherwise keep
+        all cores busy with waiting for each other.
     """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")

@@ -110,8 +110,8 @@ def ensure_mongo(settings: Settings) -> str:
     Raises
     ------
     MongoError
-        There is no `mongod`, it does not start (the message quotes the errors of its log), or the server of the URI does
-        not answer. No message contains a password.
+        There is no `mongod`, it does not start (the message quotes the errors of its log), or the server of the URI
+        does not answer. No message contains a password.
     """
     if settings.mongo_uri is not None:
         return _durable(_named_server(settings.mongo_uri.get_secret_value(), settings.database))

@@ -47,9 +47,12 @@ def recover_lost_runs(launchpad: LaunchPad, launches: Path, *, reason: str, coun
 
     Parameters
     ----------
-    launches : the folder of the local workers' folders
-    reason : stored with the lost launch
-    count : whether a loss counts against the Firework; after `MAX_LOSSES` of these it is FIZZLED with the reason
+    launches : Path
+        The folder of the local workers' folders.
+    reason : str
+        Stored with the lost launch.
+    count : bool, default False
+        Whether a loss counts against the Firework; after `MAX_LOSSES` of these it is FIZZLED with the reason.
     """
     ready: list[int] = []
     with contextlib.ExitStack() as stack:
@@ -80,8 +83,9 @@ def sweep(launchpad: LaunchPad, held: dict[object, object]) -> dict[object, obje
 
     Parameters
     ----------
-    held : what the sweep before returned, at least `TORN_SECONDS` ago; one of these that is still held, and whose workflow has
-        not changed, is broken
+    held : dict
+        What the sweep before returned, at least `TORN_SECONDS` ago; one of these that is still held, and whose
+        workflow has not changed, is broken.
     """
     now = locks(launchpad)
     _break(launchpad, [key for key, updated in now.items() if held.get(key, key) == updated])

@@ -70,10 +70,14 @@ class LocalWorkers:
 
     Parameters
     ----------
-    folder : config folder from `launchpad.service.configure.write_config`
-    mongo_uri : address that names its database
-    relaxation_workers : number of processes that relax
-    training_threads : threads of the training worker; none: all cores
+    folder : Path
+        Config folder from `launchpad.service.configure.write_config`.
+    mongo_uri : str
+        Address that names its database.
+    relaxation_workers : int
+        Number of processes that relax.
+    training_threads : int, optional
+        Threads of the training worker; none: all cores.
     """
 
     def __init__(
@@ -133,8 +137,8 @@ class LocalWorkers:
         WorkerError
             A worker died `MAX_DEATHS` times within `DEATH_WINDOW` seconds, or its folder cannot be written to.
         MongoError
-            The database does not answer. `launchpad.service.mongod.ensure_mongo` brings a local one back, at its old port where
-            that is free: call it, and then this again.
+            The database does not answer. `launchpad.service.mongod.ensure_mongo` brings a local one back, at its old
+            port where that is free: call it, and then this again.
         """
         from pymongo.errors import PyMongoError
 

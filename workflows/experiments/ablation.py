@@ -51,10 +51,14 @@ class AblationData:
 
     Attributes
     ----------
-    elements : symbols
-    starts : structure_id -> structure before relaxation
-    hull : of every relaxed structure of the data set
-    training : structure_ids that the strategies learn from
+    elements : tuple of str
+        Symbols.
+    starts : dict of str to Structure
+        structure_id -> structure before relaxation.
+    hull : Hull
+        Of every relaxed structure of the data set.
+    training : tuple of str
+        structure_ids that the strategies learn from.
     """
 
     elements: tuple[str, ...]
@@ -120,12 +124,18 @@ class Ablation:
 
     Attributes
     ----------
-    data : see `AblationData`
-    work : folder of its files
-    cache : of relaxations
-    maker : what relaxes
-    draws : crystal graphs a strategy draws
-    relaxations : structures it may have relaxed
+    data : AblationData
+        See `AblationData`.
+    work : Path
+        Folder of its files.
+    cache : ResultCache
+        Of relaxations.
+    maker : GuardedForceFieldRelaxMaker
+        What relaxes.
+    draws : int, default 1000
+        Crystal graphs a strategy draws.
+    relaxations : int, default 12
+        Structures it may have relaxed.
     """
 
     data: AblationData
@@ -142,7 +152,8 @@ class Ablation:
 
         Raises
         ------
-        ValueError : a part that is there is of another data set
+        ValueError
+            A part that is there is of another data set.
         """
         for seed in seeds:
             for strategy in strategies:
@@ -298,7 +309,12 @@ class Ablation:
 
 @contextmanager
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the CPU seconds of a block under a name; unlike the clock's they do not depend on what else the machine does."""
+    """Add the CPU seconds of a block under a name; unlike the clock's they do not depend on what else the machine does.
+
+    Yields
+    ------
+    None
+    """
     start = time.process_time()
     yield
     seconds[name] = seconds.get(name, 0.0) + time.process_time() - start

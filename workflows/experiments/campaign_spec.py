@@ -28,12 +28,18 @@ class KnownPhase(BaseModel):
 
     Attributes
     ----------
-    formula : reduced, e.g. ``Bi2Se3``
-    prototype : AFLOW label or Strukturbericht symbol; None where the crystal is written out
-    space_group : Hermann-Mauguin symbol of the standard setting
-    lattice : a, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell
-    sites : [symbol, x, y, z], one an orbit
-    source : where it is from
+    formula : str
+        Reduced, e.g. ``Bi2Se3``.
+    prototype : str, optional
+        AFLOW label or Strukturbericht symbol; None where the crystal is written out.
+    space_group : str, optional
+        Hermann-Mauguin symbol of the standard setting.
+    lattice : tuple of (float, float, float, float, float, float), optional
+        A, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell.
+    sites : tuple of tuple of (str, float, float, float), optional
+        [symbol, x, y, z], one an orbit.
+    source : str
+        Where it is from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -49,10 +49,14 @@ class Reference:
 
     Attributes
     ----------
-    hull : of the elements and the known phases
-    withheld : name -> structures (as known, and relaxed) that seeds and training must not hold
-    failed : name -> why it is missing from the hull
-    in_limits : names of withheld phases whose known or relaxed cell a strategy could propose
+    hull : Hull
+        Of the elements and the known phases.
+    withheld : dict of str to list of Structure
+        Name -> structures (as known, and relaxed) that seeds and training must not hold.
+    failed : dict of str to str
+        Name -> why it is missing from the hull.
+    in_limits : tuple of str
+        Names of withheld phases whose known or relaxed cell a strategy could propose.
     """
 
     hull: Hull
@@ -67,12 +71,18 @@ class Discovery:
 
     Attributes
     ----------
-    spec : of the system
-    work : folder of its files
-    cache : of relaxations
-    budget, seed_count, per_round : in place of the spec's
-    withhold_hull : in place of the spec's
-    maker : what relaxes; None: the relaxer of the spec's method
+    spec : CampaignSpec
+        Of the system.
+    work : Path
+        Folder of its files.
+    cache : ResultCache
+        Of relaxations.
+    budget, seed_count, per_round : int
+        In place of the spec's.
+    withhold_hull : bool
+        In place of the spec's.
+    maker : object, default None
+        What relaxes; None: the relaxer of the spec's method.
     """
 
     spec: CampaignSpec
@@ -172,7 +182,8 @@ class Discovery:
 
         Raises
         ------
-        ValueError : its file holds a run with other choices
+        ValueError
+            Its file holds a run with other choices.
         """
         campaign = self.campaign(strategy, seed)
         rounds = self._read(strategy, seed, campaign)

@@ -37,8 +37,10 @@ class Judge:
 
     Attributes
     ----------
-    discovery : the experiment
-    checks : methods that relax what is new and near the hull again
+    discovery : Discovery
+        The experiment.
+    checks : sequence of str, default CHECKS
+        Methods that relax what is new and near the hull again.
     """
 
     discovery: Discovery

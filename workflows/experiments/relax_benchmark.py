@@ -35,14 +35,17 @@ def measure_relaxations(count: int = 8, seed: int = 0, fmax: float = 0.05) -> Ou
 
     Parameters
     ----------
-    count : structures: AFLOW prototypes of 4 to 12 atoms
-    seed : which of them
-    fmax : largest force at which both stop (eV/Å)
+    count : int, default 8
+        Structures: AFLOW prototypes of 4 to 12 atoms.
+    seed : int, default 0
+        Which of them.
+    fmax : float, default 0.05
+        Largest force at which both stop (eV/Å).
 
     Raises
     ------
     ValueError
-        fewer than one structure was asked for
+        Fewer than one structure was asked for.
     """
     structures = prototypes(count, seed)
     with threads_set_to(None), _pool(1) as pool:
@@ -122,7 +125,7 @@ def prototypes(count: int, seed: int) -> list[Structure]:
     Raises
     ------
     ValueError
-        fewer than one, or more than there are
+        Fewer than one, or more than there are.
     """
     from ccdcgan_al.seeds.choose import choose_seeds
 

@@ -40,8 +40,11 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
 
     Parameters
     ----------
-    relaxations : starts and their documents, of one method; failures are counted, and what is no crystal of these elements (`find_problem`) too
-    elements : symbols of the system
+    relaxations : iterable of tuple of (Start, dict)
+        Starts and their documents, of one method; failures are counted, and what is no crystal of these elements
+        (`find_problem`) too.
+    elements : sequence of str
+        Symbols of the system.
 
     Returns
     -------
@@ -82,9 +85,14 @@ def extended_set(
 
     Parameters
     ----------
-    structures, about : the data set, as `ccdcgan_al.benchmarks.relaxed_set.read_set` returns it
-    documents : of a cache of relaxations, each with its `start`; their kind is ``campaign``, their label the relaxation's
-    elements : symbols of the system
+    structures : sequence of LabelledStructure
+        Structures of the data set, from `ccdcgan_al.benchmarks.relaxed_set.read_set`.
+    about : dict
+        Everything else of the data set, from the same function.
+    documents : iterable of dict
+        Of a cache of relaxations, each with its `start`; their kind is ``campaign``, their label the relaxation's.
+    elements : sequence of str
+        Symbols of the system.
 
     Returns
     -------
@@ -94,8 +102,8 @@ def extended_set(
     Raises
     ------
     ValueError
-        A relaxation by the same Maker has another method, one of another version for instance; or the data set has another
-        zero, energies of other elements.
+        A relaxation by the same Maker has another method, one of another version for instance; or the data set has
+        another zero, energies of other elements.
     """
     references = references_of(Method(**about["method"]), elements)
     zero = {symbol: references.energies.get(symbol, own) for symbol, own in about["own_elements"].items()}
