@@ -26,6 +26,7 @@ def packed() -> bytes:
     return runtime.pack_weights(network())
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(packed: bytes) -> None:
     assert runtime.start(0).__name__ == "keras"
     assert runtime.pack_weights(network()) == packed

@@ -55,6 +55,7 @@ def refusal(read: StructuresRead) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_files_of_a_user(tmp_path: Path, tetradymite: Structure) -> None:
     tetradymite.to(filename=str(tmp_path / "bi2se3.cif"))
     tetradymite.to(filename=str(tmp_path / "POSCAR_1"), fmt="poscar")

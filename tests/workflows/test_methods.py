@@ -30,6 +30,7 @@ def test_an_unknown_method_is_refused_wherever_it_would_run() -> None:
         check_method(method, runs_here=False)
 
 
+@pytest.mark.slow
 def test_vasp_without_executable_or_potcars_says_so(tmp_path: Path) -> None:
     code = "from workflows.methods import check_method; check_method('vasp')"
     environment = {**os.environ, "PATH": str(tmp_path), "HOME": str(tmp_path), "ATOMATE2_VASP_CMD": "srun vasp_std"}
