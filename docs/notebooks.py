@@ -48,6 +48,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Point links to notebooks at their pages. In the repository they point at the files, which GitHub shows."""
+    return re.sub(r"\]\(((?:\.\./)?tutorials/[\w-]+)\.ipynb\)", r"](\1.md)", markdown)
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     """Give the folder of the tutorials' MongoDB; the server ends with the context."""

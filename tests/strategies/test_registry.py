@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ccdcgan_al import Campaign, Loop
+from ccdcgan_al import Campaign, Loop, strategies
 from ccdcgan_al import loop as loop_module
 from ccdcgan_al.strategies import registry
+from ccdcgan_al.strategies.proposals import Proposals
 from ccdcgan_al.strategies.registry import STRATEGIES, Entry, check_strategies, register, strategy_entry
 from launchpad.cli.main import app
 from tests.faults.conftest import few_seeds
-from tests.test_loop import relax
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCKS = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "add-a-strategy.md").read_text(), re.DOTALL)
@@ -54,15 +53,18 @@ def test_unknown_names_are_refused_in_one_line() -> None:
         register("random", lambda _: pytest.fail("never called"), "luck")
 
 
-@pytest.mark.usefixtures("own_registry")
-def test_the_how_to_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its file, its registration and its try, with a stand-in relaxer: the seeds and two rounds."""
+def test_the_how_to_works(own_registry: dict[str, Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file at its place, its line in the registry, and its try: the seeds and two rounds."""
     file, line, trial = BLOCKS
     (tmp_path / "vacancies.py").write_text(file)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])  # as if it lay in the folder
+    own_registry |= eval(f"{{{line}}}", {"Entry": Entry})  # noqa: S307 - the document's own
     monkeypatch.setattr(loop_module, "choose_seeds", few_seeds)
-    names: dict[str, Any] = {"relax": relax}
-    exec(trial, names)  # noqa: S102 - the document's own
+    names: dict[str, Any] = {}
+    try:
+        exec(trial, names)  # noqa: S102 - the document's own
+    finally:
+        sys.modules.pop("ccdcgan_al.strategies.vacancies", None)
     loop: Loop = names["loop"]
     assert loop.round_number == 3
     made = [phase for phase in loop.hull.phases if phase.origin == "generated"]
@@ -70,8 +72,8 @@ def test_the_how_to_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(made) == 8
     assert {candidate.strategy for candidate in loop.ask()} == {"vacancies"}
 
-    monkeypatch.setitem(sys.modules, "ccdcgan_al.strategies.vacancies", importlib.import_module("vacancies"))
-    (name, entry), *none = eval(f"{{{line}}}", {"Entry": Entry}).items()  # noqa: S307 - the document's own
-    assert (name, none) == ("vacancies", [])
-    assert entry.load() is importlib.import_module("vacancies").propose
-    sys.modules.pop("vacancies")
+
+def test_a_notebook_registers_for_its_process(own_registry: dict[str, Entry]) -> None:
+    register("nothing", lambda request: Proposals([], generated=request.count), "proposes nothing")
+    assert own_registry["nothing"].summary == "proposes nothing"
+    assert Campaign("Bi-Se", strategy="nothing").strategy == "nothing"
