@@ -87,7 +87,7 @@ class Campaign:
         elements = self.elements
         strategy_entry(self.strategy)  # refuses an unknown name
         if self.codec not in get_args(CodecName):
-            raise ValueError(f"unknown codec {self.codec!r}: wanted one of {', '.join(get_args(CodecName))}")
+            raise ValueError(f"unknown codec {self.codec!r}: use one of {', '.join(get_args(CodecName))}")
         for name in ("rounds", "per_round", "seed_count", "generated_per_round"):
             least = 0 if name == "rounds" else 1
             if getattr(self, name) < least:

@@ -118,8 +118,8 @@ def test_identity_and_seeds_do_not_depend_on_the_process() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"codec": "zip"}, "unknown codec 'zip': wanted one of fast, paper"),
-        ({"strategy": "magic"}, f"unknown strategy 'magic': wanted one of {', '.join(STRATEGIES)}"),
+        ({"codec": "zip"}, "unknown codec 'zip': use one of fast, paper"),
+        ({"strategy": "magic"}, f"unknown strategy 'magic': use one of {', '.join(STRATEGIES)}"),
         ({"rounds": -1}, "rounds must be at least 0, got -1"),
         ({"per_round": 0}, "per_round must be at least 1, got 0"),
         ({"seed_count": 0}, "seed_count must be at least 1, got 0"),

@@ -63,7 +63,7 @@ def test_console_script_is_installed() -> None:
         (["Bi"], "has one element; give 2 to 8"),
         (["Bi-Bi"], "repeats Bi"),
         ([""], "is not the symbol of an element"),
-        (["Bi-Se", "--strategy", "nonsense"], "unknown strategy 'nonsense': wanted one of random"),
+        (["Bi-Se", "--strategy", "nonsense"], "unknown strategy 'nonsense': use one of random"),
         (["Bi-Se", "--method", "nonsense"], "Unknown method 'nonsense'; known are sevennet"),
         (["Bi-Se", "--seeds", "no/such/folder"], "no such file"),
         (["Bi-Se", "--withhold", "none.cif"], "no such file"),

@@ -103,7 +103,7 @@ def strategy_entry(name: str) -> Entry:
         There is none of this name.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"unknown strategy {name!r}: wanted one of {', '.join(STRATEGIES)}")
+        raise ValueError(f"unknown strategy {name!r}: use one of {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
 
 
@@ -125,4 +125,4 @@ def check_strategies(names: Iterable[str], also: Sequence[str] = ()) -> None:
     known = [*STRATEGIES, *also]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"unknown strategy {', '.join(unknown)}: wanted some of {', '.join(known)}")
+        raise ValueError(f"unknown strategy {', '.join(unknown)}: use one or more of {', '.join(known)}")

@@ -54,7 +54,7 @@ def export(documents: Sequence[dict[str, Any]], style: str, out: Path) -> list[P
         An unknown style, nothing to write, or an `out` of the other kind.
     """
     if style not in STYLES:
-        raise ValueError(f"unknown format {style!r}: wanted one of {', '.join(STYLES)}")
+        raise ValueError(f"unknown format {style!r}: use one of {', '.join(STYLES)}")
     if not documents:
         raise ValueError("nothing to export: no relaxed structure fits; ask for more with --within")
     folder = style in FOLDERS

@@ -57,8 +57,8 @@ def test_a_table_says_the_goal() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["encode", "--counts", "x"], "wanted whole numbers from 1"),
-        (["decode", "--counts", "0"], "wanted whole numbers from 1"),
+        (["encode", "--counts", "x"], "give integers of at least 1, separated by commas"),
+        (["decode", "--counts", "0"], "give integers of at least 1, separated by commas"),
         (["encode", "--codecs", "slow"], "error: unknown codec slow: use one or more of fast, paper"),
     ],
 )

@@ -106,7 +106,7 @@ def test_labels_of_older_versions_become_strategy_operation_and_parents(
     for name, documents in json_util.loads(gzip.decompress(VERSION_2.read_bytes())).items():
         if documents and "." not in name:
             database[name].insert_many(documents)
-    assert prepare(database) == ["m0003_parents"]
+    assert prepare(database) == ["m0003_parents", "m0004_relax_makers"]
     store = CampaignStore(fresh_mongo_uri)
     (campaign_id,) = store.campaign_ids()
     found = {item.structure_id: item for number in range(3) for item in store.candidates(campaign_id, number)}

@@ -45,9 +45,9 @@ def test_the_command_line_lists_every_strategy() -> None:
 
 def test_unknown_names_are_refused_in_one_line() -> None:
     wanted = ", ".join(STRATEGIES)
-    with pytest.raises(ValueError, match=f"^unknown strategy 'luck': wanted one of {wanted}$"):
+    with pytest.raises(ValueError, match=f"^unknown strategy 'luck': use one of {wanted}$"):
         Campaign("Bi-Se", strategy="luck")
-    with pytest.raises(ValueError, match=f"^unknown strategy luck, fate: wanted some of {wanted}, one-shot$"):
+    with pytest.raises(ValueError, match=f"^unknown strategy luck, fate: use one or more of {wanted}, one-shot$"):
         check_strategies(["luck", "random", "fate"], also=["one-shot"])
     with pytest.raises(ValueError, match="the strategy 'random' is there already"):
         register("random", lambda _: pytest.fail("never called"), "luck")
