@@ -159,7 +159,7 @@ def _invariants(
     first, second = np.triu_indices(n_sites, 1)
     difference = reduced[:, second] - reduced[:, first]
     low, high = np.minimum(species[:, first], species[:, second]), np.maximum(species[:, first], species[:, second])
-    kinds = low * n_elements + high + n_elements**2 * np.arange(len(cells))[:, None]  # a number for each pair of elements
+    kinds = low * n_elements + high + n_elements**2 * np.arange(len(cells))[:, None]  # by pair and by crystal
     pairs, kind_of, size = np.unique(kinds.ravel(), return_inverse=True, return_counts=True)
     columns = []
     for multiple in (1, 2, 3) if n_sites <= _FEW_SITES else (1,):
