@@ -48,16 +48,16 @@ def starting_candidates(
     Parameters
     ----------
     campaign : Campaign
-            The campaign.
+        The campaign.
     known : collection of str, optional
-            Elements that need no relaxed structure, because a reference is stored.
+        Elements that need no relaxed structure, because a reference is stored.
     say : callable, optional
-            Function that receives short texts about the progress.
+        Function that receives short texts about the progress.
 
     Raises
     ------
     StartingStructuresError
-            If an element of the system has no structure to start from.
+        If an element of the system has no structure to start from.
     """
     check_system(campaign, known)
     seeds = choose_seeds(
@@ -76,11 +76,11 @@ def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Seque
     Parameters
     ----------
     campaign : Campaign
-            The campaign.
+        The campaign.
     elements : sequence of str
-            Elements for which no seed was relaxed.
+        Elements for which no seed was relaxed.
     tried : sequence of Structure
-            Unrelaxed seeds.
+        Unrelaxed seeds.
     """
     return [
         Candidate(structure_id(campaign, 0, len(tried) + i), seed.structure, seed.origin, 0, seed.label)
@@ -101,13 +101,13 @@ class Round:
     Attributes
     ----------
     number : int
-            Number of the round. The starting structures have 0.
+        Number of the round. The starting structures have 0.
     candidates : tuple of Candidate
         Structures to relax, in order of rank.
     left_out : tuple of Candidate
-            Novel structures that were not selected. They have no structure_id.
+        Novel structures that were not selected. They have no structure_id.
     counts : dict
-            Counts of the generation, from drawn graphs to novel structures.
+        Counts of the generation, from drawn graphs to novel structures.
     models : dict of str to bytes
         Weights of the networks that were trained for the round.
     """
@@ -131,9 +131,9 @@ class Loop:
     Parameters
     ----------
     campaign : Campaign
-            The campaign.
+        The campaign.
     folder : Path, optional
-            Folder for the GAN's checkpoint and log. Without it, neither is written.
+        Folder for the GAN's checkpoint and log. Without it, neither is written.
 
     Examples
     --------
@@ -171,18 +171,18 @@ class Loop:
         Parameters
         ----------
         campaign : Campaign
-                The campaign.
+            The campaign.
         round_number : int
-                Number of the next round, at least 1.
+            Number of the next round, at least 1.
         starts : mapping of str to Structure
-                Unrelaxed structures of everything submitted so far, by structure_id.
+            Unrelaxed structures of everything submitted so far, by structure_id.
         hull : Hull
-                Hull of everything relaxed so far, including stored references.
+            Hull of everything relaxed so far, including stored references.
         folder : Path, optional
-                Folder for the GAN's checkpoint and log, as for `Loop`.
+            Folder for the GAN's checkpoint and log, as for `Loop`.
         stable : sequence of int, optional
-                Number of new phases that each earlier round put on the hull when its results were recorded. Without it, `ending`
-                counts the phases that are on the hull now.
+            Number of new phases that each earlier round put on the hull when its results were recorded. Without it, `ending`
+            counts the phases that are on the hull now.
         """
         if round_number < 1:
             raise ValueError(f"a loop resumes at round 1 or later, got {round_number}")
@@ -201,9 +201,9 @@ class Loop:
         Raises
         ------
         StartingStructuresError
-                If an element of the system has no structure to start from.
+            If an element of the system has no structure to start from.
         HullError
-                If no structure of an element could be relaxed and no further structure is left to try.
+            If no structure of an element could be relaxed and no further structure is left to try.
         """
         if self._asked is None:
             if self.round_number:
@@ -220,15 +220,15 @@ class Loop:
         Parameters
         ----------
         results : sequence or mapping of Relaxed or FailedRelaxation
-                One result for each candidate, in the order of the round or by structure_id.
+            One result for each candidate, in the order of the round or by structure_id.
 
         Raises
         ------
         ValueError
-                If no round was asked for, if there is not one result for each candidate, or if a result has other atoms than its
-                candidate. In these cases nothing is recorded.
+            If no round was asked for, if there is not one result for each candidate, or if a result has other atoms than its
+            candidate. In these cases nothing is recorded.
         MixedMethodsError
-                If the energies are of another method than the earlier ones. In this case nothing is recorded.
+            If the energies are of another method than the earlier ones. In this case nothing is recorded.
         """
         asked = self._asked
         if asked is None:
@@ -264,7 +264,7 @@ class Loop:
         Raises
         ------
         HullError
-                If an element of the system has no relaxed structure.
+            If an element of the system has no relaxed structure.
         """
         if self._hull is None:
             self._hull = build_hull(self._phases, self.campaign.elements)

@@ -43,13 +43,13 @@ class Method:
     Attributes
     ----------
     name : str
-            Name that a user types, e.g. ``sevennet``.
+        Name that a user types, e.g. ``sevennet``.
     calculator : str
         Model or code, e.g. ``SevenNet 7net-0``.
     version : str
-            Version of the package (or of VASP) that computed the energy.
+        Version of the package (or of VASP) that computed the energy.
     functional : str, default "PBE"
-            Functional of the energies, e.g. ``PBE`` (PBE + U where the Materials Project uses a U).
+        Functional of the energies, e.g. ``PBE`` (PBE + U where the Materials Project uses a U).
     corrections : str, default "none"
         Correction scheme contained in the energy: ``none`` or ``MP2020``.
     """
@@ -71,25 +71,25 @@ class Candidate:
     Attributes
     ----------
     structure_id : str
-            Id of the structure, unique in its campaign. It is made from round and rank, so the same seed gives the same id.
+        Id of the structure, unique in its campaign. It is made from round and rank, so the same seed gives the same id.
     structure : Structure
-            Unrelaxed structure.
+        Unrelaxed structure.
     origin : Origin
         Reference, seed or generated.
     round_number : int
-            Number of the round. Seeds have 0.
+        Number of the round. Seeds have 0.
     source : str, default ""
-            Label of a seed: its prototype, or the file that contains it. Empty for a proposed structure.
+        Label of a seed: its prototype, or the file that contains it. Empty for a proposed structure.
     predicted_energy : float, optional
-            Formation energy predicted by the constraint (eV/atom). None if no constraint was used.
+        Formation energy predicted by the constraint (eV/atom). None if no constraint was used.
     uncertainty : float, optional
-            Standard deviation of the prediction over the ensemble (eV/atom).
+        Standard deviation of the prediction over the ensemble (eV/atom).
     strategy : Strategy, optional
-            Strategy that proposed the structure. None for seeds.
+        Strategy that proposed the structure. None for seeds.
     operation : Operation, optional
-            Operation on the parents. None if there was none.
+        Operation on the parents. None if there was none.
     parents : tuple of str, optional
-            structure_ids of the parents.
+        structure_ids of the parents.
     """
 
     structure_id: str
@@ -119,11 +119,11 @@ class Relaxed:
     n_steps : int
         Optimiser steps of the last stage.
     max_force : float
-            Norm of the largest force on an atom at the end (eV/Å).
+        Norm of the largest force on an atom at the end (eV/Å).
     converged : bool
-            Whether the forces met the criterion.
+        Whether the forces met the criterion.
     details : dict
-            Other data about the energy, as plain JSON. For VASP: version, U values, POTCARs, and the changes that custodian made.
+        Other data about the energy, as plain JSON. For VASP: version, U values, POTCARs, and the changes that custodian made.
     """
 
     structure: Structure
@@ -146,17 +146,17 @@ class FailedRelaxation:
     Attributes
     ----------
     structure_id : str
-            Id of the structure in the campaign.
+        Id of the structure in the campaign.
     reason : str
         Short word, e.g. ``unphysical``.
     message : str
-            What was received and what was expected.
+        What was received and what was expected.
     method : str, default ""
-            Name of the method. Empty if it is not known.
+        Name of the method. Empty if it is not known.
     structure : Structure, optional
-            Last structure. None if there is none.
+        Last structure. None if there is none.
     energy_per_atom : float, optional
-            Energy of the last structure (eV/atom), for information only.
+        Energy of the last structure (eV/atom), for information only.
     """
 
     structure_id: str
@@ -174,21 +174,21 @@ class Phase:
     Attributes
     ----------
     structure_id : str
-            Id of the structure in the campaign.
+        Id of the structure in the campaign.
     structure : Structure
         Relaxed structure.
     energy_per_atom : float
-            Total energy on the method's scale, without corrections unless `method` states one (eV/atom).
+        Total energy on the method's scale, without corrections unless `method` states one (eV/atom).
     method : Method
         How the energy was obtained.
     origin : Origin
         Reference, seed or generated.
     round_number : int, default 0
-            Round that relaxed the structure.
+        Round that relaxed the structure.
     space_group : str or None
-            Hermann-Mauguin symbol, if it is known. Otherwise the hull determines it.
+        Hermann-Mauguin symbol, if it is known. Otherwise the hull determines it.
     correction_per_atom : float or None
-            MP2020 correction (eV/atom), if it is known. Otherwise the hull computes it.
+        MP2020 correction (eV/atom), if it is known. Otherwise the hull computes it.
     """
 
     structure_id: str
@@ -220,16 +220,16 @@ class HullEntry:
     round_number : int
         Round that relaxed the phase.
     formation_energy_per_atom, energy_above_hull : float
-            Energies on the hull that counts: uncorrected, with the hull's element references (eV/atom).
+        Energies on the hull that counts: uncorrected, with the hull's element references (eV/atom).
     corrected_formation_energy_per_atom, corrected_energy_above_hull : float or None
-            The same energies with MP2020 corrections (eV/atom). None if there is no corrected hull.
+        The same energies with MP2020 corrections (eV/atom). None if there is no corrected hull.
     correction_driven : bool
-            Whether the phase is on the corrected hull but not on the uncorrected one. Such a phase is no discovery.
+        Whether the phase is on the corrected hull but not on the uncorrected one. Such a phase is no discovery.
     own_elements_formation_energy_per_atom, own_elements_energy_above_hull : float or None
-            Energies on the uncorrected hull with the method's own energies of the elements (eV/atom). None in documents of
-            versions that had only these energies.
+        Energies on the uncorrected hull with the method's own energies of the elements (eV/atom). None in documents of
+        versions that had only these energies.
     element_driven : bool
-            Whether the phase is on only one of the two uncorrected hulls. Such a phase is no discovery.
+        Whether the phase is on only one of the two uncorrected hulls. Such a phase is no discovery.
     """
 
     structure_id: str

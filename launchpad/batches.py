@@ -46,16 +46,16 @@ def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata:
     Parameters
     ----------
     batch_id : str
-            Name of the batch. It is always the same for the same batch.
+        Name of the batch. It is always the same for the same batch.
     make : callable
-            Function that makes the batch's flow of jobs. It is called only if the LaunchPad does not have all of them.
+        Function that makes the batch's flow of jobs. It is called only if the LaunchPad does not have all of them.
     metadata : dict
-            Metadata of the workflow, in addition to the batch_id.
+        Metadata of the workflow, in addition to the batch_id.
 
     Raises
     ------
     MongoError
-            If a part of the batch is there, and its number of jobs differs from the present flow's.
+        If a part of the batch is there, and its number of jobs differs from the present flow's.
     """
     from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -125,16 +125,16 @@ def failure_reason(launchpad: LaunchPad, nodes: Sequence[int], campaign_id: str)
     Parameters
     ----------
     launchpad : LaunchPad
-            LaunchPad of the campaign.
+        LaunchPad of the campaign.
     nodes : sequence of int
-            fw_ids of the workflows' Fireworks.
+        fw_ids of the workflows' Fireworks.
     campaign_id : str
-            Id of the campaign.
+        Id of the campaign.
 
     Returns
     -------
     str
-            Reason, and the command that helps.
+        Reason, and the command that helps.
     """
     defused = launchpad.fireworks.find({"fw_id": {"$in": list(nodes)}, "state": "DEFUSED"}, {"fw_id": 1}).sort(
         "fw_id", 1

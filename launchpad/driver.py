@@ -52,11 +52,11 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     Parameters
     ----------
     campaign : Campaign
-            Campaign to run.
+        Campaign to run.
     settings : Settings
-            Settings of this machine.
+        Settings of this machine.
     console : Console
-            Console that shows progress.
+        Console that shows progress.
 
     Returns
     -------
@@ -66,13 +66,13 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     Raises
     ------
     MongoError
-            If the database is not available.
+        If the database is not available.
     WorkerError
-            If the workers die again and again.
+        If the workers die again and again.
     MixedMethodsError
-            If the campaign has energies of another version of its method than the installed one.
+        If the campaign has energies of another version of its method than the installed one.
     CcdcganError
-            If a closing Firework fizzled, or the campaign stopped before there was a hull. The message states the reason.
+        If a closing Firework fizzled, or the campaign stopped before there was a hull. The message states the reason.
     """
     uri = ensure_mongo(settings)
     config = write_config(settings.home / "config", uri)
@@ -109,16 +109,16 @@ def submit(campaign: Campaign, store: CampaignStore, console: Console | None = N
     Parameters
     ----------
     campaign : Campaign
-            Campaign to run.
+        Campaign to run.
     store : CampaignStore
-            Database of the campaign.
+        Database of the campaign.
     console : Console, optional
-            Console that shows that starting structures are being chosen. None shows nothing.
+        Console that shows that starting structures are being chosen. None shows nothing.
 
     Raises
     ------
     StartingStructuresError
-            If an element of the system has no structure to start from.
+        If an element of the system has no structure to start from.
     """
     chosen = None
     if store.state(campaign.campaign_id)[0] in ("absent", "running") and not store.is_open(campaign.campaign_id, 0):
@@ -174,7 +174,7 @@ def check_version(campaign: Campaign, store: CampaignStore) -> None:
     Raises
     ------
     MixedMethodsError
-            If the campaign has energies of another version than the installed one.
+        If the campaign has energies of another version than the installed one.
     """
     recorded = store.recorded_method(campaign.campaign_id)
     if campaign.method == DFT or recorded is None or (installed := method_of(campaign.method)) == recorded:
@@ -194,7 +194,7 @@ def stop_campaign(store: CampaignStore, launchpad: LaunchPad, campaign_id: str) 
     Raises
     ------
     KeyError
-            If there is no such campaign.
+        If there is no such campaign.
     """
     store.campaign(campaign_id)
     store.set_state(campaign_id, *ASKED_TO_STOP)
@@ -218,24 +218,24 @@ def watch(
     Parameters
     ----------
     campaign : Campaign
-            Campaign on the LaunchPad.
+        Campaign on the LaunchPad.
     store : CampaignStore
-            Database of the campaign.
+        Database of the campaign.
     launchpad : LaunchPad
-            LaunchPad of the campaign.
+        LaunchPad of the campaign.
     workers : LocalWorkers
-            Running workers. They are restarted if they die.
+        Running workers. They are restarted if they die.
     settings : Settings
-            Settings of this machine.
+        Settings of this machine.
     console : Console
-            Console that shows progress.
+        Console that shows progress.
 
     Raises
     ------
     InterruptedCampaignError
-            If a workflow was paused, or all workflows were removed.
+        If a workflow was paused, or all workflows were removed.
     CcdcganError
-            If the workflows have ended but the campaign has not. The message states why.
+        If the workflows have ended but the campaign has not. The message states why.
     """
     planned = campaign.seed_count + campaign.rounds * campaign.per_round + CONFIRMATIONS_GUESS
     columns = (
@@ -292,7 +292,7 @@ def _await_database(settings: Settings, uri: str, console: Console) -> None:
     Raises
     ------
     MongoError
-            If the server refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds.
+        If the server refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds.
     """
     console.print("[yellow]the database does not answer; the workers hold on until it does[/]")
     deadline = time.monotonic() + DATABASE_PATIENCE

@@ -47,7 +47,7 @@ def choose(campaign: Campaign, store: CampaignStore, say: Callable[[str], None] 
     Raises
     ------
     StartingStructuresError
-            If an element of the system has no structure to start from.
+        If an element of the system has no structure to start from.
     """
     return starting_candidates(campaign, stored_elements(store, campaign), say)
 
@@ -149,7 +149,7 @@ def _close_and_go_on(store: CampaignStore, campaign: Campaign, round_number: int
     Raises
     ------
     HullError
-            If there is no hull. If an element has no relaxed structure, the message names it and what helps.
+        If there is no hull. If an element has no relaxed structure, the message names it and what helps.
     """
     failures = all_failed(store, campaign, round_number)
     if failures:

@@ -24,12 +24,12 @@ def redact(text: object) -> str:
     Parameters
     ----------
     text : object
-            Anything that can be shown, including an error.
+        Anything that can be shown, including an error.
 
     Returns
     -------
     str
-            Text. ``***`` replaces every password in a URI, and the value of every ``password=...``.
+        Text. ``***`` replaces every password in a URI, and the value of every ``password=...``.
     """
     return SECRET_PATTERN.sub(r"\1***", PASSWORD_PATTERN.sub(r"\1:***@", str(text)))
 
@@ -40,17 +40,17 @@ def database_name(mongo_uri: str) -> str:
     Parameters
     ----------
     mongo_uri : str
-            URI of a MongoDB server.
+        URI of a MongoDB server.
 
     Returns
     -------
     str
-            Decoded name of the database.
+        Decoded name of the database.
 
     Raises
     ------
     MongoError
-            If the URI names no database. The URIs from `launchpad.service.mongod.ensure_mongo` always name one.
+        If the URI names no database. The URIs from `launchpad.service.mongod.ensure_mongo` always name one.
     """
     name = unquote(urlsplit(mongo_uri, allow_fragments=False).path.strip("/"))
     if not name:

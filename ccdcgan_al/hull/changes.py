@@ -23,13 +23,13 @@ class HullChanges:
     Attributes
     ----------
     entered : dict of str to str
-            structure_id -> formula of the phases on the hull that have no copy on the earlier hull.
+        structure_id -> formula of the phases on the hull that have no copy on the earlier hull.
     pushed_off : dict of str to str
-            structure_id -> formula of the phases that were on the earlier hull and are no longer on the hull.
+        structure_id -> formula of the phases that were on the earlier hull and are no longer on the hull.
     largest_lowering : float or None
-            Largest decrease of the hull's energy at any composition (eV/atom). None if there was no earlier hull.
+        Largest decrease of the hull's energy at any composition (eV/atom). None if there was no earlier hull.
     mean_lowering : float or None
-            Mean decrease over a regular grid of compositions (eV/atom), in steps of 1 % for a binary and 5 % for a ternary.
+        Mean decrease over a regular grid of compositions (eV/atom), in steps of 1 % for a binary and 5 % for a ternary.
     """
 
     entered: dict[str, str]
@@ -44,15 +44,15 @@ def hull_changes(hull: Hull, round_number: int) -> HullChanges:
     Parameters
     ----------
     hull : Hull
-            Hull after the round.
+        Hull after the round.
     round_number : int
-            Number of the round.
+        Number of the round.
 
     Returns
     -------
     HullChanges
-            Changes of the hull. Matching structures count as one phase, so a lower copy of a phase does not push it off. If
-            the earlier phases lack an element, there was no hull, and all phases on the hull have entered.
+        Changes of the hull. Matching structures count as one phase, so a lower copy of a phase does not push it off. If
+        the earlier phases lack an element, there was no hull, and all phases on the hull have entered.
     """
     from pymatgen.analysis.phase_diagram import PhaseDiagram
 

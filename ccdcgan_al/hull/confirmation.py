@@ -27,7 +27,7 @@ def phases_to_confirm(hull: Hull, at_most: int) -> list[Phase]:
     Returns
     -------
     list of Phase
-            One phase of each group of duplicates, within `CONFIRM_WITHIN` of the hull.
+        One phase of each group of duplicates, within `CONFIRM_WITHIN` of the hull.
     """
     near = sorted(
         hull.unique_entries(max(CONFIRM_WITHIN.values())),
@@ -44,15 +44,15 @@ def confirming_hull(hull: Hull, confirmed: Sequence[Phase]) -> Hull:
     Parameters
     ----------
     hull : Hull
-            Hull of the first method.
+        Hull of the first method.
     confirmed : sequence of Phase
-            Phases of the first hull, relaxed by the second method, with the same structure_id.
+        Phases of the first hull, relaxed by the second method, with the same structure_id.
 
     Raises
     ------
     HullError
-            If `confirmed` is empty, or if it lacks a phase on the first hull and all copies of that phase. Without the phase,
-            energies above the second hull would be too low.
+        If `confirmed` is empty, or if it lacks a phase on the first hull and all copies of that phase. Without the phase,
+        energies above the second hull would be too low.
     """
     if not confirmed:
         raise HullError("no phase was relaxed by the confirming method")

@@ -72,8 +72,8 @@ def mp_hubbard_u(structure: Structure) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-            U values by symbol. Empty if the Materials Project would use plain PBE. Source: `MPRelaxSet`, in which a U belongs to
-            the most electronegative element (O or F).
+        U values by symbol. Empty if the Materials Project would use plain PBE. Source: `MPRelaxSet`, in which a U belongs to
+        the most electronegative element (O or F).
     """
     symbols = sorted(element.symbol for element in structure.composition.element_composition)
     if len(symbols) == 1:
@@ -115,27 +115,27 @@ def mp2020_correction_per_atom(
     Parameters
     ----------
     structure : Structure
-            Ordered and relaxed structure. Oxides and sulfides are told apart by distances, so the positions matter.
+        Ordered and relaxed structure. Oxides and sulfides are told apart by distances, so the positions matter.
     hubbard_u : mapping of str to float, optional
-            U values (eV) by symbol that the energy contains. None means those of the Materials Project, because a potential
-            trained on its energies imitates them. An empty mapping means plain PBE.
+        U values (eV) by symbol that the energy contains. None means those of the Materials Project, because a potential
+        trained on its energies imitates them. An empty mapping means plain PBE.
     strict_anions : StrictAnions, default "no_check"
-            Rule for the species that count as anions, see the module's description.
+        Rule for the species that count as anions, see the module's description.
     run_type : str, optional
-            Run type of a VASP run, e.g. ``GGA+U``, which is checked. None means the run type that follows from `hubbard_u`.
+        Run type of a VASP run, e.g. ``GGA+U``, which is checked. None means the run type that follows from `hubbard_u`.
     potcar : sequence of str, optional
-            TITELs of a VASP run's POTCARs. They are checked against the Materials Project's. None means that it is not VASP.
+        TITELs of a VASP run's POTCARs. They are checked against the Materials Project's. None means that it is not VASP.
 
     Returns
     -------
     float
-            Correction to be ADDED to the raw PBE or PBE + U energy (eV/atom). It is 0 for an element.
+        Correction to be ADDED to the raw PBE or PBE + U energy (eV/atom). It is 0 for an element.
 
     Raises
     ------
     HullError
-            If there is no correction for any reason: a U, run type or POTCAR other than the Materials Project's, an
-            element that the scheme does not know, or an element of unknown electronegativity.
+        If there is no correction for any reason: a U, run type or POTCAR other than the Materials Project's, an
+        element that the scheme does not know, or an element of unknown electronegativity.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 

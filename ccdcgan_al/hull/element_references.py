@@ -37,11 +37,11 @@ class ElementReferences:
     Attributes
     ----------
     scheme : Scheme
-            Source of the energies.
+        Source of the energies.
     energies : Mapping of str to float
-            Energies by symbol (eV/atom). Empty for `own`: then the lowest phase of each element in the hull counts.
+        Energies by symbol (eV/atom). Empty for `own`: then the lowest phase of each element in the hull counts.
     reason : str
-            Why the scheme is `own` although another scheme would be the default. Otherwise empty.
+        Why the scheme is `own` although another scheme would be the default. Otherwise empty.
     """
 
     scheme: Scheme = "own"
@@ -67,8 +67,8 @@ def materials_project_energies() -> dict[str, float]:
     Returns
     -------
     dict of str to float
-            Energies by symbol (eV/atom). ``ccdcgan_al/data/element_energies.json`` states sources and licence: matbench-discovery's
-            list of 2023 and, for Br, I, Bi and Eu, the lower phases that CAMD recorded.
+        Energies by symbol (eV/atom). ``ccdcgan_al/data/element_energies.json`` states sources and licence: matbench-discovery's
+        list of 2023 and, for Br, I, Bi and Eu, the lower phases that CAMD recorded.
     """
     return {symbol: item["energy"] for symbol, item in _data()["materials_project"]["energies"].items()}
 
@@ -79,12 +79,12 @@ def potential_energies(calculator: str) -> dict[str, float]:
     Parameters
     ----------
     calculator : str
-            Name of the model, e.g. ``SevenNet 7net-0`` (`Method.calculator`).
+        Name of the model, e.g. ``SevenNet 7net-0`` (`Method.calculator`).
 
     Returns
     -------
     dict of str to float
-            Energies of the relaxed elements by symbol (eV/atom). Empty for a potential without a table.
+        Energies of the relaxed elements by symbol (eV/atom). Empty for a potential without a table.
     """
     return dict(_data()["potentials"].get(calculator, {}).get("energies", {}))
 
@@ -102,8 +102,8 @@ def references_of(method: Method, elements: Sequence[str]) -> ElementReferences:
     Returns
     -------
     ElementReferences
-            The Materials Project's energies for a potential whose functional is ``PBE`` (PBE + U where the Materials Project uses a U).
-            The method's own energies for VASP, for other functionals, and if an element has no energy in the Materials Project.
+        The Materials Project's energies for a potential whose functional is ``PBE`` (PBE + U where the Materials Project uses a U).
+        The method's own energies for VASP, for other functionals, and if an element has no energy in the Materials Project.
     """
     if method.name == DFT:
         return OWN
@@ -124,14 +124,14 @@ def energy_of_elements(composition: Composition, energies: Mapping[str, float]) 
     Parameters
     ----------
     composition : Composition
-            Composition with any number of atoms.
+        Composition with any number of atoms.
     energies : Mapping of str to float
         Energies of the elements by symbol (eV/atom).
 
     Returns
     -------
     float or None
-            Energy (eV/atom). None if the energy of an element is not known.
+        Energy (eV/atom). None if the energy of an element is not known.
     """
     amounts = composition.fractional_composition.get_el_amt_dict()
     if not all(symbol in energies for symbol in amounts):
@@ -150,8 +150,8 @@ def deviations(own: Mapping[str, float]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-            Differences by symbol (eV/atom). A positive value means that the method's element is too high. Elements without an
-            energy in the Materials Project are left out.
+        Differences by symbol (eV/atom). A positive value means that the method's element is too high. Elements without an
+        energy in the Materials Project are left out.
     """
     known = materials_project_energies()
     return {symbol: energy - known[symbol] for symbol, energy in own.items() if symbol in known}
@@ -163,14 +163,14 @@ def warnings_of(deviations: Mapping[str, float], calculator: str) -> list[str]:
     Parameters
     ----------
     deviations : Mapping of str to float
-            Differences by symbol (eV/atom), see `deviations`.
+        Differences by symbol (eV/atom), see `deviations`.
     calculator : str
-            Name of the model that computed the energies.
+        Name of the model that computed the energies.
 
     Returns
     -------
     list of str
-            Sentences. The largest deviation comes first.
+        Sentences. The largest deviation comes first.
     """
     off = sorted((item for item in deviations.items() if abs(item[1]) > OFF), key=lambda item: (-abs(item[1]), item[0]))
     return [

@@ -63,19 +63,19 @@ class Hull:
     phases : tuple of Phase
         The phases, in order of structure_id.
     entries : tuple of HullEntry
-            Positions of the phases, in the same order. Each phase is part of the hull, so energies above hull are >= 0.
+        Positions of the phases, in the same order. Each phase is part of the hull, so energies above hull are >= 0.
     diagram : object
         pymatgen PhaseDiagram of uncorrected energies, with the energies of `element_references` at its corners.
     corrected_diagram : object
-            The same with MP2020 corrections. None if a phase's correction cannot be computed.
+        The same with MP2020 corrections. None if a phase's correction cannot be computed.
     own_diagram : object
-            Uncorrected diagram with the method's own elements. It is `diagram` itself if the references are the method's own.
+        Uncorrected diagram with the method's own elements. It is `diagram` itself if the references are the method's own.
     element_references : ElementReferences
-            Element energies that set the zero, and their source.
+        Element energies that set the zero, and their source.
     own_elements : dict of str to float
         Energy of the lowest phase of each element, by symbol (eV/atom).
     no_corrections : str, default ""
-            Why there is no corrected hull. Empty if there is one.
+        Why there is no corrected hull. Empty if there is one.
     """
 
     elements: tuple[str, ...]
@@ -107,23 +107,23 @@ class Hull:
         Parameters
         ----------
         phase : Phase
-                Phase of the hull's method and elements.
+            Phase of the hull's method and elements.
         corrected : bool, default False
-                Whether to use the hull with MP2020 corrections.
+            Whether to use the hull with MP2020 corrections.
         own_elements : bool, default False
-                Whether to use the uncorrected hull with the method's own elements.
+            Whether to use the uncorrected hull with the method's own elements.
 
         Returns
         -------
         float
-                Energy above hull (eV/atom). It is NEGATIVE if the phase would lower the hull.
+            Energy above hull (eV/atom). It is NEGATIVE if the phase would lower the hull.
 
         Raises
         ------
         MixedMethodsError
-                If the phase's energy is of another method.
+            If the phase's energy is of another method.
         HullError
-                If the phase has elements that the hull does not have, or if there is no corrected hull but a corrected energy is wanted.
+            If the phase has elements that the hull does not have, or if there is no corrected hull but a corrected energy is wanted.
         """
         _one_method([*self.phases[:1], phase])
         composition = _bare(phase.structure)
@@ -216,29 +216,29 @@ def build_hull(
     Parameters
     ----------
     phases : sequence of Phase
-            At least one phase of each element. Their energies contain MP2020 corrections if the method says so. These corrections
-            are subtracted for the hull that counts.
+        At least one phase of each element. Their energies contain MP2020 corrections if the method says so. These corrections
+        are subtracted for the hull that counts.
     elements : sequence of str
         Symbols of the chemical system.
     element_references : ElementReferences, optional
-            Element energies that set the zero. The default is `references_of` the method. All phases of an element shift by the
-            same energy, which puts the lowest at its reference. Their order does not change.
+        Element energies that set the zero. The default is `references_of` the method. All phases of an element shift by the
+        same energy, which puts the lowest at its reference. Their order does not change.
 
     Returns
     -------
     Hull
-            The hull. If the method's functional is not PBE (or PBE+U), MP2020 does not apply, and corrected and uncorrected
-            energies are equal. If a correction cannot be computed, there is no corrected hull, and `no_corrections` states why.
-            The uncorrected hull is not affected.
+        The hull. If the method's functional is not PBE (or PBE+U), MP2020 does not apply, and corrected and uncorrected
+        energies are equal. If a correction cannot be computed, there is no corrected hull, and `no_corrections` states why.
+        The uncorrected hull is not affected.
 
     Raises
     ------
     MixedMethodsError
-            If two phases differ in name, calculator, version, functional or corrections of their method, or if the references
-            are of another functional.
+        If two phases differ in name, calculator, version, functional or corrections of their method, or if the references
+        are of another functional.
     HullError
-            If there is no phase, an element without a phase, an element outside the system, an element without a reference,
-            a repeated structure_id, an energy whose MP2020 correction cannot be computed, or if the hull fails its self-test.
+        If there is no phase, an element without a phase, an element outside the system, an element without a reference,
+        a repeated structure_id, an energy whose MP2020 correction cannot be computed, or if the hull fails its self-test.
     """
     if not phases:
         raise HullError("a hull needs phases, got none; relax at least one structure of each element first")
@@ -357,12 +357,12 @@ class _Points:
     Attributes
     ----------
     rows : ndarray of float
-            Distinct compositions as fractions of the elements, shape (n_rows, n_elements).
+        Distinct compositions as fractions of the elements, shape (n_rows, n_elements).
     row_of : ndarray of int
-            Row of each phase's composition, shape (n_phases,).
+        Row of each phase's composition, shape (n_phases,).
     energies : ndarray of float
-            Energies on each scale (eV/atom), shape (n_phases, 3): uncorrected, with MP2020 corrections (NaN if a phase has none),
-            and uncorrected with the method's own elements.
+        Energies on each scale (eV/atom), shape (n_phases, 3): uncorrected, with MP2020 corrections (NaN if a phase has none),
+        and uncorrected with the method's own elements.
     """
 
     rows: NDArray[np.float64]

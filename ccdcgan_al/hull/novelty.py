@@ -26,25 +26,25 @@ def claimed_phases(
     Parameters
     ----------
     hull : Hull
-            Hull that includes the generated phases.
+        Hull that includes the generated phases.
     known : sequence of Structure
-            Structures that are no discovery, besides the hull's own references and seeds: unrelaxed seeds and the training set.
-            They are matched by structure, not by formula.
+        Structures that are no discovery, besides the hull's own references and seeds: unrelaxed seeds and the training set.
+        They are matched by structure, not by formula.
     within : float, default 0.0
-            Largest energy above the uncorrected hull (eV/atom). It applies with the hull's element references and also with
-            the method's own elements.
+        Largest energy above the uncorrected hull (eV/atom). It applies with the hull's element references and also with
+        the method's own elements.
     unstable : mapping of str to str or None, optional
-            structure_id -> result of a second relaxation from a small distortion. The value is a reason if the relaxation did
-            not return to the phase, and None if it did.
+        structure_id -> result of a second relaxation from a small distortion. The value is a reason if the relaxation did
+        not return to the phase, and None if it did.
 
     Returns
     -------
     list of (HullEntry, reason or None)
-            Entries and their problems, lowest energy above hull first. There is one entry for each group of matching
-            structures: the lowest. These groups and phases are left out: groups with a reference or a seed, phases that
-            only the corrections put on a hull, and phases that are farther than `within` from the hull with the method's own elements.
-            A phase that is on the hull only with the method's own elements keeps its place above the hull with the hull's references.
-            The problem comes from `ccdcgan_al.hull.validity.find_problem` or from `unstable`. None means no known problem.
+        Entries and their problems, lowest energy above hull first. There is one entry for each group of matching
+        structures: the lowest. These groups and phases are left out: groups with a reference or a seed, phases that
+        only the corrections put on a hull, and phases that are farther than `within` from the hull with the method's own elements.
+        A phase that is on the hull only with the method's own elements keeps its place above the hull with the hull's references.
+        The problem comes from `ccdcgan_al.hull.validity.find_problem` or from `unstable`. None means no known problem.
     """
     matcher = structure_matcher()
     same: dict[str, list[Structure]] = defaultdict(list)

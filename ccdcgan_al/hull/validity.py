@@ -37,10 +37,10 @@ def find_problem(structure: Structure, elements: Sequence[str]) -> str | None:
     Returns
     -------
     str or None
-            Reason: foreign elements, numbers that are not finite, a volume per atom outside 0.35 times the least to 2
-            times the largest atomic volume of its elements (measured molar volumes), or an atom without a neighbour within
-            1.6 times the sum of covalent radii. Layers held by van der Waals forces pass, because each atom has neighbours in its
-            layer. An anion among hydrogens also passes, as in NH4Cl, because the radii are too small for the factor 1.6.
+        Reason: foreign elements, numbers that are not finite, a volume per atom outside 0.35 times the least to 2
+        times the largest atomic volume of its elements (measured molar volumes), or an atom without a neighbour within
+        1.6 times the sum of covalent radii. Layers held by van der Waals forces pass, because each atom has neighbours in its
+        layer. An anion among hydrogens also passes, as in NH4Cl, because the radii are too small for the factor 1.6.
     """
     from scipy.constants import Avogadro
 
@@ -81,13 +81,13 @@ def distort(structure: Structure, seed: int) -> Structure:
     structure : Structure
         Relaxed structure.
     seed : int
-            Random seed. The same seed gives the same distortion.
+        Random seed. The same seed gives the same distortion.
 
     Returns
     -------
     Structure
-            Structure without symmetry, so that a relaxation leaves a saddle point. Each component of the (symmetric) strain is
-            at most 0.01.
+        Structure without symmetry, so that a relaxation leaves a saddle point. Each component of the (symmetric) strain is
+        at most 0.01.
     """
     from pymatgen.core import Structure
 
@@ -117,8 +117,8 @@ def does_not_return(structure: Structure, energy: float, again: Structure, energ
     Returns
     -------
     str or None
-            Reason: an energy that differs by more than 5 meV/atom, or a structure that `StructureMatcher` (the
-            tolerances of `ccdcgan_al.structures.matching`) does not match.
+        Reason: an energy that differs by more than 5 meV/atom, or a structure that `StructureMatcher` (the
+        tolerances of `ccdcgan_al.structures.matching`) does not match.
     """
     from ccdcgan_al.structures.matching import structure_matcher
 

@@ -30,8 +30,8 @@ def descent_of(label: str) -> dict[str, Any]:
     Returns
     -------
     dict
-            ``source`` (empty), ``strategy``, ``operation`` and ``parents``. If the text is no such label, ``source`` is the text
-            and nothing else is known.
+        ``source`` (empty), ``strategy``, ``operation`` and ``parents``. If the text is no such label, ``source`` is the text
+        and nothing else is known.
     """
     found = _LABEL.fullmatch(label)
     if found is None:

@@ -45,16 +45,16 @@ class Networks:
     Attributes
     ----------
     codec : CrystalCodec
-            Codec of the graphs.
+        Codec of the graphs.
     graphs : ndarray of float32
-            Graphs on which the GAN was trained, float32 (n, side, side, 1).
+        Graphs on which the GAN was trained, float32 (n, side, side, 1).
     gan : GraphGenerator
-            Trained GAN.
+        Trained GAN.
     constraint : LearnedConstraint or None
-            Trained constraint. None if the strategy has no constraint.
+        Trained constraint. None if the strategy has no constraint.
     hull_energy : HullEnergy, optional
-            Hull of the known phases, if the constraint was trained on energies above hull. None if it was trained on formation
-            energies.
+        Hull of the known phases, if the constraint was trained on energies above hull. None if it was trained on formation
+        energies.
     """
 
     codec: CrystalCodec
@@ -74,14 +74,14 @@ class GanStrategy:
     Attributes
     ----------
     ranks : bool
-            Whether to train the constraint, which ranks the proposed structures.
+        Whether to train the constraint, which ranks the proposed structures.
     guides : bool
-            Whether to back-propagate the constraint into the generator, to give structures low above the hull the largest
-            weight, and to propose mutants of them.
+        Whether to back-propagate the constraint into the generator, to give structures low above the hull the largest
+        weight, and to propose mutants of them.
     screens : bool
-            Whether to draw `SCREENED` graphs for each decoded graph. The constraint chooses among them.
+        Whether to draw `SCREENED` graphs for each decoded graph. The constraint chooses among them.
     descends : bool
-            Whether to optimise z before decoding (`ccdcgan_al.models.latent`).
+        Whether to optimise z before decoding (`ccdcgan_al.models.latent`).
     """
 
     ranks: bool = False
@@ -95,7 +95,7 @@ class GanStrategy:
         Raises
         ------
         TooFewExamplesError
-                If there are too few examples within the codec's limits.
+            If there are too few examples within the codec's limits.
         """
         codec = CrystalCodec.load(request.codec, request.elements)
         learnable = learnable_examples(codec, request.examples)
@@ -114,11 +114,11 @@ class GanStrategy:
         Parameters
         ----------
         networks : Networks
-                Networks with a GAN. A strategy that ranks or descends also needs the constraint.
+            Networks with a GAN. A strategy that ranks or descends also needs the constraint.
         count : int
-                Number of graphs to decode. With screening, these are the lowest distinct graphs of `SCREENED` times as many.
+            Number of graphs to decode. With screening, these are the lowest distinct graphs of `SCREENED` times as many.
         seed : int
-                Random seed of the draws.
+            Random seed of the draws.
         """
         from ccdcgan_al.models.gan import LOOKED_AT
         from ccdcgan_al.models.latent import descend
@@ -174,7 +174,7 @@ def learnable_examples(codec: CrystalCodec, examples: Sequence[Example]) -> list
     Raises
     ------
     TooFewExamplesError
-            If there is no such example.
+        If there is no such example.
     """
     learnable = [example for example in examples if _fits(codec, example.start, example.relaxed)]
     if not learnable:

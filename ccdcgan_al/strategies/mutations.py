@@ -32,9 +32,9 @@ class Mutant:
     Attributes
     ----------
     structure : Structure
-            Unrelaxed structure.
+        Unrelaxed structure.
     parent : int
-            Position of the parent in the given sequence.
+        Position of the parent in the given sequence.
     operation : Operation
         ``swap``, ``transmute`` or ``slip``.
     """
@@ -56,13 +56,13 @@ def mutants(
     Parameters
     ----------
     structures : sequence of Structure
-            Ordered structures of one or more elements, which are the parents.
+        Ordered structures of one or more elements, which are the parents.
     elements : sequence of str
         Symbols of the chemical system.
     sample_weights : ndarray of float
-            Probability of each parent, shape (n,).
+        Probability of each parent, shape (n,).
     count : int
-            Number of draws. If an operation is not possible for a parent, one structure less is returned.
+        Number of draws. If an operation is not possible for a parent, one structure less is returned.
     seed : int
         Random seed.
     """

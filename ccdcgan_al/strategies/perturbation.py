@@ -25,7 +25,7 @@ def propose(request: Request) -> Proposals:
     Raises
     ------
     TooFewExamplesError
-            If no relaxed seed is a compound within the size limits.
+        If no relaxed seed is a compound within the size limits.
     """
     seeds = [example.relaxed for example in request.examples if example.origin == "seed"]
     return Proposals(perturbed_structures(seeds, request.count, request.seed), generated=request.count)
@@ -37,16 +37,16 @@ def perturbed_structures(structures: Sequence[Structure], count: int, seed: int)
     Parameters
     ----------
     structures : sequence of Structure
-            Structures to choose from. Structures of one element, or beyond the size limits, are left out.
+        Structures to choose from. Structures of one element, or beyond the size limits, are left out.
     count : int
-            Number of copies.
+        Number of copies.
     seed : int
         Random seed.
 
     Raises
     ------
     TooFewExamplesError
-            If no structure of two or more elements is within the size limits.
+        If no structure of two or more elements is within the size limits.
     """
     known = [s for s in structures if len(s.composition) > 1 and fits_limits(s, MAX_PERTURBED_SITES, MAX_SEED_LENGTH)]
     if not known:

@@ -29,11 +29,11 @@ class Example:
     start, relaxed : Structure
         The structure before and after relaxation.
     formation_energy : float
-            Formation energy of the relaxed structure (eV/atom).
+        Formation energy of the relaxed structure (eV/atom).
     structure_id : str
-            Id of the structure, which its mutants record as their parent. Empty if it has none.
+        Id of the structure, which its mutants record as their parent. Empty if it has none.
     origin : Origin
-            Origin of the structure.
+        Origin of the structure.
     """
 
     start: Structure
@@ -52,17 +52,17 @@ class Request:
     elements : sequence of str
         Symbols of the chemical system.
     examples : sequence of Example
-            All relaxed structures that can be learnt from.
+        All relaxed structures that can be learnt from.
     count : int
-            Number of crystal graphs or draws.
+        Number of crystal graphs or draws.
     seed : int
-            Random seed of training and drawing. The same seed gives the same proposals.
+        Random seed of training and drawing. The same seed gives the same proposals.
     hull_energy : HullEnergy, optional
-            Hull of the known phases.
+        Hull of the known phases.
     gan_settings : GanSettings, optional
-            Training settings of a GAN. The default is `GanSettings.for_graphs`. `GanSettings.published()` has the paper's settings.
+        Training settings of a GAN. The default is `GanSettings.for_graphs`. `GanSettings.published()` has the paper's settings.
     folder : Path, optional
-            Folder for a GAN's checkpoint and TensorBoard log. Without it, neither is kept.
+        Folder for a GAN's checkpoint and TensorBoard log. Without it, neither is kept.
     codec : {"fast", "paper"}
         Codec of the crystal graphs.
     """
@@ -84,9 +84,9 @@ class Mutation:
     Attributes
     ----------
     operation : Operation
-            Operation on the parents.
+        Operation on the parents.
     parents : tuple of str
-            structure_ids of the parents.
+        structure_ids of the parents.
     """
 
     operation: Operation
@@ -100,27 +100,27 @@ class Proposals:
     Attributes
     ----------
     structures : list of Structure
-            Unrelaxed structures, in the order of generation.
+        Unrelaxed structures, in the order of generation.
     generated : int
-            Number of decoded graphs, draws or mutants.
+        Number of decoded graphs, draws or mutants.
     failures : dict of str to int
-            Reason -> number of graphs that did not decode, or structures outside the codec's limits.
+        Reason -> number of graphs that did not decode, or structures outside the codec's limits.
     predict : callable, optional
-            Function from structures to formation energies and standard deviations (eV/atom). None if the strategy does not rank.
+        Function from structures to formation energies and standard deviations (eV/atom). None if the strategy does not rank.
     held_out_mae : float, optional
         Error of the constraint on held-out structures (eV/atom).
     held_out_count : int
-            Number of held-out structures.
+        Number of held-out structures.
     models : dict of str to bytes
-            Networks that were trained for the round.
+        Networks that were trained for the round.
     diversity : Diversity, optional
-            Diversity of the drawn graphs, which shows mode collapse. None if no GAN was used.
+        Diversity of the drawn graphs, which shows mode collapse. None if no GAN was used.
     screened : int
-            Number of graphs that were drawn and screened by the constraint. 0 without screening.
+        Number of graphs that were drawn and screened by the constraint. 0 without screening.
     mutants : dict of int to Mutation
-            Index into `structures` -> operation and parents.
+        Index into `structures` -> operation and parents.
     not_learnt : int
-            Number of examples outside the codec's limits. Nothing was learnt from them. 0 if the strategy does not learn.
+        Number of examples outside the codec's limits. Nothing was learnt from them. 0 if the strategy does not learn.
     """
 
     structures: list[Structure]

@@ -36,15 +36,15 @@ def propose(
     elements : sequence of str
         Symbols of the chemical system.
     examples : sequence of Example
-            All relaxed structures that can be learnt from.
+        All relaxed structures that can be learnt from.
     count : int
-            Number of crystal graphs or draws.
+        Number of crystal graphs or draws.
     seed : int
         Random seed of training and drawing.
     hull_energy : callable, optional
         Structure -> formation energy of the hull at its composition (eV/atom).
     gan_settings : GanSettings, optional
-            Training settings of a GAN, see `ccdcgan_al.strategies.proposals.Request`.
+        Training settings of a GAN, see `ccdcgan_al.strategies.proposals.Request`.
     folder : Path, optional
         Folder of a GAN's checkpoint and log. Without it, neither is kept.
     codec : {"fast", "paper"}, default "fast"
@@ -53,9 +53,9 @@ def propose(
     Raises
     ------
     ValueError
-            If there is no strategy of this name.
+        If there is no strategy of this name.
     TooFewExamplesError
-            If a learning strategy has too few examples within the codec's limits, or a distorting strategy has no compound.
+        If a learning strategy has too few examples within the codec's limits, or a distorting strategy has no compound.
     """
     request = Request(elements, examples, count, seed, hull_energy, gan_settings, folder, codec)
     return strategy_entry(strategy).load()(request)

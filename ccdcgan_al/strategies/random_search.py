@@ -40,27 +40,27 @@ def random_structures(
     Parameters
     ----------
     elements : sequence of str
-            Element symbols.
+        Element symbols.
     n : int
-            Number of structures.
+        Number of structures.
     seed : int
-            Random seed. The same seed gives the same list if the time is sufficient.
+        Random seed. The same seed gives the same list if the time is sufficient.
     max_sites : int, default MAX_SITES
-            Maximum number of sites in the primitive cell, and of atoms in one formula unit.
+        Maximum number of sites in the primitive cell, and of atoms in one formula unit.
     seconds : float, optional
-            Time limit (s), after which the structures found so far are returned. The default is 10 s + 5 s per structure, far
-            above the usual time.
+        Time limit (s), after which the structures found so far are returned. The default is 10 s + 5 s per structure, far
+        above the usual time.
 
     Returns
     -------
     list of Structure
-            Niggli-reduced primitive cells, lattice lengths <= 10 Å, at predicted volumes. There are fewer than `n` if the time
-            or the 50 attempts per structure run out.
+        Niggli-reduced primitive cells, lattice lengths <= 10 Å, at predicted volumes. There are fewer than `n` if the time
+        or the 50 attempts per structure run out.
 
     Raises
     ------
     ValueError
-            If `max_sites` is smaller than the number of elements.
+        If `max_sites` is smaller than the number of elements.
     """
     if max_sites < len(elements):
         raise ValueError(f"max_sites must be at least {len(elements)}, one site an element; got {max_sites}")

@@ -24,12 +24,12 @@ class Entry:
     Attributes
     ----------
     proposer : str or callable
-            Function that proposes structures, or its location ``module:name``, which is imported at first use.
+        Function that proposes structures, or its location ``module:name``, which is imported at first use.
     summary : str
-            One line that states how the strategy proposes structures.
+        One line that states how the strategy proposes structures.
     learns : bool
-            Whether the strategy learns from the relaxed structures. If so, it has to make `Campaign.generated_per_round`
-            structures, otherwise a few for each relaxation.
+        Whether the strategy learns from the relaxed structures. If so, it has to make `Campaign.generated_per_round`
+        structures, otherwise a few for each relaxation.
     """
 
     proposer: str | Proposer
@@ -76,18 +76,18 @@ def register(name: str, proposer: str | Proposer, summary: str, *, learns: bool 
     Parameters
     ----------
     name : str
-            Name that a user types. It becomes a part of the names of campaigns.
+        Name that a user types. It becomes a part of the names of campaigns.
     proposer : str or callable
-            Function that proposes structures, or its location, as in `Entry`.
+        Function that proposes structures, or its location, as in `Entry`.
     summary : str
-            One line that states how the strategy proposes structures.
+        One line that states how the strategy proposes structures.
     learns : bool, default False
-            Whether the strategy learns from the relaxed structures.
+        Whether the strategy learns from the relaxed structures.
 
     Raises
     ------
     ValueError
-            If the name is already used.
+        If the name is already used.
     """
     if name in STRATEGIES:
         raise ValueError(f"the strategy {name!r} is there already; choose another name")
@@ -100,7 +100,7 @@ def strategy_entry(name: str) -> Entry:
     Raises
     ------
     ValueError
-            If there is no strategy of this name.
+        If there is no strategy of this name.
     """
     if name not in STRATEGIES:
         raise ValueError(f"unknown strategy {name!r}: wanted one of {', '.join(STRATEGIES)}")
@@ -113,14 +113,14 @@ def check_strategies(names: Iterable[str], also: Sequence[str] = ()) -> None:
     Parameters
     ----------
     names : iterable of str
-            Names that the user typed.
+        Names that the user typed.
     also : sequence of str
-            Other names that are allowed.
+        Other names that are allowed.
 
     Raises
     ------
     ValueError
-            If a name is unknown. The message lists the unknown and the known names.
+        If a name is unknown. The message lists the unknown and the known names.
     """
     known = [*STRATEGIES, *also]
     unknown = [name for name in names if name not in known]

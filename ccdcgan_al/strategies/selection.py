@@ -50,16 +50,16 @@ class Selection:
     Attributes
     ----------
     chosen : list of int
-            Indices of the selected structures, best first.
+        Indices of the selected structures, best first.
     energies, uncertainties : list of float
-            Predictions for the selected structures (eV/atom).
+        Predictions for the selected structures (eV/atom).
     valid, strict, unique, novel : int
-            Number of structures that passed the published rule, also passed the covalent rule, were the first of their kind,
-            and matched nothing that was ever submitted.
+        Number of structures that passed the published rule, also passed the covalent rule, were the first of their kind,
+        and matched nothing that was ever submitted.
     others : list of int
-            Indices of the novel structures that were not selected, best first.
+        Indices of the novel structures that were not selected, best first.
     other_energies, other_uncertainties : list of float
-            Predictions for these structures (eV/atom).
+        Predictions for these structures (eV/atom).
     """
 
     chosen: list[int]
@@ -91,31 +91,31 @@ def select(
     Parameters
     ----------
     structures : sequence of Structure
-            Decoded structures, in the order of generation.
+        Decoded structures, in the order of generation.
     seen : iterable of Structure
-            Everything ever submitted, including references and training structures.
+        Everything ever submitted, including references and training structures.
     count : int
-            Maximum number of structures to select.
+        Maximum number of structures to select.
     predict : callable or None
-            Function from structures to formation energies and standard deviations (eV/atom). None keeps the order of generation.
+        Function from structures to formation energies and standard deviations (eV/atom). None keeps the order of generation.
     hull_energy : callable
         Structure -> formation energy of the hull at its composition (eV/atom).
     kappa : float, default 1.0
-            Number of standard deviations added to the predicted energy above hull before ranking (upper confidence bound).
+        Number of standard deviations added to the predicted energy above hull before ranking (upper confidence bound).
     depth : float, default 0.2
-            Fraction of the hull's depth at a structure's composition that is subtracted from its energy above hull before
-            ranking. Near the elements the hull is shallow. Without this, all structures there would rank high, even poor ones.
+        Fraction of the hull's depth at a structure's composition that is subtracted from its energy above hull before
+        ranking. Near the elements the hull is shallow. Without this, all structures there would rank high, even poor ones.
     min_elements : int, default 2
-            Minimum number of elements of a selected structure.
+        Minimum number of elements of a selected structure.
     restacked : collection of int, optional
-            Indices of structures that are known layers in another stacking. Most of these are of little use.
+        Indices of structures that are known layers in another stacking. Most of these are of little use.
 
     Returns
     -------
     Selection
-            Selected structures. As long as other structures are waiting, no reduced formula takes more than an eighth of
-            `count` (at least two), and neither do the restacked structures. With predictions, a structure that loosely resembles a
-            seen or selected one comes after those that do not, because it mostly relaxes into the structure that it resembles.
+        Selected structures. As long as other structures are waiting, no reduced formula takes more than an eighth of
+        `count` (at least two), and neither do the restacked structures. With predictions, a structure that loosely resembles a
+        seen or selected one comes after those that do not, because it mostly relaxes into the structure that it resembles.
     """
     seen = list(seen)
     valid = [i for i, structure in enumerate(structures) if is_valid(structure)]

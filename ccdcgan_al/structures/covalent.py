@@ -43,12 +43,12 @@ def nearest_ratios(structure: Structure, reach: float = REACH) -> FloatArray:
     structure : Structure
         Ordered periodic structure.
     reach : float, default REACH
-            Largest distance to search (Å).
+        Largest distance to search (Å).
 
     Returns
     -------
     ndarray of float, shape (n_atoms,)
-            Ratios. Inf if no atom is within reach.
+        Ratios. Inf if no atom is within reach.
     """
     radii = covalent_radii(structure)
     first, second, _, distances = structure.get_neighbor_list(reach)

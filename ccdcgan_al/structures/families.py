@@ -27,14 +27,14 @@ def merged_families(structures: Sequence[Structure], labels: Sequence[str], ener
     structures : sequence of Structure
         Relaxed structures.
     labels : sequence of str
-            First label of each structure's family, by prototype.
+        First label of each structure's family, by prototype.
     energies : sequence of float
-            Energies of the structures (eV/atom). Only structures within `COPY` are compared.
+        Energies of the structures (eV/atom). Only structures within `COPY` are compared.
 
     Returns
     -------
     list of str
-            One label for each structure: the alphabetically first of the merged labels.
+        One label for each structure: the alphabetically first of the merged labels.
     """
     parent = {label: label for label in labels}
 

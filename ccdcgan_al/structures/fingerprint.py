@@ -61,16 +61,16 @@ def fingerprints_of_arrays(
     Parameters
     ----------
     lattices : sequence of object
-            Cell vectors as rows (Å), shape (3, 3) each.
+        Cell vectors as rows (Å), shape (3, 3) each.
     coordinates : sequence of object
-            Fractional coordinates, shape (n_sites, 3) each.
+        Fractional coordinates, shape (n_sites, 3) each.
     symbols : sequence of sequence of str
-            Element symbols of the sites, n_sites each.
+        Element symbols of the sites, n_sites each.
 
     Returns
     -------
     list of str
-            Fingerprints of 24 hexadecimal digits.
+        Fingerprints of 24 hexadecimal digits.
     """
     table = {name: number for number, name in enumerate(sorted({name for names in symbols for name in names}))}
     by_size: dict[int, list[int]] = defaultdict(list)
@@ -112,15 +112,15 @@ def shortest(superbase: FloatArray, vectors: FloatArray) -> FloatArray:
     Parameters
     ----------
     superbase : ndarray of float
-            Obtuse superbases (Å), shape (n, 4, 3).
+        Obtuse superbases (Å), shape (n, 4, 3).
     vectors : ndarray of float
-            Vectors in coordinates of the first three vectors of their superbase, shape (n, m, 3).
+        Vectors in coordinates of the first three vectors of their superbase, shape (n, m, 3).
 
     Returns
     -------
     array
-            Lengths (Å), shape (n, m). The Voronoi-relevant vectors of an obtuse superbase are the sums of some of its vectors. A vector
-            is shortest if none of these 14 makes it shorter (McKilliam, Grant and Clarkson, IEEE Trans. Inf. Theory 60, 6487 (2014)).
+        Lengths (Å), shape (n, m). The Voronoi-relevant vectors of an obtuse superbase are the sums of some of its vectors. A vector
+        is shortest if none of these 14 makes it shorter (McKilliam, Grant and Clarkson, IEEE Trans. Inf. Theory 60, 6487 (2014)).
     """
     points = (vectors - np.rint(vectors)) @ superbase[:, :3]
     relevant = _SUBSETS @ superbase  # (n, 7, 3); the other seven are their negatives

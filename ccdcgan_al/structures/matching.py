@@ -40,16 +40,16 @@ class ReducedCell:
     Parameters
     ----------
     structure : Structure
-            Any ordered structure. It is reduced in the same way as by the matcher.
+        Any ordered structure. It is reduced in the same way as by the matcher.
 
     Attributes
     ----------
     structure : Structure
-            Primitive, Niggli-reduced structure.
+        Primitive, Niggli-reduced structure.
     key : tuple of (str, int)
-            Reduced formula and number of sites. Structures with different keys never match.
+        Reduced formula and number of sites. Structures with different keys never match.
     lengths, angles : ndarray of float, shape (3,)
-            Lengths and angles (degrees) of the lattice at volume 1.
+        Lengths and angles (degrees) of the lattice at volume 1.
     """
 
     def __init__(self, structure: Structure) -> None:
@@ -102,9 +102,9 @@ class StructureIndex:
     Parameters
     ----------
     structures : iterable of Structure, optional
-            Structures that are in the index from the start.
+        Structures that are in the index from the start.
     matcher : StructureMatcher, optional
-            Matcher for primitive cells with scaled volumes. The default is `structure_matcher`.
+        Matcher for primitive cells with scaled volumes. The default is `structure_matcher`.
     """
 
     def __init__(self, structures: Iterable[Structure] = (), matcher: StructureMatcher | None = None) -> None:

@@ -27,13 +27,13 @@ class Setting:
     Attributes
     ----------
     number : int
-            Number in the International Tables.
+        Number in the International Tables.
     name : str
-            Name for display, e.g. ``R -3 m :H``.
+        Name for display, e.g. ``R -3 m :H``.
     choice : str
-            Choice of axes or origin. Empty if there is only one.
+        Choice of axes or origin. Empty if there is only one.
     operations : tuple of SymmOp
-            All operations, including those of the centring.
+        All operations, including those of the centring.
     """
 
     number: int
@@ -58,21 +58,21 @@ def settings_of(symbol: str | None, number: int | None, hall: str | None = None)
     Parameters
     ----------
     symbol : str or None
-            Hermann-Mauguin symbol, with or without a setting (``R -3 m :H``, ``F d -3 m Z``). None if there is none.
+        Hermann-Mauguin symbol, with or without a setting (``R -3 m :H``, ``F d -3 m Z``). None if there is none.
     number : int or None
-            Number in the International Tables. None if there is none.
+        Number in the International Tables. None if there is none.
     hall : str, optional
-            Hall symbol, which determines the setting. None if there is none.
+        Hall symbol, which determines the setting. None if there is none.
 
     Returns
     -------
     list of Setting
-            Settings. Empty if no table has the symbol, or if nothing is given.
+        Settings. Empty if no table has the symbol, or if nothing is given.
 
     Raises
     ------
     StructureInputError
-            If symbol and number are of different space groups.
+        If symbol and number are of different space groups.
     """
     rows = [row for row in _table() if hall and row.hall == _bare(hall)]
     if not rows and symbol:
