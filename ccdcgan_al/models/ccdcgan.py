@@ -109,8 +109,8 @@ class Ccdcgan(keras.Model):
 
         Raises
         ------
-        If the objective is unknown, or if one optimiser is given twice.
-            If the objective is unknown, or one optimiser is given twice.
+        ValueError
+            If the objective is unknown, or if one optimiser is given twice.
         """
         if objective not in OBJECTIVES:
             raise ValueError(f"the objective is one of {', '.join(OBJECTIVES)}; got {objective!r}")

@@ -17,7 +17,7 @@ UPLOAD_SECONDS = 30.0  # s; uploading a model's few MB takes less: older incompl
 
 
 class ModelStore:
-    """Models of one database; docs/database.md has their fields.
+    """Models of one database. docs/database.md has their fields.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class Query:
     stages: tuple[Mapping[str, Any], ...] = ()
 
     def parameters(self) -> list[str]:
-        """Names of the query's parameters, in the order of `EXAMPLE`."""
+        """Return the names of the query's parameters, in the order of `EXAMPLE`."""
         return [name for name in EXAMPLE if f'":{name}"' in json.dumps([self.where, self.stages])]
 
     def filled(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
