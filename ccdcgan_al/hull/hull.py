@@ -238,7 +238,8 @@ def build_hull(
         are of another functional.
     HullError
         If there is no phase, an element without a phase, an element outside the system, an element without a reference,
-        a repeated structure_id, an energy whose MP2020 correction cannot be computed, or if the hull fails its self-test.
+        a repeated structure_id, or an energy that contains a correction which cannot be computed. Also if the hull fails
+        its self-test.
     """
     if not phases:
         raise HullError("a hull needs phases, got none; relax at least one structure of each element first")

@@ -175,7 +175,7 @@ def train_ensemble(
 
 
 def _huber(error: Any) -> Any:
-    """Return the squared error within one standard deviation, linear beyond (Huber, Ann. Math. Stat. 35, 73 (1964), doi 10.1214/aoms/1177703732)."""
+    """Return squared errors, linear beyond one standard deviation (Huber, Ann. Math. Stat. 35, 73 (1964), https://doi.org/10.1214/aoms/1177703732)."""
     import tensorflow as tf
 
     size = tf.abs(error)
