@@ -1,6 +1,6 @@
-"""The science of ccdcgan-al: codec, constraint, generator, hull, and the loop in ask/tell form. No database, no queue, no DFT.
+"""The science of ccdcgan-al: codec, constraint, generator, hull, and the loop in ask/tell form. It has no database, no queue and no DFT.
 
-The names below are imported when they are first used, so that `import ccdcgan_al` loads neither TensorFlow nor torch.
+The names below are imported at their first use. So `import ccdcgan_al` loads neither TensorFlow nor torch.
 """
 
 from importlib import import_module

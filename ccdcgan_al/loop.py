@@ -1,8 +1,8 @@
-"""The loop in ask/tell form: what starts, what a round relaxes, what is learnt from it, and what is counted.
+"""The loop in ask/tell form: the starting structures, what a round relaxes, what is learnt from it, and what is counted.
 
-No database, no queue, no relaxation. `launchpad.rounds` runs the loop through MongoDB and FireWorks,
-`workflows.experiments.discovery` in one process, and a notebook with any function that relaxes a structure. The names
-follow the ask/tell convention of Trieste, Ax and BoTorch.
+The loop has no database and no queue, and it relaxes nothing. `launchpad.rounds` runs it through MongoDB and FireWorks.
+`workflows.experiments.discovery` runs it in one process. A notebook can run it with any function that relaxes a structure.
+The names follow the ask/tell convention of Trieste, Ax and BoTorch.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ DRAWS_PER_RELAXATION = 4  # random crystals are drawn one by one (0.1 s each), a
 def starting_candidates(
     campaign: Campaign, known: Collection[str] = (), say: Callable[[str], None] | None = None
 ) -> list[Candidate]:
-    """Return the seeds of a campaign: the elements, the user's own structures, prototypes; nothing that matches what is withheld.
+    """Return the seeds of a campaign: the elements, the user's own structures, and prototypes. Matches of withheld structures are left out.
 
     Parameters
     ----------
     campaign : Campaign
-        Its choices.
+        The campaign.
     known : collection of str, optional
-        Elements of which a structure need not be relaxed, since a reference is stored.
+        Elements that need no relaxed structure, because a reference is stored.
     say : callable, optional
-        Is told how far it is, in a few words.
+        Function that receives short texts about the progress.
 
     Raises
     ------
     StartingStructuresError
-        An element of the system has nothing to start from.
+        If an element of the system has no structure to start from.
     """
     check_system(campaign, known)
     seeds = choose_seeds(
@@ -71,16 +71,16 @@ def starting_candidates(
 
 
 def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Sequence[Structure]) -> list[Candidate]:
-    """Return more structures of elements of which none of the seeds was relaxed, numbered after them.
+    """Return more structures of the elements for which no seed was relaxed. Their numbers follow the seeds' numbers.
 
     Parameters
     ----------
     campaign : Campaign
-        Its choices.
+        The campaign.
     elements : sequence of str
-        Of which none was relaxed.
+        Elements for which no seed was relaxed.
     tried : sequence of Structure
-        The seeds, as they started.
+        Unrelaxed seeds.
     """
     return [
         Candidate(structure_id(campaign, 0, len(tried) + i), seed.structure, seed.origin, 0, seed.label)
@@ -89,23 +89,23 @@ def further_candidates(campaign: Campaign, elements: Sequence[str], tried: Seque
 
 
 def became_withheld(campaign: Campaign, phases: Sequence[Phase]) -> list[str]:
-    """Ids of the seeds that relaxed into a withheld structure: they teach nothing, so that finding it later is a discovery."""
-    hidden = StructureIndex(withheld(campaign))  # reduced once, and a large cell takes long
+    """Return the ids of seeds that relaxed into a withheld structure. Nothing is learnt from them, so that finding it later is a discovery."""
+    hidden = StructureIndex(withheld(campaign))  # reduced only once, because a large cell takes long
     return [phase.structure_id for phase in phases if phase.origin == "seed" and phase.structure in hidden]
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a round relaxes. Iterating over it gives the candidates.
+    """The structures that a round relaxes. Iterating over a round gives its candidates.
 
     Attributes
     ----------
     number : int
-        0 for the starting structures.
+        Number of the round. The starting structures have 0.
     candidates : tuple of Candidate
         Structures to relax, in order of rank.
     left_out : tuple of Candidate
-        Novel structures that were not selected; they have no structure_id.
+        Novel structures that were not selected. They have no structure_id.
     counts : dict
         Counts of the generation, from drawn graphs to novel structures.
     models : dict of str to bytes
@@ -131,9 +131,9 @@ class Loop:
     Parameters
     ----------
     campaign : Campaign
-        Its choices.
+        The campaign.
     folder : Path, optional
-        Where the GAN keeps its checkpoint and log. Without it, neither is written.
+        Folder for the GAN's checkpoint and log. Without it, neither is written.
 
     Examples
     --------
@@ -166,23 +166,23 @@ class Loop:
         folder: Path | None = None,
         stable: Sequence[int] = (),
     ) -> Loop:
-        """Return a loop whose earlier rounds were kept elsewhere; its next round is `round_number`.
+        """Return a loop whose earlier rounds are stored elsewhere. Its next round is `round_number`.
 
         Parameters
         ----------
         campaign : Campaign
-            Its choices.
+            The campaign.
         round_number : int
-            The next round, at least 1.
+            Number of the next round, at least 1.
         starts : mapping of str to Structure
-            Unrelaxed structure of everything submitted so far, by structure_id.
+            Unrelaxed structures of everything submitted so far, by structure_id.
         hull : Hull
-            Hull of everything relaxed so far, stored references included.
+            Hull of everything relaxed so far, including stored references.
         folder : Path, optional
-            As for `Loop`.
+            Folder for the GAN's checkpoint and log, as for `Loop`.
         stable : sequence of int, optional
-            New phases that each earlier round put on the hull when it was told. Without them `ending` counts the phases
-            that are on the hull now.
+            Number of new phases that each earlier round put on the hull when its results were recorded. Without it, `ending`
+            counts the phases that are on the hull now.
         """
         if round_number < 1:
             raise ValueError(f"a loop resumes at round 1 or later, got {round_number}")
@@ -193,17 +193,17 @@ class Loop:
         return loop
 
     def ask(self) -> Round:
-        """Return the next round. Until it is told, the same round is returned again.
+        """Return the next round. The same round is returned again until `tell` records its results.
 
-        Round 0 holds the starting structures. Where no structure of an element could be relaxed, the next round is
-        numbered 0 again and holds further prototypes of that element.
+        Round 0 holds the starting structures. If no structure of an element could be relaxed, the next round has the number
+        0 again and holds further prototypes of that element.
 
         Raises
         ------
         StartingStructuresError
-            An element of the system has nothing to start from.
+            If an element of the system has no structure to start from.
         HullError
-            No structure of an element could be relaxed, and there is none left to try.
+            If no structure of an element could be relaxed and no further structure is left to try.
         """
         if self._asked is None:
             if self.round_number:
@@ -215,20 +215,20 @@ class Loop:
         return self._asked
 
     def tell(self, results: Sequence[Relaxed | FailedRelaxation] | Mapping[str, Relaxed | FailedRelaxation]) -> None:
-        """Record the results of the round that was asked for.
+        """Record the results of the current round.
 
         Parameters
         ----------
         results : sequence or mapping of Relaxed or FailedRelaxation
-            One result a candidate: in the order of the round, or by structure_id.
+            One result for each candidate, in the order of the round or by structure_id.
 
         Raises
         ------
         ValueError
-            No round was asked for, the results are not one a candidate, or a result holds other atoms than its
-            candidate. Nothing is recorded then.
+            If no round was asked for, if there is not one result for each candidate, or if a result has other atoms than its
+            candidate. In these cases nothing is recorded.
         MixedMethodsError
-            The energies are of another method than those before. Nothing is recorded then.
+            If the energies are of another method than the earlier ones. In this case nothing is recorded.
         """
         asked = self._asked
         if asked is None:
@@ -244,7 +244,7 @@ class Loop:
         complete = not lacking(self.campaign.elements, (phase.structure for phase in known))
         hull = (
             build_hull(known, self.campaign.elements) if complete else None
-        )  # it may refuse: nothing is recorded then
+        )  # it may raise an error; nothing is recorded in that case
         self._asked, self._phases, self._hull = None, known, hull
         self._withheld |= hidden
         self._starts |= {item.structure_id: item.structure for item in asked}
@@ -264,7 +264,7 @@ class Loop:
         Raises
         ------
         HullError
-            An element of the system lacks a relaxed structure.
+            If an element of the system has no relaxed structure.
         """
         if self._hull is None:
             self._hull = build_hull(self._phases, self.campaign.elements)
@@ -272,7 +272,7 @@ class Loop:
 
     @property
     def ending(self) -> str | None:
-        """Why the campaign ends after the rounds that were told; None where another round follows."""
+        """Reason why the campaign ends after the recorded rounds. None if another round follows."""
         submitted = [
             sum(name.startswith(_prefix(self.campaign, number)) for name in self._starts)
             for number in range(self.round_number)
@@ -284,7 +284,7 @@ class Loop:
         return self.campaign.ending(submitted, stable) if submitted else None
 
     def _stable_of(self, number: int) -> int:
-        """Return how many new phases a round put on the hull as it is now."""
+        """Return how many new phases a round put on the current hull."""
         seeds = [
             start
             for name, start in self._starts.items()
@@ -308,7 +308,7 @@ class Loop:
     def _by_name(
         asked: Round, results: Sequence[Relaxed | FailedRelaxation] | Mapping[str, Relaxed | FailedRelaxation]
     ) -> dict[str, Relaxed | FailedRelaxation]:
-        """Return the results by structure_id, checked against what was asked for."""
+        """Return the results by structure_id. Check them against the candidates."""
         names = [item.structure_id for item in asked]
         if isinstance(results, Mapping):
             given = dict(results)
@@ -332,7 +332,7 @@ class Loop:
 def _propose_round(
     campaign: Campaign, round_number: int, starts: Mapping[str, Structure], hull: Hull, folder: Path | None
 ) -> Round:
-    """Learn from everything relaxed, propose, and select."""
+    """Train on everything relaxed, propose structures, and select."""
     energy = {entry.structure_id: entry.formation_energy_per_atom for entry in hull.entries}
     examples = [
         Example(
@@ -386,7 +386,7 @@ def _chosen(campaign: Campaign, round_number: int, proposals: Proposals, selecti
 
 
 def _left_out(campaign: Campaign, round_number: int, proposals: Proposals, selection: Selection) -> list[Candidate]:
-    """Return the structures that were new and not selected, without names."""
+    """Return the novel structures that were not selected. They have no ids."""
     figures = zip(selection.others, selection.other_energies, selection.other_uncertainties, strict=True)
     return [
         _proposed(campaign, round_number, proposals, index, energy, uncertainty)
@@ -403,7 +403,7 @@ def _proposed(
     uncertainty: float,
     rank: int | None = None,
 ) -> Candidate:
-    """Return a proposed structure as a candidate, with what it descends from; without a rank it gets no name."""
+    """Return a proposed structure as a candidate, with its operation and parents. Without a rank it has no id."""
     ranked = proposals.predict is not None
     mutation = proposals.mutants.get(index)
     return Candidate(
@@ -420,7 +420,7 @@ def _proposed(
 
 
 def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, Any]:
-    """Return the counts of a round's generation, from graphs drawn to structures that were new."""
+    """Return the counts of a round's generation, from drawn graphs to novel structures."""
     return {
         "not_learnt": proposals.not_learnt,
         "generated": proposals.generated,
@@ -440,9 +440,9 @@ def generation_counts(proposals: Proposals, selection: Selection) -> dict[str, A
 
 
 def hull_counts(hull: Hull, round_number: int, known: Sequence[Structure] = ()) -> dict[str, int]:
-    """Return how many new phases a round brought, on the hull and within 50 and 100 meV/atom of it; `known`: starting structures.
+    """Return how many new phases a round found on the hull and within 50 and 100 meV/atom of it. `known` holds starting structures.
 
-    A phase is of the round that made the first of its copies that lie so near the hull, also where a later copy is lower.
+    A phase belongs to the round of its first copy that is this near the hull, even if a later copy has a lower energy.
     """
 
     def brought(within: float) -> int:
@@ -462,7 +462,7 @@ def hull_counts(hull: Hull, round_number: int, known: Sequence[Structure] = ()) 
 def distorted_candidates(
     campaign: Campaign, round_number: int, hull: Hull, known: Sequence[Structure] = ()
 ) -> list[Candidate]:
-    """Return the new phases (matching nothing `known`) within 50 meV/atom of the hull, each slightly distorted, lowest first."""
+    """Return the new phases within 50 meV/atom of the hull, slightly distorted, lowest first. Phases that match `known` are left out."""
     structures = {phase.structure_id: phase.structure for phase in hull.phases}
     found = []
     for entry in new_phases(hull, known, within=NEAR_HULL):
@@ -482,10 +482,10 @@ def distorted_candidates(
 
 
 def structure_id(campaign: Campaign, round_number: int, rank: int) -> str:
-    """Name of a structure in its campaign, the same for the same seed."""
+    """Return the id of a structure in its campaign. It is the same for the same seed."""
     return f"{_prefix(campaign, round_number)}{rank:04d}"
 
 
 def _prefix(campaign: Campaign, round_number: int) -> str:
-    """Return how the names of a round's structures begin."""
+    """Return the common prefix of the ids of a round's structures."""
     return f"{campaign.chemical_system}-r{round_number}-"

@@ -1,4 +1,4 @@
-"""The values that cross module borders: frozen, checked at birth. They hold no behaviour beyond their own consistency."""
+"""Value types that several modules share. They are frozen and check themselves when they are made. They have no other behaviour."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ DFT = "vasp"
 """Name of the method that is VASP."""
 
 DEFAULT_METHOD = "sevennet-l3i5"
-"""Name of the method that relaxes where the user names none; docs/energies.md has the comparison that chose it."""
+"""Default relaxation method. docs/energies.md has the comparison that led to this choice."""
 
 Origin = Literal["reference", "seed", "generated"]
-"""Where a structure came from: an element's own phase, the starting set, or the loop."""
+"""Origin of a structure: an element's own phase, the starting set, or the loop."""
 
 
 CodecName = Literal["fast", "paper"]
-"""How structures become crystal graphs, see docs/codec.md. fast: structure factors, nothing is trained. paper: the published images, compressed."""
+"""Codec of the crystal graphs, see docs/codec.md. fast: structure factors, without training. paper: the published images, compressed."""
 
 FloatArray = NDArray[np.floating]
-"""Array of real numbers; its shape is stated where it is used."""
+"""Array of real numbers. Each use states its shape."""
 
 Strategy = str
-"""Name of a strategy, by which structures are proposed: a key of `ccdcgan_al.strategies.registry.STRATEGIES`."""
+"""Name of a strategy that proposes structures: a key of `ccdcgan_al.strategies.registry.STRATEGIES`."""
 
 Operation = Literal["swap", "transmute", "slip", "distortion"]
-"""What was done to a parent. swap: unlike atoms changed places. transmute: atoms became those of another element. slip: layers were
-moved against each other. distortion: the parent was distorted a little, to see whether it relaxes back."""
+"""Operation on a parent. swap: unlike atoms change places. transmute: atoms of one element become atoms of another. slip: layers
+move against each other. distortion: the parent is slightly distorted, to test whether it relaxes back."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How an energy was obtained; energies of two methods never share a hull.
+    """How an energy was obtained. Energies of two methods never share a hull.
 
     Attributes
     ----------
     name : str
-        What a user types, e.g. ``sevennet``.
+        Name that a user types, e.g. ``sevennet``.
     calculator : str
         Model or code, e.g. ``SevenNet 7net-0``.
     version : str
-        Version of the package (or of VASP) that computed it.
+        Version of the package (or of VASP) that computed the energy.
     functional : str, default "PBE"
-        The functional whose energies it gives, e.g. ``PBE`` (PBE + U where the Materials Project uses a U).
+        Functional of the energies, e.g. ``PBE`` (PBE + U where the Materials Project uses a U).
     corrections : str, default "none"
         Correction scheme contained in the energy: ``none`` or ``MP2020``.
     """
@@ -71,25 +71,25 @@ class Candidate:
     Attributes
     ----------
     structure_id : str
-        Unique in its campaign, derived from round and rank, the same for the same seed.
+        Id of the structure, unique in its campaign. It is made from round and rank, so the same seed gives the same id.
     structure : Structure
-        The unrelaxed structure.
+        Unrelaxed structure.
     origin : Origin
         Reference, seed or generated.
     round_number : int
-        0 for seeds.
+        Number of the round. Seeds have 0.
     source : str, default ""
-        Label of a seed: its prototype, or the file that it came from; empty for what a strategy proposed.
+        Label of a seed: its prototype, or the file that contains it. Empty for a proposed structure.
     predicted_energy : float, optional
-        Formation energy predicted by the constraint (eV/atom), None where no constraint was asked.
+        Formation energy predicted by the constraint (eV/atom). None if no constraint was used.
     uncertainty : float, optional
-        Its standard deviation over the ensemble (eV/atom).
+        Standard deviation of the prediction over the ensemble (eV/atom).
     strategy : Strategy, optional
-        What proposed it, None for seeds.
+        Strategy that proposed the structure. None for seeds.
     operation : Operation, optional
-        What was done to its parents, None where it has none.
+        Operation on the parents. None if there was none.
     parents : tuple of str, optional
-        structure_ids of the structures that it was made from.
+        structure_ids of the parents.
     """
 
     structure_id: str
@@ -119,12 +119,11 @@ class Relaxed:
     n_steps : int
         Optimiser steps of the last stage.
     max_force : float
-        Largest force component norm on an atom at the end (eV/Å).
+        Norm of the largest force on an atom at the end (eV/Å).
     converged : bool
-        Whether forces met the criterion.
+        Whether the forces met the criterion.
     details : dict
-        What else belongs to the energy, plain JSON: for VASP its version, U values, POTCARs, and what custodian
-        changed.
+        Other data about the energy, as plain JSON. For VASP: version, U values, POTCARs, and the changes that custodian made.
     """
 
     structure: Structure
@@ -147,17 +146,17 @@ class FailedRelaxation:
     Attributes
     ----------
     structure_id : str
-        Id in the campaign.
+        Id of the structure in the campaign.
     reason : str
         Short word, e.g. ``unphysical``.
     message : str
-        What came and what was wanted.
+        What was received and what was expected.
     method : str, default ""
-        Name of the method, empty where it is not known.
+        Name of the method. Empty if it is not known.
     structure : Structure, optional
-        The last structure, None where there is none.
+        Last structure. None if there is none.
     energy_per_atom : float, optional
-        Its energy (eV/atom), for information only.
+        Energy of the last structure (eV/atom), for information only.
     """
 
     structure_id: str
@@ -170,26 +169,26 @@ class FailedRelaxation:
 
 @dataclass(frozen=True)
 class Phase:
-    """One relaxed structure as a point for the hull.
+    """One relaxed structure as a point of a hull.
 
     Attributes
     ----------
     structure_id : str
-        Id in the campaign.
+        Id of the structure in the campaign.
     structure : Structure
         Relaxed structure.
     energy_per_atom : float
-        Total energy on the method's scale, without corrections unless the method says so (eV/atom).
+        Total energy on the method's scale, without corrections unless `method` states one (eV/atom).
     method : Method
         How the energy was obtained.
     origin : Origin
         Reference, seed or generated.
     round_number : int, default 0
-        The round that relaxed it.
+        Round that relaxed the structure.
     space_group : str or None
-        Hermann-Mauguin symbol, if it is known. Otherwise a hull determines it.
+        Hermann-Mauguin symbol, if it is known. Otherwise the hull determines it.
     correction_per_atom : float or None
-        MP2020 correction (eV/atom), if it is known. Otherwise a hull computes it.
+        MP2020 correction (eV/atom), if it is known. Otherwise the hull computes it.
     """
 
     structure_id: str
@@ -204,7 +203,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class HullEntry:
-    """A phase with its place against the convex hull.
+    """A phase and its position relative to the convex hull.
 
     Attributes
     ----------
@@ -221,16 +220,16 @@ class HullEntry:
     round_number : int
         Round that relaxed the phase.
     formation_energy_per_atom, energy_above_hull : float
-        On the hull that counts: uncorrected, with the hull's element references (eV/atom).
+        Energies on the hull that counts: uncorrected, with the hull's element references (eV/atom).
     corrected_formation_energy_per_atom, corrected_energy_above_hull : float or None
-        The same with MP2020 corrections (eV/atom); None where the corrected hull is empty.
+        The same energies with MP2020 corrections (eV/atom). None if there is no corrected hull.
     correction_driven : bool
-        On the corrected hull but not on the uncorrected one: no discovery.
+        Whether the phase is on the corrected hull but not on the uncorrected one. Such a phase is no discovery.
     own_elements_formation_energy_per_atom, own_elements_energy_above_hull : float or None
-        On the uncorrected hull with the method's own energies of the elements (eV/atom); None in documents of versions
-        that had no other.
+        Energies on the uncorrected hull with the method's own energies of the elements (eV/atom). None in documents of
+        versions that had only these energies.
     element_driven : bool
-        On one of the two uncorrected hulls but not on the other: no discovery.
+        Whether the phase is on only one of the two uncorrected hulls. Such a phase is no discovery.
     """
 
     structure_id: str

@@ -1,1 +1,1 @@
-"""The service: MongoDB, FireWorks, the loop's closing step and the command line."""
+"""The service: MongoDB, FireWorks, the closing of rounds, and the command line."""

@@ -1,7 +1,7 @@
-"""Relaxations on the LaunchPad: workflows of bounded size, each put there exactly once, and taken back when a campaign is stopped.
+"""Relaxations on the LaunchPad, in workflows of limited size. Each is added exactly once, and withdrawn when a campaign is stopped.
 
-Why not one workflow a campaign: FireWorks reads and writes a workflow's whole document twice for each Firework that
-runs in it, under one lock, so that a Firework of a large workflow costs as much as the workflow is long.
+There is not one workflow per campaign, for this reason: FireWorks reads and writes a workflow's whole document twice for each
+Firework that runs in it, under one lock. So the cost of each Firework grows with the length of its workflow.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from jobflow import Flow
 
 BATCH_SIZE = 64
-"""Most relaxations of one workflow (measured in docs/architecture.md); a default campaign's rounds are one batch each."""
+"""Maximum number of relaxations of one workflow (measured in docs/architecture.md). A default campaign's rounds are one batch each."""
 
 ENDED = ("COMPLETED", "FIZZLED", "DEFUSED", "ARCHIVED")
-"""States in which a workflow does nothing more by itself."""
+"""States of a workflow that does nothing more by itself."""
 
 T = TypeVar("T")
 
 
 def split(items: Sequence[T], size: int = BATCH_SIZE) -> list[Sequence[T]]:
-    """Split into as few batches as `size` allows, in order, their lengths equal to within one."""
+    """Split into the smallest number of batches of at most `size`, in order. Their lengths differ by at most one."""
     count = -(-len(items) // size)
     edges = [len(items) * i // count for i in range(count + 1)] if count else []
     return [items[a:b] for a, b in pairwise(edges)]
 
 
 def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata: dict[str, Any]) -> bool:
-    """Put a batch on the LaunchPad, or complete one that was put there in part; False where it is there already.
+    """Put a batch on the LaunchPad, or complete a batch that is partly there. Return False if it is already complete.
 
-    However often it is called, by whomever, one workflow of this `batch_id` is there in the end, with its Fireworks once.
-    The workflow comes before its Fireworks, so that none can be taken before its workflow is known.
+    It can be called many times and by several processes. In the end there is one workflow of this `batch_id`, with each Firework
+    once. The workflow is stored before its Fireworks, so no worker can take a Firework of an unknown workflow.
 
     Parameters
     ----------
     batch_id : str
-        The batch's own name, the same whenever the same batch is meant.
+        Name of the batch. It is always the same for the same batch.
     make : callable
-        Makes its jobs; called only where the LaunchPad does not hold them yet.
+        Function that makes the batch's flow of jobs. It is called only if the LaunchPad does not have all of them.
     metadata : dict
-        Of the workflow, beside the batch_id.
+        Metadata of the workflow, in addition to the batch_id.
 
     Raises
     ------
     MongoError
-        A part of the batch is there, and its flow has another number of jobs than the rest of it.
+        If a part of the batch is there, and its number of jobs differs from the present flow's.
     """
     from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -81,14 +81,14 @@ def put(launchpad: LaunchPad, batch_id: str, make: Callable[[], Flow], metadata:
         return False
     try:
         launchpad.fireworks.insert_many([workflow.id_fw[fw_id].to_db_dict() for fw_id in missing], ordered=False)
-    except BulkWriteError as error:  # another process put them there in between; fw_id is unique
+    except BulkWriteError as error:  # another process inserted them in the meantime; fw_id is unique
         if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
             raise
     return True
 
 
 def _missing(launchpad: LaunchPad, batch_id: str) -> list[int] | None:
-    """Fireworks of a batch that its workflow names and that are not there; None where there is no such workflow."""
+    """Return the Fireworks that a batch's workflow names but that do not exist. Return None if there is no such workflow."""
     workflow = launchpad.workflows.find_one({"metadata.batch_id": batch_id}, {"nodes": 1})
     if workflow is None:
         return None
@@ -97,9 +97,9 @@ def _missing(launchpad: LaunchPad, batch_id: str) -> list[int] | None:
 
 
 def workflows_of(launchpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
-    """Return name, state, Fireworks, whether they have ended and whether one of them waits, of a campaign's workflows, oldest first.
+    """Return a campaign's workflows, oldest first: name, state, Fireworks, whether they have ended, and whether one Firework waits.
 
-    A workflow of which something was withdrawn is DEFUSED for FireWorks while the rest of it still runs.
+    If a Firework of a workflow was withdrawn, FireWorks calls the workflow DEFUSED although the rest of it still runs.
     """
     shown = {"name": 1, "state": 1, "nodes": 1, "fw_states": 1}
     found = list(launchpad.workflows.find({"metadata.campaign_id": campaign_id}, shown).sort("_id", 1))
@@ -111,30 +111,30 @@ def workflows_of(launchpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]
 
 
 def relaxation_counts(launchpad: LaunchPad, campaign_id: str) -> tuple[int, int]:
-    """How many relaxations of a campaign have ended, and how many have not."""
+    """Return the number of a campaign's relaxations that have ended, and the number that have not."""
     query = {"spec.campaign_id": campaign_id, "spec._category": "relaxation"}
     ended = launchpad.fireworks.count_documents({**query, "state": {"$in": ["COMPLETED", "FIZZLED", "ARCHIVED"]}})
     return ended, launchpad.fireworks.count_documents({**query, "state": {"$nin": list(ENDED)}})
 
 
 def failure_reason(launchpad: LaunchPad, nodes: Sequence[int], campaign_id: str) -> str:
-    """Return why workflows ended without ending their campaign: what is defused, or the last line of the newest Firework that fizzled.
+    """Return why workflows ended before their campaign: the defused Fireworks, or the last line of the newest Firework that fizzled.
 
-    A closing Firework takes a relaxation that fizzled, and waits for one that somebody defused.
+    A closing Firework runs after a fizzled relaxation, but it waits for a defused one.
 
     Parameters
     ----------
     launchpad : LaunchPad
-        Of the campaign.
+        LaunchPad of the campaign.
     nodes : sequence of int
-        The Fireworks of the workflows.
+        fw_ids of the workflows' Fireworks.
     campaign_id : str
-        The campaign.
+        Id of the campaign.
 
     Returns
     -------
     str
-        The reason, and the command that helps.
+        Reason, and the command that helps.
     """
     defused = launchpad.fireworks.find({"fw_id": {"$in": list(nodes)}, "state": "DEFUSED"}, {"fw_id": 1}).sort(
         "fw_id", 1
@@ -155,11 +155,11 @@ def failure_reason(launchpad: LaunchPad, nodes: Sequence[int], campaign_id: str)
 
 
 def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
-    """Take back the relaxations of a campaign that nobody has begun, and return the ids of their structures.
+    """Withdraw the relaxations of a campaign that have not started. Return the ids of their structures.
 
-    Their Fireworks are DEFUSED and cut from their batch's closing one, which so runs, and records, as soon as those
-    that had begun are back; a batch of which nothing had begun is DEFUSED as a whole. So is cut, and closed, what has ended
-    but for relaxations that somebody defused. May be repeated.
+    Their Fireworks are DEFUSED and removed from the parents of the batch's closing Firework. So the closing Firework runs and records
+    as soon as the started relaxations are back. If no relaxation of a batch had started, the whole batch is DEFUSED. A workflow that
+    only waits for relaxations that a user defused is treated in the same way. The function can be repeated.
     """
     taken: list[str] = []
     for found in workflows_of(launchpad, campaign_id):
@@ -185,8 +185,8 @@ def withdraw(launchpad: LaunchPad, campaign_id: str) -> list[str]:
 
 
 def _defuse(launchpad: LaunchPad, fw_id: int) -> str | None:
-    """Defuse a relaxation that nobody has begun, one that waits in a cluster's queue too; None where somebody has."""
+    """Defuse a relaxation that has not started, even if it waits in a cluster's queue. Return None if it has started."""
     unbegun = {"fw_id": fw_id, "state": {"$in": ["READY", "PAUSED", "DEFUSED"]}}
-    queued = {"fw_id": fw_id, "state": "RESERVED", "launches": {"$ne": []}}  # taken by a worker: no launch yet
+    queued = {"fw_id": fw_id, "state": "RESERVED", "launches": {"$ne": []}}  # reserved, but not launched
     document = launchpad.fireworks.find_one_and_update({"$or": [unbegun, queued]}, {"$set": {"state": "DEFUSED"}})
     return None if document is None else str(document["spec"]["structure_id"])

@@ -1,4 +1,4 @@
-"""Drives a campaign on this machine: database, LaunchPad, workers, progress. The loop itself is in `rounds` and runs in the workers."""
+"""The driver of a campaign on this machine: database, LaunchPad, workers, progress. The loop itself is in `rounds` and runs in the workers."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ if TYPE_CHECKING:
     from fireworks import LaunchPad
 
 POLL_SECONDS = 1.0
-FIRST_RELAXATION_GUESS = 5.0  # s on one core, before any has been timed (measured: 4 for 5 to 14 atoms)
-FIRST_CLOSE_GUESS = 90.0  # s from the last relaxation of a round to the first of the next
+FIRST_RELAXATION_GUESS = 5.0  # s on one core, before any relaxation was timed (measured: 4 for 5 to 14 atoms)
+FIRST_CLOSE_GUESS = 90.0  # s from the last relaxation of a round to the first of the next round
 CONFIRMATIONS_GUESS = 15
 DATABASE_PATIENCE = 3600.0  # s to wait for a named server that does not answer
 ENDED_SECONDS = (
-    15.0  # s for which all must have ended: `lpad detect_lostruns --rerun` leaves a Firework FIZZLED for a moment
+    15.0  # s that all workflows must stay ended: `lpad detect_lostruns --rerun` leaves a Firework FIZZLED for a moment
 )
 
 
 class InterruptedCampaignError(CcdcganError, RuntimeError):
-    """A workflow of the campaign was paused, or all were removed, by somebody else."""
+    """Another user or program paused a workflow of the campaign, or removed all its workflows."""
 
 
 def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tuple[CampaignReport, Path]:
-    """Run a campaign until it ends, or go on with one that was interrupted.
+    """Run a campaign until it ends, or continue an interrupted one.
 
     Parameters
     ----------
     campaign : Campaign
-        What to run.
+        Campaign to run.
     settings : Settings
-        This machine.
+        Settings of this machine.
     console : Console
-        Where progress is shown.
+        Console that shows progress.
 
     Returns
     -------
@@ -66,13 +66,13 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
     Raises
     ------
     MongoError
-        The database cannot be had.
+        If the database is not available.
     WorkerError
-        The workers die again and again.
+        If the workers die again and again.
     MixedMethodsError
-        It has energies of another version of its method than the one installed here.
+        If the campaign has energies of another version of its method than the installed one.
     CcdcganError
-        A closing Firework fizzled, or the campaign stopped before there was a hull; the message holds its reason.
+        If a closing Firework fizzled, or the campaign stopped before there was a hull. The message states the reason.
     """
     uri = ensure_mongo(settings)
     config = write_config(settings.home / "config", uri)
@@ -101,29 +101,29 @@ def run_campaign(campaign: Campaign, settings: Settings, console: Console) -> tu
 
 
 def submit(campaign: Campaign, store: CampaignStore, console: Console | None = None) -> bool:
-    """Put a campaign on the LaunchPad; False where it is there already.
+    """Put a campaign on the LaunchPad. Return False if it is already there.
 
-    Two commands that submit the same campaign at the same moment make one campaign, and each of its workflows once. Its
+    If two commands submit the same campaign at the same moment, there is one campaign, and one copy of each workflow. The
     starting structures are chosen before anything is written.
 
     Parameters
     ----------
     campaign : Campaign
-        What to run.
+        Campaign to run.
     store : CampaignStore
-        The database.
+        Database of the campaign.
     console : Console, optional
-        Where it is shown that starting structures are being chosen; None: nowhere.
+        Console that shows that starting structures are being chosen. None shows nothing.
 
     Raises
     ------
     StartingStructuresError
-        An element of the system has nothing to start from.
+        If an element of the system has no structure to start from.
     """
     chosen = None
     if store.state(campaign.campaign_id)[0] in ("absent", "running") and not store.is_open(campaign.campaign_id, 0):
         with choosing(console) as say:
-            from launchpad.rounds import choose  # which takes seconds
+            from launchpad.rounds import choose  # takes seconds
 
             chosen = choose(campaign, store, say)
         _tell_what_is_missing(campaign, console)
@@ -138,7 +138,7 @@ def submit(campaign: Campaign, store: CampaignStore, console: Console | None = N
 
 @contextmanager
 def choosing(console: Console | None) -> Iterator[Callable[[str], None]]:
-    """Show at once, and while it lasts, that starting structures are being chosen; what it yields takes a few words on how far it is."""
+    """Show that starting structures are being chosen, as long as it lasts. Yield a function that shows a short text about the progress."""
     if console is None:
         yield lambda _: None
         return
@@ -152,7 +152,7 @@ def choosing(console: Console | None) -> Iterator[Callable[[str], None]]:
 
 
 def _tell_what_is_missing(campaign: Campaign, console: Console | None) -> None:
-    """Say which elements no starting compound holds."""
+    """Print the elements that no starting compound contains."""
     from ccdcgan_al.seeds.starting import without_compounds
 
     if console is not None and (names := without_compounds(campaign)):
@@ -167,14 +167,14 @@ def _tell_what_is_missing(campaign: Campaign, console: Console | None) -> None:
 
 
 def check_version(campaign: Campaign, store: CampaignStore) -> None:
-    """Refuse to go on with a campaign by another version of its potential, whose results would all be `inconsistent`.
+    """Raise an error if the campaign used another version of its potential. All further results would be `inconsistent`.
 
-    VASP's version is known to its workers alone.
+    This machine does not know VASP's version. Only the workers know it.
 
     Raises
     ------
     MixedMethodsError
-        It has energies of another version than the one installed here.
+        If the campaign has energies of another version than the installed one.
     """
     recorded = store.recorded_method(campaign.campaign_id)
     if campaign.method == DFT or recorded is None or (installed := method_of(campaign.method)) == recorded:
@@ -186,15 +186,15 @@ def check_version(campaign: Campaign, store: CampaignStore) -> None:
 
 
 def stop_campaign(store: CampaignStore, launchpad: LaunchPad, campaign_id: str) -> list[str]:
-    """Stop a campaign and return the structures that are withdrawn because nobody had begun to relax them.
+    """Stop a campaign. Return the ids of the structures that are withdrawn because their relaxation had not started.
 
-    What runs goes on, and is recorded by its batch's closing Firework; no round is opened any more, and nothing is
-    confirmed. A close that is training ends first. May be repeated.
+    Running relaxations continue, and their batch's closing Firework records them. No new round opens and nothing is
+    confirmed. A close that is already training finishes first. The function can be repeated.
 
     Raises
     ------
     KeyError
-        No such campaign.
+        If there is no such campaign.
     """
     store.campaign(campaign_id)
     store.set_state(campaign_id, *ASKED_TO_STOP)
@@ -213,29 +213,29 @@ def watch(
     settings: Settings,
     console: Console,
 ) -> None:
-    """Show progress until the campaign's workflows have ended; keep database and workers alive.
+    """Show progress until the campaign's workflows have ended. Keep database and workers alive.
 
     Parameters
     ----------
     campaign : Campaign
-        On the LaunchPad.
+        Campaign on the LaunchPad.
     store : CampaignStore
-        Its database.
+        Database of the campaign.
     launchpad : LaunchPad
-        Its LaunchPad.
+        LaunchPad of the campaign.
     workers : LocalWorkers
-        Those that run; they are started again where they die.
+        Running workers. They are restarted if they die.
     settings : Settings
-        This machine.
+        Settings of this machine.
     console : Console
-        Where progress is shown.
+        Console that shows progress.
 
     Raises
     ------
     InterruptedCampaignError
-        A workflow was paused, or all were removed.
+        If a workflow was paused, or all workflows were removed.
     CcdcganError
-        The workflows have ended and the campaign has not; the message says why.
+        If the workflows have ended but the campaign has not. The message states why.
     """
     planned = campaign.seed_count + campaign.rounds * campaign.per_round + CONFIRMATIONS_GUESS
     columns = (
@@ -287,12 +287,12 @@ def watch(
 
 
 def _await_database(settings: Settings, uri: str, console: Console) -> None:
-    """Start the local server again where it is gone, or wait for the named one until it answers.
+    """Restart the local server if it has stopped, or wait until the named server answers.
 
     Raises
     ------
     MongoError
-        It refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds.
+        If the server refuses the login, does not start, or does not answer for `DATABASE_PATIENCE` seconds.
     """
     console.print("[yellow]the database does not answer; the workers hold on until it does[/]")
     deadline = time.monotonic() + DATABASE_PATIENCE
@@ -312,7 +312,7 @@ def _await_database(settings: Settings, uri: str, console: Console) -> None:
 
 
 def _stage(rounds: list[dict[str, Any]], relaxing: int, campaign: Campaign) -> str:
-    """Say what the campaign is doing, in a few words."""
+    """Return the current stage of the campaign as a short text."""
     if not rounds:
         return "seeds"
     current = rounds[-1]
@@ -325,7 +325,7 @@ def _stage(rounds: list[dict[str, Any]], relaxing: int, campaign: Campaign) -> s
 
 
 def _seconds_left(store: CampaignStore, campaign: Campaign, workers: int, relaxations: int, opened: int) -> float:
-    """Estimate from the mean of this campaign's own relaxations and closes; guesses only before there are any."""
+    """Return the estimated remaining time (s), from the mean of this campaign's relaxations and closes. At first it uses guesses."""
     mean = store.mean_seconds(campaign.campaign_id)
     mean = FIRST_RELAXATION_GUESS if mean is None else mean
     gaps = [
@@ -337,5 +337,5 @@ def _seconds_left(store: CampaignStore, campaign: Campaign, workers: int, relaxa
 
 
 def _pairs(rounds: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Neighbouring rounds of which the first is closed."""
+    """Return the pairs of neighbouring rounds whose first round is closed."""
     return [(a, b) for a, b in pairwise(rounds) if "closed" in a]

@@ -1,4 +1,4 @@
-"""Elements of which no seed was relaxed: which they are, what else is relaxed for them, and why there is none in the end. It opens no round."""
+"""Elements for which no seed was relaxed: which they are, which other structures to relax, and why none is left. This module opens no round."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from launchpad.database.store import CampaignStore
 
 
 def lacking_elements(store: CampaignStore, campaign: Campaign) -> list[str]:
-    """Return the elements of which a campaign has no phase for its hull, relaxed or, by VASP, stored."""
+    """Return the elements for which a campaign has no phase for its hull: neither relaxed nor, for VASP, stored."""
     relaxed = [phase.structure for phase in store.phases(campaign.campaign_id, 0)]
     stored = stored_elements(store, campaign) if relaxed else set()
     return [element for element in lacking(campaign.elements, relaxed) if element not in stored]
 
 
 def further_of(store: CampaignStore, campaign: Campaign, elements: list[str]) -> list[Candidate]:
-    """Return more structures of elements of which no seed was relaxed, the same whenever it is asked; they are noted in round 0.
+    """Return more structures of elements for which no seed was relaxed. Repeated calls return the same. The ids are stored in round 0.
 
-    None where nothing is lacking, where every relaxation failed for the machine's reasons, which another structure does not
-    change, or where there is no other structure.
+    The list is empty if no element is lacking, if there is no other structure, or if every relaxation failed because of the machine,
+    which another structure would not change.
     """
     if not elements:
         return []
@@ -37,13 +37,13 @@ def further_of(store: CampaignStore, campaign: Campaign, elements: list[str]) ->
     if not chosen and not known:
         return []
     noted = store.add_further(campaign.campaign_id, elements, [candidate.structure_id for candidate in chosen])
-    if noted["lacking"] != elements:  # what was noted before stands
+    if noted["lacking"] != elements:  # elements that were stored before are kept
         chosen = further_candidates(campaign, noted["lacking"], starts)
     return chosen
 
 
 def reason_of(store: CampaignStore, campaign: Campaign, elements: list[str]) -> str:
-    """Say which elements no structure was relaxed of, why not, and which option helps."""
+    """Return a text that states which elements have no relaxed structure, why, and which option helps."""
     documents = store.documents(campaign.campaign_id, round=0)
     failures = [
         (Structure.from_dict(item["start"]), item["reason"] or item["state"])

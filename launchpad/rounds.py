@@ -1,7 +1,7 @@
-"""The loop, on one page: closing a round records it, rebuilds the hull, learns, and opens the next.
+"""The loop on one page: to close a round means to record it, rebuild the hull, learn, and open the next round.
 
-It holds no science (`ccdcgan_al`), no relaxation (`workflows`), no query (`store`) and no Firework (`batches`). Every step can be repeated: a
-worker that dies anywhere in a close leaves nothing that the rerun would not write again, the same.
+This module has no science (`ccdcgan_al`), no relaxation (`workflows`), no query (`store`) and no Firework (`batches`). Every step
+can be repeated. If a worker dies anywhere in a close, the rerun writes the same data again.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ MOST_CONFIRMED = MOST_DISTORTED = min(40, BATCH_SIZE)  # one batch
 
 
 def choose(campaign: Campaign, store: CampaignStore, say: Callable[[str], None] | None = None) -> list[Candidate]:
-    """Return the seeds of a campaign; nothing is written.
+    """Return the seeds of a campaign. Nothing is written.
 
     Raises
     ------
     StartingStructuresError
-        An element of the system has nothing to start from.
+        If an element of the system has no structure to start from.
     """
     return starting_candidates(campaign, stored_elements(store, campaign), say)
 
 
 def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | None = None) -> None:
-    """Store the seeds of a campaign, those chosen already or its own choice, and put their relaxations on the LaunchPad; may be repeated."""
+    """Store the seeds of a campaign and put their relaxations on the LaunchPad. The default of `chosen` is `choose`. It can be repeated."""
     if not store.is_open(campaign.campaign_id, 0):
         chosen = choose(campaign, store) if chosen is None else chosen
         seeds = len(chosen)
@@ -64,10 +64,10 @@ def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | No
 
 @job
 def close_round(campaign_id: str, round_number: int, batch: int, relaxations: Relaxations) -> Response:
-    """Record a batch of a round. The last batch to come back closes the round: hull, and what comes next.
+    """Record a batch of a round. The last batch of a round also closes the round: it builds the hull and starts the next step.
 
-    Next is another round or, where the campaign ends, the relaxations of what was distorted, and the confirmation. After
-    `ccdcgan-al stop` nothing is.
+    The next step is another round. At the end of the campaign it is the relaxations of distorted phases, and then the
+    confirmation. After `ccdcgan-al stop` there is no next step.
     """
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
@@ -75,7 +75,7 @@ def close_round(campaign_id: str, round_number: int, batch: int, relaxations: Re
         judge_again(store, campaign_id)
         record(store, campaign, relaxations)
         if store.state(campaign_id) == ASKED_TO_STOP:
-            with contextlib.suppress(HullError):  # stopped before an element was relaxed
+            with contextlib.suppress(HullError):  # the campaign was stopped before every element was relaxed
                 _close(store, campaign, round_number)
             return Response(stored_data={"stopped": ASKED_TO_STOP[1]})
         if not store.returned(campaign_id, round_number, batch):
@@ -91,7 +91,7 @@ def close_round(campaign_id: str, round_number: int, batch: int, relaxations: Re
 
 @job
 def close_elements(campaign_id: str, relaxations: Relaxations) -> Response:
-    """Record further structures of the elements of which no seed was relaxed, and close round 0."""
+    """Record further structures of elements for which no seed was relaxed, and close round 0."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
     try:
@@ -109,7 +109,7 @@ def close_elements(campaign_id: str, relaxations: Relaxations) -> Response:
 
 @job
 def close_distortion(campaign_id: str, round_number: int, relaxations: Relaxations) -> Response:
-    """Record which phases near the hull their own method gave back after a small distortion, and go on to the confirmation."""
+    """Record which phases near the hull relaxed back after a small distortion, by the campaign's own method. Then start the confirmation."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
     judge_again(store, campaign_id)
@@ -125,7 +125,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: Relaxatio
 
 @job
 def close_confirmation(campaign_id: str, round_number: int, relaxations: Relaxations) -> Response:
-    """Record the confirming relaxations and end the campaign, whose last round was `round_number`."""
+    """Record the confirming relaxations and end the campaign. Its last round was `round_number`."""
     store = CampaignStore.of_worker()
     judge_again(store, campaign_id)
     came = [document for document in relaxations.values() if document]
@@ -137,19 +137,19 @@ def close_confirmation(campaign_id: str, round_number: int, relaxations: Relaxat
         hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
         confirming = confirming_hull(hull, store.phases(campaign_id, round_number, field="confirmation"))
         store.save_figures(campaign_id, confirmed_figures(hull, confirming, store.not_confirmed(campaign_id)))
-    except CcdcganError as error:  # a phase on the hull that the confirming method did not relax
+    except CcdcganError as error:  # the confirming method did not relax a phase on the hull
         reason = f"{reason}; nothing is confirmed: {error}"
     store.set_state(campaign_id, "completed", reason)
     return Response()
 
 
 def _close_and_go_on(store: CampaignStore, campaign: Campaign, round_number: int) -> None:
-    """Close a round of which everything is back, and put what comes next on the LaunchPad.
+    """Close a round whose batches are all back, and put the next step on the LaunchPad.
 
     Raises
     ------
     HullError
-        There is no hull; where an element lacks a relaxed structure it says so, and what helps.
+        If there is no hull. If an element has no relaxed structure, the message names it and what helps.
     """
     failures = all_failed(store, campaign, round_number)
     if failures:
@@ -166,10 +166,10 @@ def _close_and_go_on(store: CampaignStore, campaign: Campaign, round_number: int
 
 
 def _put_elements(store: CampaignStore, campaign: Campaign) -> bool:
-    """Relax more structures of the elements of which no seed was relaxed, if there are any that may help; False where nothing is to be done.
+    """Relax more structures of the elements for which no seed was relaxed. Return False if there is nothing to relax.
 
-    The elements and the structures' names are noted in the round before the structures are stored, so that a rerun chooses the
-    same, and tells them from the seeds.
+    The elements and the ids of the structures are stored in the round before the structures themselves. So a rerun chooses the
+    same structures and distinguishes them from the seeds.
     """
     campaign_id = campaign.campaign_id
     set_aside_withheld(store, campaign)
@@ -193,7 +193,7 @@ def _put_elements(store: CampaignStore, campaign: Campaign) -> bool:
 
 
 def _next_round(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> bool:
-    """Learn, propose, and open a round; False where nothing new was proposed. What was opened before stands."""
+    """Learn, propose, and open a round. Return False if nothing new was proposed. A round that is already open is not changed."""
     if not store.is_open(campaign.campaign_id, round_number):
         asked = _ask(store, campaign, round_number, hull)
         if not asked.candidates:
@@ -218,7 +218,7 @@ def _open_round(
     counts: dict[str, Any],
     left: Sequence[Candidate] = (),
 ) -> None:
-    """Store a round's structures, also those `left` that are not relaxed, and then its counts, which say that it is open."""
+    """Store a round's structures, including the `left` ones that are not relaxed. Then store its counts, which mark the round as open."""
     provenance = _provenance(campaign, round_number, counts["models"])
     store.submit(campaign.campaign_id, candidates, provenance)
     store.add_generated(campaign.campaign_id, left, provenance)
@@ -228,7 +228,7 @@ def _open_round(
 
 
 def _provenance(campaign: Campaign, round_number: int, models: dict[str, Any]) -> dict[str, Any]:
-    """Return where the structures of a round come from."""
+    """Return the provenance of the structures of a round."""
     return {
         "strategy": campaign.strategy if round_number else "seeds",
         "round": round_number,
@@ -239,7 +239,7 @@ def _provenance(campaign: Campaign, round_number: int, models: dict[str, Any]) -
 
 
 def _put_round(campaign: Campaign, store: CampaignStore, round_number: int) -> None:
-    """Put a round's relaxations, as they were stored, on the LaunchPad; further structures of the elements have a workflow of their own."""
+    """Put a round's relaxations on the LaunchPad, as stored. Further structures of the elements have their own workflow."""
     further = set(store.further(campaign.campaign_id)) if round_number == 0 else set()
     stored = store.candidates(campaign.campaign_id, round_number)
     _put(
@@ -256,7 +256,7 @@ def _put_round(campaign: Campaign, store: CampaignStore, round_number: int) -> N
 
 
 def _put(campaign: Campaign, store: CampaignStore, stage: str, candidates: list[Candidate], maker: RoundMaker) -> None:
-    """Put a stage of a campaign on the LaunchPad in batches, unless the campaign was stopped meanwhile; the close of a round is told which."""
+    """Put a stage of a campaign on the LaunchPad in batches. If the campaign was stopped meanwhile, withdraw them again."""
     launchpad = launchpad_at(store.uri)
     described = {"campaign_id": campaign.campaign_id, "stage": stage}
     parts = split(candidates)
@@ -271,7 +271,7 @@ def _put(campaign: Campaign, store: CampaignStore, stage: str, candidates: list[
 
 
 def _ending(store: CampaignStore, campaign: Campaign, round_number: int) -> str | None:
-    """Why a campaign ends after a round; None where another follows."""
+    """Return why a campaign ends after a round. Return None if another round follows."""
     rounds = [document for document in store.round_documents(campaign.campaign_id) if document["round"] <= round_number]
     return campaign.ending([item["submitted"] for item in rounds], [item.get("stable", 0) for item in rounds])
 
@@ -286,7 +286,7 @@ def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
         "failed": states["failed"],
         "failures": dict(sorted(Counter(d["reason"] for d in documents if d["state"] == "failed").items())),
     }
-    store.close_round(campaign.campaign_id, round_number, counts)  # also where no hull can be built
+    store.close_round(campaign.campaign_id, round_number, counts)  # also if no hull can be built
     hull = build_hull(campaign_phases(store, campaign, round_number), campaign.elements)
     unstable, known = (
         distortion_outcomes(store.distorted(campaign.campaign_id)),
@@ -300,14 +300,14 @@ def _close(store: CampaignStore, campaign: Campaign, round_number: int) -> Hull:
 
 
 def _ask(store: CampaignStore, campaign: Campaign, round_number: int, hull: Hull) -> Round:
-    """Learn from everything relaxed, propose, and select."""
+    """Train on everything relaxed, propose structures, and select."""
     documents = store.documents(campaign.campaign_id, up_to_round=round_number - 1)
     starts = {document["structure_id"]: Structure.from_dict(document["start"]) for document in documents}
     return Loop.resume(campaign, round_number, starts, hull, Settings().training_folder).ask()
 
 
 def _put_distortion(store: CampaignStore, campaign: Campaign, hull: Hull) -> None:
-    """Relax the new phases near the hull again, by the campaign's own method, each from a small distortion of itself."""
+    """Put relaxations of the new phases near the hull on the LaunchPad. Each starts from a small distortion, by the campaign's own method."""
     last = max(document["round"] for document in store.round_documents(campaign.campaign_id))
     known = store.starting_structures(campaign.campaign_id)
     distorted = distorted_candidates(campaign, last, hull, known)[:MOST_DISTORTED]
@@ -328,7 +328,7 @@ def _put_distortion(store: CampaignStore, campaign: Campaign, hull: Hull) -> Non
 
 
 def _put_confirmation(store: CampaignStore, campaign: Campaign, hull: Hull) -> None:
-    """Relax by the confirming method, where there is one, what is on the hull, and near it elements and generated."""
+    """Put the confirming relaxations on the LaunchPad, or complete the campaign if it has no confirming method."""
     last = max(document["round"] for document in store.round_documents(campaign.campaign_id))
     if campaign.confirming_method is None:
         store.set_state(campaign.campaign_id, "completed", _ending(store, campaign, last))

@@ -1,4 +1,4 @@
-"""What a MongoDB URI says, and what of it may be shown: its database, its passwords, and the options of every client. It connects to nothing."""
+"""MongoDB URIs: the database, the part that can be shown without passwords, and the options of every client. This module connects to nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from ccdcgan_al.errors import MongoError
 
 DURABLE: dict[str, Any] = {"w": "majority", "journal": True}
-"""Write concern: an acknowledged write is in the journal. A mongod that is killed otherwise loses its last 0.1 s."""
+"""Write concern: an acknowledged write is in the journal. Without it, a mongod that is killed loses its last 0.1 s."""
 
 PATIENCE_SECONDS = 7 * 24 * 3600
 """How long a worker waits for a database that does not answer."""
@@ -19,17 +19,17 @@ SECRET_PATTERN = re.compile(r"((?:password|passwd|session_token)[\"']?\s*[:=]\s*
 
 
 def redact(text: object) -> str:
-    """Return a text without its passwords.
+    """Return a text without passwords.
 
     Parameters
     ----------
     text : object
-        Anything that can be shown, also an error.
+        Anything that can be shown, including an error.
 
     Returns
     -------
     str
-        The text. ``***`` stands for every password in a URI, and for the value of every ``password=...``.
+        Text. ``***`` replaces every password in a URI, and the value of every ``password=...``.
     """
     return SECRET_PATTERN.sub(r"\1***", PASSWORD_PATTERN.sub(r"\1:***@", str(text)))
 
@@ -40,17 +40,17 @@ def database_name(mongo_uri: str) -> str:
     Parameters
     ----------
     mongo_uri : str
-        The URI.
+        URI of a MongoDB server.
 
     Returns
     -------
     str
-        The name, decoded.
+        Decoded name of the database.
 
     Raises
     ------
     MongoError
-        The URI names none; `launchpad.service.mongod.ensure_mongo` returns URIs that do.
+        If the URI names no database. The URIs from `launchpad.service.mongod.ensure_mongo` always name one.
     """
     name = unquote(urlsplit(mongo_uri, allow_fragments=False).path.strip("/"))
     if not name:

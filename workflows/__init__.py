@@ -1,1 +1,1 @@
-"""The work: jobflow jobs and flows. The only home of atomate2; no database of its own."""
+"""The computations, as jobflow jobs and flows. Only this package uses atomate2. It has no database of its own."""

@@ -1,6 +1,6 @@
-"""Relaxation documents, made and read: `workflows.schemas.RelaxationDocument` as plain JSON. Where they go is others' business.
+"""Relaxation documents: `workflows.schemas.RelaxationDocument` as plain JSON. This module makes and reads them. It does not store them.
 
-`relax_to_document` is what every relaxation goes through: it calls a relaxer, and makes a document of whatever comes.
+Every relaxation runs through `relax_to_document`. It calls a relaxer and makes a document of the result or the error.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def relaxation_document(
     Parameters
     ----------
     structure_id : str
-        Id in the campaign.
+        Id of the structure in the campaign.
     relaxed : Relaxed
-        The result.
+        Result of the relaxation.
     seconds : float or None
         Wall time of the relaxation (s).
     maker : dict of str to Any or None
-        The Maker's fields.
+        Fields of the Maker.
 
     Returns
     -------
@@ -69,13 +69,13 @@ def relaxation_document(
 
 
 def _analysed(relaxed: Relaxed) -> dict[str, Any]:
-    """Return what a hull needs of each structure, found once, where it was relaxed: space group and MP2020 correction."""
+    """Return the space group and MP2020 correction of a structure. A hull needs them, and this finds them only once."""
     from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
     from ccdcgan_al.structures.symmetry import space_group
 
     correction = None
     if relaxed.method.functional == "PBE":
-        with contextlib.suppress(HullError):  # the hull says why
+        with contextlib.suppress(HullError):  # the hull states the reason
             correction = mp2020_correction_per_atom(relaxed.structure)
     return {"space_group": space_group(relaxed.structure), "mp2020_correction_per_atom": correction}
 
@@ -92,28 +92,28 @@ def failure_document(
     maker: dict[str, Any] | None = None,
     details: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the document of a failed relaxation: a state with a reason, not a missing document.
+    """Return the document of a failed relaxation. It has a state and a reason, so no document is missing.
 
     Parameters
     ----------
     structure_id : str
-        Id in the campaign.
+        Id of the structure in the campaign.
     reason : str
         One of `workflows.guards.Reason`, or ``lost``.
     message : str
-        What came and what was wanted, or the end of a traceback.
+        What was received and what was expected, or the end of a traceback.
     method : Method or str
-        The method, or its name where the rest is not known.
+        Method, or only its name if the rest is not known.
     structure : Structure or None
-        The last structure, where there is one.
+        Last structure, if there is one.
     energy_per_atom : float or None
-        Its energy (eV/atom), for information.
+        Energy of the last structure (eV/atom), for information.
     seconds : float or None
         Wall time until the failure (s).
     maker : dict of str to Any or None
-        The Maker's fields.
+        Fields of the Maker.
     details : dict of str to Any or None
-        What else is known about the run.
+        Other data about the run.
 
     Returns
     -------
@@ -135,16 +135,16 @@ def failure_document(
 
 
 def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any]:
-    """Relax here and now; whatever goes wrong is a document, too. Ctrl-C and a worker's exit pass through.
+    """Relax a structure in this process. An error also gives a document. Only Ctrl-C and a worker's exit are not caught.
 
     Parameters
     ----------
     structure : Structure
-        Where the relaxation starts.
+        Structure before relaxation.
     structure_id : str
-        Id in the campaign.
+        Id of the structure in the campaign.
     maker : Relaxer
-        What relaxes.
+        Maker that relaxes.
 
     Returns
     -------
@@ -173,17 +173,17 @@ def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -
 def of_one_method(
     documents: Sequence[RelaxationDocument | dict[str, Any]], recorded: Method | None
 ) -> list[dict[str, Any]]:
-    """Return documents of which no two energies are of different methods, those with energies of the one method first.
+    """Return documents whose energies are all of one method. The documents that became failures are last.
 
-    A result of another method, perhaps of the same potential in another version, shares no hull with the rest: it becomes
-    a failure, reason ``inconsistent``.
+    A result of another method cannot share the hull. This may be the same potential in another version. Such a result becomes
+    a failure with the reason ``inconsistent``.
 
     Parameters
     ----------
     documents : sequence of RelaxationDocument or dict of str to Any
-        Of one batch, as jobflow hands them over.
+        Documents of one batch, from jobflow.
     recorded : Method or None
-        The method of the energies that its campaign has already; None where it has none, then that of most of these.
+        Method of the energies that the campaign already has. If None, the most frequent method of these documents.
 
     Returns
     -------
@@ -205,29 +205,29 @@ def of_one_method(
 
 
 def _inconsistent(document: dict[str, Any], came: Method, wanted: Method) -> dict[str, Any]:
-    """Return the failure that a result of another method is; structure and energy stay, for information."""
+    """Return the failure for a result of another method. It keeps structure and energy for information."""
     message = f"relaxed by {came}, its campaign's energies are of {wanted}: they share no hull; give every worker that version"
     known = {"converged": False, "space_group": None, "mp2020_correction_per_atom": None}
     return {**document, **known, "state": "failed", "reason": "inconsistent", "message": message}
 
 
 def read_relaxation(document: RelaxationDocument | dict[str, Any]) -> Relaxed | FailedRelaxation:
-    """Return what a document holds, as it is stored or as jobflow hands it over.
+    """Return the content of a document, from the database or from jobflow.
 
     Parameters
     ----------
     document : RelaxationDocument or dict of str to Any
-        Of this version or an older one.
+        Document of this version or an older one.
 
     Returns
     -------
     Relaxed or FailedRelaxation
-        The result.
+        Result or failure.
 
     Raises
     ------
     ValueError
-        The document has no known state.
+        If the document has no known state.
     """
     document = plain(document)
     stored = document.get("structure")
@@ -259,7 +259,7 @@ def read_relaxation(document: RelaxationDocument | dict[str, Any]) -> Relaxed | 
 
 
 def _document(structure_id: str, **values: Any) -> dict[str, Any]:
-    """Fill and check the schema; a number that JSON cannot hold becomes None."""
+    """Fill the schema and check it. A number that JSON cannot represent becomes None."""
     structure, energy = values.pop("structure"), values.pop("energy_per_atom")
     return plain(
         RelaxationDocument(
@@ -275,7 +275,7 @@ def _document(structure_id: str, **values: Any) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages an energy depends on, those installed."""
+    """Return the versions of the installed packages that an energy depends on."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -286,7 +286,7 @@ def package_versions() -> dict[str, str]:
 
 
 def _bare(structure: Structure) -> Structure | None:
-    """Return a structure without site properties; None where a coordinate is not finite."""
+    """Return a structure without site properties. Return None if a coordinate is not finite."""
     bare = structure.copy()
     for name in list(bare.site_properties):  # a potential's own, such as CHGNet's magnetic moments in float32
         bare.remove_site_property(name)

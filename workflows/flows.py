@@ -1,4 +1,4 @@
-"""The flow of a round: relaxations that run in parallel, and the job that closes them. It chooses no structure."""
+"""The flow of a round: relaxations that run in parallel, and the job that closes the round. This module chooses no structure."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from ccdcgan_al.types import Candidate
 
 RELAXATION, TRAINING = "relaxation", "training"
-"""Worker categories: which kind of node runs a job (FireWorks ``_category``)."""
+"""Worker categories: the kind of node that runs a job (FireWorks ``_category``)."""
 
 
 @dataclass
 class RoundMaker(Maker):
-    """Relax structures in parallel, then close.
+    """Relax structures in parallel, then run the closing job.
 
     Attributes
     ----------
     name : str
-        Name of the flow, shown by `lpad`. The uuids of its jobs follow from it, so that a flow which was stored in part can be
-        completed by another of the same name.
+        Name of the flow, shown by `lpad`. The uuids of its jobs follow from this name. So a flow that was only partly stored can be
+        completed by another flow with the same name.
     relax_maker : Relaxer
-        Relaxes each structure.
+        Maker that relaxes each structure.
     closing_job : callable
-        The closing job: a jobflow job that takes ``relaxations``, a dict of structure_id to `RelaxationDocument`. One that never
-        came, since its Firework fizzled, is None there: the close runs all the same.
+        jobflow job that takes ``relaxations``, a dict of structure_id to `RelaxationDocument`. If the Firework of a relaxation
+        fizzled, its value is None, and the closing job still runs.
     closing_kwargs : dict of str to Any
-        Its other arguments.
+        Other arguments of the closing job.
     metadata : dict of str to Any
-        Of every job, and so in every Firework's spec.
+        Metadata of every job, which are also in every Firework's spec.
     """
 
     name: str = "round"
@@ -56,7 +56,7 @@ class RoundMaker(Maker):
         Returns
         -------
         Flow
-            Its output is the closing job's; without one, the relaxations' by structure_id.
+            Flow whose output is the closing job's output. Without a closing job, the output is the documents by structure_id.
         """
         relaxations = {candidate.structure_id: self._relaxation(candidate) for candidate in candidates}
         outputs = {structure_id: job.output for structure_id, job in relaxations.items()}
@@ -78,5 +78,5 @@ class RoundMaker(Maker):
 
 
 def _uuid(*names: str) -> str:
-    """Return the uuid of a job, always the same for the same names."""
+    """Return the uuid of a job. The same names always give the same uuid."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(names)))

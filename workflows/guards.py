@@ -1,8 +1,8 @@
-"""Guards: what a relaxed crystal may look like. They judge a configuration; they move no atom, compute no energy.
+"""Guards: the limits of a physical relaxed crystal. They judge a configuration. They move no atom and compute no energy.
 
-Far from equilibrium an ML potential can fall through the floor (7net-0 ended at -71 and -4e12 eV/atom with atoms on
-top of each other). Such a fall is a failure named `unphysical`, raised after a stage (`check_physical`) and, cheaper,
-at the step where it happens (`RelaxationObserver`).
+Far from equilibrium an ML potential can give extremely low energies (7net-0 ended at -71 and -4e12 eV/atom with atoms on
+top of each other). Such a case is a failure with the reason `unphysical`. It is raised after a stage (`check_physical`), or
+already at the step where it happens, which is cheaper (`RelaxationObserver`).
 """
 
 from __future__ import annotations
@@ -25,57 +25,58 @@ if TYPE_CHECKING:
 Reason = Literal["unphysical", "not_converged", "calculator_error", "bad_input", "inconsistent", "walltime"]
 
 MIN_DISTANCE_RATIO = 0.5
-"""Smallest distance over the sum of covalent radii (`ccdcgan_al.structures.covalent`). The lowest of 7,140 binary and ternary
-Materials Project crystals (mp_20) is 0.63 (UFeGe); 0.5 is beyond any bond and well before atoms lie on top of each
-other."""
+"""Smallest distance divided by the sum of covalent radii (`ccdcgan_al.structures.covalent`). The lowest of 7,140 binary and ternary
+Materials Project crystals (mp_20) is 0.63 (UFeGe). 0.5 is shorter than any bond, and much longer than the distance of atoms on top
+of each other."""
 
 MIN_VOLUME_RATIO, MAX_VOLUME_RATIO = 0.2, 10.0
-"""Volume over the sum of the elements' own molar volumes (pymatgen `Element.molar_volume`): the same crystals range
+"""Volume divided by the sum of the elements' own molar volumes (pymatgen `Element.molar_volume`). The same crystals range
 from 0.34 (Al(OH)3) to 8.1 (a Li2S8 molecule in a box), 98 % of them from 0.39 to 1.24."""
 
 MAX_FORCE = 1000.0
-"""eV/Å on one atom. Bi-Se pairs pushed to 0.8-2.0 Å pull with at most 43 (CHGNet) and 300 (7net-0); in a hole at 0.5
-Å it is 1e7."""
+"""Largest force on one atom (eV/Å). Bi-Se pairs at 0.8-2.0 Å give at most 43 (CHGNet) and 300 (7net-0). In a hole of the potential
+at 0.5 Å, the force is 1e7."""
 
 ENERGY_FLOOR = -20.0
-"""eV/atom, where no reference energies are known: the deepest element in PBE is Pu with -14.3 (Materials Project),
-and no formation energy per atom exceeds `DEEPEST_FORMATION`."""
+"""eV/atom, if no reference energies are known. The lowest element in PBE is Pu with -14.3 (Materials Project), and no
+formation energy per atom exceeds `DEEPEST_FORMATION`."""
 
 DEEPEST_FORMATION = 5.0
-"""eV/atom: the strongest compounds (LaF3, CaF2) form with about 4.5."""
+"""eV/atom below the elements. The most stable compounds (LaF3, CaF2) lie about 4.5 below."""
 
 BASE_FORMATION, PER_SQUARE = 2.5, 0.5
-"""eV/atom, and eV/atom by the square of the largest difference of Pauling's electronegativities: how deep a compound may lie, own choice. Measured
-ones stay 0.6 eV/atom above it (SiO2, HfO2, WO3, Al2O3); in Bi-Se, where Bi2Se3 forms with 0.4, it is 2.6."""
+"""eV/atom, and eV/atom per square of the largest difference of Pauling electronegativities. They limit how far a compound may lie below its
+elements (the project's own choice). Measured compounds stay 0.6 eV/atom above this limit (SiO2, HfO2, WO3, Al2O3). In Bi-Se the limit is 2.6, and
+Bi2Se3 lies 0.4 below its elements."""
 
 HIGHEST_FORMATION = 4.0
-"""eV/atom above the elements, at which no crystal is left: of 4,398 relaxed with 7net-0 one ended higher, a flat net of Bi2Se at 6.6 with forces of
-0.03 eV/Å, and the next at 2.3."""
+"""eV/atom above the elements. A structure above this limit is no crystal. Of 4,398 structures relaxed with 7net-0, one ended higher, a flat net
+of Bi2Se at 6.6 with forces of 0.03 eV/Å. The next was at 2.3."""
 
 _GEOMETRY_EVERY = 5
 
 
 class RelaxationError(CcdcganError, RuntimeError):
-    """A relaxation that gave no usable energy; the job stores it with its reason.
+    """A relaxation that gave no usable energy. The job stores it with its reason.
 
     Parameters
     ----------
     reason : Reason
-        ``inconsistent`` is a run whose energy is not of its method, ``walltime`` one that was stopped before its batch job's end
-        and goes on when it is run again.
+        Kind of failure. ``inconsistent`` is a run whose energy is not of its method. ``walltime`` is a run that was stopped before
+        the end of its batch job and continues when it is run again.
     message : str
-        What came and what was wanted.
+        What was received and what was expected.
     structure : Structure or None
-        The last structure, where there is one.
+        Last structure, if there is one.
     energy_per_atom : float or None
-        Its energy (eV/atom), for information; it never enters a hull.
+        Energy of the last structure (eV/atom), for information. It never enters a hull.
     details : dict of str to Any or None
-        What else is known about the run, plain JSON.
+        Other data about the run, as plain JSON.
 
     Raises
     ------
     ValueError
-        The reason is not one of `Reason`.
+        If the reason is not one of `Reason`.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class RelaxationError(CcdcganError, RuntimeError):
 
 
 def deepest_formation(composition: Composition) -> float:
-    """Return how far below its elements (eV/atom) a crystal may lie; `DEEPEST_FORMATION` where an electronegativity is unknown."""
+    """Return how far a crystal may lie below its elements (eV/atom). It is `DEEPEST_FORMATION` if an electronegativity is unknown."""
     values = [electronegativity(element.symbol) for element in composition.element_composition]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
@@ -106,26 +107,26 @@ def deepest_formation(composition: Composition) -> float:
 
 
 def energy_floor(composition: Composition, references: Mapping[str, float] | None = None) -> float:
-    """Return the energy (eV/atom) below which a crystal of this composition is a fall.
+    """Return the energy (eV/atom) below which a crystal of this composition is unphysical.
 
     Parameters
     ----------
     composition : Composition
-        Of the crystal.
+        Composition of the crystal.
     references : mapping of str to float or None
-        Energies of the elements on the same method's scale (eV/atom); an element missing there means `ENERGY_FLOOR`.
+        Energies of the elements on the same method's scale (eV/atom). If one is missing, the bound is `ENERGY_FLOOR`.
 
     Returns
     -------
     float
-        The bound (eV/atom).
+        Lower bound of the energy (eV/atom).
     """
     of_elements = energy_of_elements(composition, references or {})
     return ENERGY_FLOOR if of_elements is None else of_elements - deepest_formation(composition)
 
 
 def volume_ratio(structure: Structure) -> float:
-    """Return the volume over the sum of the elements' own molar volumes; 1 where an element's is unknown."""
+    """Return the volume divided by the sum of the elements' own molar volumes. It is 1 if a molar volume is unknown."""
     from scipy.constants import Avogadro
 
     per_mole = [site.specie.molar_volume for site in structure]
@@ -142,25 +143,25 @@ def check_physical(
     references: Mapping[str, float] | None = None,
     min_distance_ratio: float = MIN_DISTANCE_RATIO,
 ) -> None:
-    """Raise where a configuration is no crystal: a smallest distance, volume, energy or force out of bounds.
+    """Raise an error if a configuration is no crystal: its smallest distance, volume, energy or a force is out of bounds.
 
     Parameters
     ----------
     structure : Structure
-        Ordered and periodic.
+        Ordered periodic structure.
     energy_per_atom : float or None
         Total energy (eV/atom).
     forces : array_like or None
-        (n_atoms, 3), eV/Å.
+        Forces (eV/Å), shape (n_atoms, 3).
     references : mapping of str to float or None
         Energies of the elements on the same scale (eV/atom).
     min_distance_ratio : float
-        Smallest allowed distance over the sum of covalent radii.
+        Smallest allowed distance divided by the sum of covalent radii.
 
     Raises
     ------
     RelaxationError
-        With reason ``unphysical``, the structure and its energy.
+        If the configuration is no crystal. The error has the reason ``unphysical``, the structure and its energy.
     """
     problem = _energy_problem(energy_per_atom, forces, energy_floor(structure.composition, references))
     problem = problem or _geometry_problem(structure, min_distance_ratio)
@@ -169,21 +170,21 @@ def check_physical(
 
 
 def check_bound(structure: Structure, energy_per_atom: float, references: Mapping[str, float] | None) -> None:
-    """Raise where what a relaxation ended at is no crystal any more: its energy lies `HIGHEST_FORMATION` above the elements'.
+    """Raise an error if a relaxed structure is no crystal, because its energy is more than `HIGHEST_FORMATION` above the elements' energy.
 
     Parameters
     ----------
     structure : Structure
-        Where it ended.
+        Relaxed structure.
     energy_per_atom : float
-        Its energy (eV/atom).
+        Energy of the relaxed structure (eV/atom).
     references : mapping of str to float or None
-        Energies of the elements on the same scale (eV/atom); nothing is refused where one is missing.
+        Energies of the elements on the same scale (eV/atom). If one is missing, no error is raised.
 
     Raises
     ------
     RelaxationError
-        With reason ``unphysical``, the structure and its energy.
+        If the energy is too high. The error has the reason ``unphysical``, the structure and its energy.
     """
     of_elements = energy_of_elements(structure.composition, references or {})
     if of_elements is not None and energy_per_atom > of_elements + HIGHEST_FORMATION:
@@ -195,7 +196,7 @@ def check_bound(structure: Structure, energy_per_atom: float, references: Mappin
 
 
 def _energy_problem(energy_per_atom: float | None, forces: ArrayLike | None, floor: float) -> str | None:
-    """Say what is wrong with an energy (eV/atom) or forces (eV/Å), or None."""
+    """Return the problem with an energy (eV/atom) or forces (eV/Å), or None."""
     if energy_per_atom is not None and not np.isfinite(energy_per_atom):
         return f"the energy is {energy_per_atom}, not a finite number"
     if energy_per_atom is not None and energy_per_atom < floor:
@@ -212,7 +213,7 @@ def _energy_problem(energy_per_atom: float | None, forces: ArrayLike | None, flo
 
 
 def _geometry_problem(structure: Structure, min_ratio: float) -> str | None:
-    """Say what is wrong with cell or distances, or None."""
+    """Return the problem with the cell or the distances, or None."""
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
         return "the cell or a coordinate is not a finite number"
     volume = volume_ratio(structure)
@@ -231,21 +232,21 @@ def _geometry_problem(structure: Structure, min_ratio: float) -> str | None:
 
 
 class RelaxationObserver:
-    """An optimiser's observer: raises at the step where a relaxation falls, instead of after it.
+    """An optimiser's observer. It raises an error at the step where a relaxation becomes unphysical, not only at the end.
 
-    Energy and forces are looked at in every step (they are computed already), cell and distances in every fifth. A
-    structure may start with atoms closer than `MIN_DISTANCE_RATIO` (a soft potential pushes them apart), but may not
-    bring them much closer.
+    It checks energy and forces at every step (they are already computed), and cell and distances at every fifth step. A
+    structure can start with atoms closer than `MIN_DISTANCE_RATIO`, because a soft potential pushes them apart. But the
+    relaxation must not bring them much closer.
 
     Parameters
     ----------
     atoms : Atoms
-        Of ASE, with a calculator, or a cell filter around them.
+        ASE atoms with a calculator, or a cell filter around them.
     references : mapping of str to float or None
         Energies of the elements on the same scale (eV/atom).
     max_fall : float or None
-        How far the energy may fall below that of the first step (eV/atom), where an element's energy is not known; None: any.
-        Where all are known it says nothing: a start of 1 eV/atom above its crystal is no hole's edge.
+        Largest decrease of the energy from the first step (eV/atom), if an element's energy is not known. None sets no limit.
+        If all are known, it is not used, because a start can lie 1 eV/atom above its crystal without any hole of the potential.
     """
 
     def __init__(
@@ -259,12 +260,12 @@ class RelaxationObserver:
         self._min_ratio = MIN_DISTANCE_RATIO
 
     def __call__(self) -> None:
-        """Look at the atoms as they are now.
+        """Check the present state of the atoms.
 
         Raises
         ------
         RelaxationError
-            They fall; the reason is ``unphysical``.
+            If the atoms are in an unphysical state. The reason is ``unphysical``.
         """
         energy = float(self.atoms.get_potential_energy()) / len(self.atoms)
         if self.calls == 0:

@@ -1,7 +1,7 @@
-"""The relaxation job: call a relaxer, put out a document. No science and no database here.
+"""The relaxation job: it calls a relaxer and returns a document. This module has no science and no database.
 
-jobflow stores a job under the module path of its Maker and function, so a path is data: moving one is a migration
-(`launchpad.database.migrations`).
+jobflow stores a job with the module path of its Maker and function. So a path is data, and moving a module requires a
+migration (`launchpad.database.migrations`).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ RELAXATION_FILE = "relaxation.json"
 
 
 def relaxation_job(method: Callable[..., Any]) -> Callable[..., Job]:
-    """Decorate the ``make`` of a Maker of relaxations: its output is a `RelaxationDocument`, which jobflow checks.
+    """Decorate the ``make`` of a relaxation Maker. jobflow checks that its output is a `RelaxationDocument`.
 
     Parameters
     ----------
     method : callable
-        A ``make``.
+        The ``make`` method of a Maker.
 
     Returns
     -------
     callable
-        Makes the job.
+        Function that makes the job.
     """
     decorated: Callable[..., Job] = job(method, output_schema=RelaxationDocument)
     return decorated
@@ -48,17 +48,17 @@ def relaxation_job(method: Callable[..., Any]) -> Callable[..., Job]:
 
 @dataclass
 class Relaxer(Maker):
-    """Base of the Makers that relax a crystal: a method and its choices.
+    """Base class of the Makers that relax a crystal. It has a method and its choices.
 
-    `workflows.relax.GuardedForceFieldRelaxMaker` and `workflows.vasp.GuardedVaspRelaxMaker` are the two kinds. Another one is a dataclass with
-    a `relax` of its own.
+    There are two kinds: `workflows.relax.GuardedForceFieldRelaxMaker` and `workflows.vasp.GuardedVaspRelaxMaker`. A further one is a dataclass with
+    its own `relax`.
 
     Attributes
     ----------
     name : str
-        Job name.
+        Name of the job.
     method : str
-        Name of the method, as a user types it.
+        Name of the method that a user types.
     """
 
     name: str = "relax"
@@ -66,25 +66,25 @@ class Relaxer(Maker):
 
     @relaxation_job
     def make(self, structure: Structure, prev_dir: str | Path | None = None) -> dict[str, Any] | Response:
-        """Relax a structure; whatever goes wrong is a document with state ``failed``, so that its round closes.
+        """Relax a structure. An error gives a document with state ``failed``, so that the round closes.
 
-        The structure's id is the job's metadata ``structure_id`` (`name_job`). Without one the job names the structure by its content.
+        The structure's id is ``structure_id`` in the job's metadata (`name_job`). Without it the job derives an id from the structure's content.
 
-        A relaxation that was stopped before its batch job's end is no failure yet: it is put on the LaunchPad again, in place of this
-        one, and goes on in another batch job. Ctrl-C and a worker's exit pass through: such a job is rerun. The document is in
-        `relaxation.json` in the job's folder before it is returned, and a rerun takes a finished one from disk.
+        A relaxation that was stopped before the end of its batch job is no failure yet. A new job on the LaunchPad replaces this
+        one, and continues in another batch job. Ctrl-C and a worker's exit are not caught: such a job is rerun. The document is written
+        to `relaxation.json` in the job's folder before it is returned, and a rerun reads a finished document from disk.
 
         Parameters
         ----------
         structure : Structure
             Unrelaxed structure.
         prev_dir : str or Path or None
-            Not used; other Makers have it.
+            Not used. Other Makers use it.
 
         Returns
         -------
         Job
-            Its output is a `RelaxationDocument`.
+            Job whose output is a `RelaxationDocument`.
         """
         del prev_dir
         structure_id = _running_structure_id() or name_of(structure)
@@ -92,42 +92,42 @@ class Relaxer(Maker):
         return run_relaxation(own, structure, structure_id)
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
-        """Relax a structure here and now.
+        """Relax a structure in this process.
 
         Parameters
         ----------
         structure : Structure
             Unrelaxed structure.
         structure_id : str
-            Its id, which seeds whatever is random.
+            Id of the structure, the seed of all random numbers.
 
         Returns
         -------
         Relaxed
-            The converged result.
+            Converged result.
 
         Raises
         ------
         RelaxationError
-            There is no usable energy; its reason says why.
+            If there is no usable energy. The error's reason states why.
         """
         raise NotImplementedError(f"{type(self).__name__} relaxes nothing")
 
 
 def name_job(relaxation: Job, structure_id: str) -> Job:
-    """Give a relaxation job the id of its structure: in its metadata, and so in its Firework's spec, and in its name.
+    """Give a relaxation job its structure's id: in its name and in its metadata, which are also in its Firework's spec.
 
     Parameters
     ----------
     relaxation : Job
-        Of a Maker's ``make``; changed.
+        Job from a Maker's ``make``. It is changed.
     structure_id : str
         Id of the structure.
 
     Returns
     -------
     Job
-        The same.
+        The same job.
     """
     relaxation.append_name(f" {structure_id}", dynamic=False)
     relaxation.update_metadata({"structure_id": structure_id}, dynamic=False)
@@ -135,7 +135,7 @@ def name_job(relaxation: Job, structure_id: str) -> Job:
 
 
 def name_of(structure: Structure) -> str:
-    """Return an id for a structure that has none: its formula and 8 hex digits of its content, the same whenever it is relaxed."""
+    """Return an id for a structure without one: its formula and 8 hex digits of a hash of its content. It is the same at every relaxation."""
     as_dict = getattr(structure, "as_dict", None)
     content = repr(structure) if as_dict is None else json.dumps(as_dict(), sort_keys=True, default=str)
     formula = getattr(structure, "reduced_formula", type(structure).__name__)
@@ -143,7 +143,7 @@ def name_of(structure: Structure) -> str:
 
 
 def run_relaxation(maker: Relaxer, structure: Structure, structure_id: str) -> dict[str, Any] | Response:
-    """Do what a relaxation job does, in the working directory; see `Relaxer.make`."""
+    """Run the work of a relaxation job in the working directory, see `Relaxer.make`."""
     document = find_finished(structure, structure_id, maker) or relax_to_document(structure, structure_id, maker)
     if document["reason"] == "walltime":
         again = name_job(maker.make(structure), structure_id)
@@ -153,12 +153,12 @@ def run_relaxation(maker: Relaxer, structure: Structure, structure_id: str) -> d
 
 
 def _running_structure_id() -> str | None:
-    """Return the structure's id that the running job's metadata hold."""
+    """Return the structure's id from the metadata of the running job."""
     running = CURRENT_JOB.job
     return None if running is None else running.metadata.get("structure_id")
 
 
 @job(output_schema=RelaxationDocument)
 def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any] | Response:
-    """Relax as Fireworks say that were stored before schema version 4, where a worker takes one before the database is migrated."""
+    """Relax for Fireworks stored before schema version 4, if a worker takes one before the database is migrated."""
     return run_relaxation(maker, structure, structure_id)

@@ -1,4 +1,4 @@
-"""Methods by name: what a user may type after `--method`, and the relaxer that it stands for. It relaxes nothing."""
+"""Methods by name: the names that a user can type after `--method`, and their relaxers. This module relaxes nothing."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ METHODS = (*POTENTIALS, DFT)
 
 
 def relaxer(method: str, **choices: Any) -> Relaxer:
-    """Return the Maker that relaxes by a method.
+    """Return the Maker that relaxes with a method.
 
     Parameters
     ----------
     method : str
         One of `METHODS`.
     **choices : Any
-        Fields of `GuardedForceFieldRelaxMaker`, or of `GuardedVaspRelaxMaker` for ``vasp``, other than their defaults.
+        Values of fields of `GuardedForceFieldRelaxMaker`, or of `GuardedVaspRelaxMaker` for ``vasp``. Others have their defaults.
 
     Returns
     -------
     Relaxer
-        The Maker.
+        Maker of the method.
 
     Raises
     ------
     UnknownMethodError
-        There is no such method.
+        If there is no such method.
     """
     if method == DFT:
         from workflows.vasp import GuardedVaspRelaxMaker
@@ -45,7 +45,7 @@ def relaxer(method: str, **choices: Any) -> Relaxer:
 
 
 def element_warnings(method: str, elements: Sequence[str]) -> list[str]:
-    """Return what is known, before anything is relaxed, of a method's errors in the elements of a system.
+    """Return the known errors of a method for the elements of a system, before anything is relaxed.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def element_warnings(method: str, elements: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each element off by more than 30 meV/atom, by the table that comes with the package
-        (``docs/energies.md``); none for VASP, or for a potential without a table.
+        A sentence for each element whose energy differs by more than 30 meV/atom, according to the package's table
+        (``docs/energies.md``). Empty for VASP, or for a potential without a table.
     """
     if method not in POTENTIALS:
         return []
@@ -68,19 +68,19 @@ def element_warnings(method: str, elements: Sequence[str]) -> list[str]:
 
 
 def check_method(method: str, *, runs_here: bool = True) -> None:
-    """Say what is wrong with a method, before a campaign finds out structure by structure.
+    """Raise an error if a method cannot be used, before a campaign fails for each structure.
 
     Parameters
     ----------
     method : str
-        What the user typed.
+        Name that the user typed.
     runs_here : bool
-        Whether this machine's workers relax; if not, only the name is checked.
+        Whether this machine's workers relax. If not, only the name is checked.
 
     Raises
     ------
     UnknownMethodError
-        There is no such method, its package is not installed, or VASP lacks its executable or POTCARs.
+        If there is no such method, if its package is not installed, or if VASP lacks its executable or POTCARs.
     """
     if method not in METHODS:
         raise UnknownMethodError(f"Unknown method {method!r}; known are {', '.join(METHODS)}")

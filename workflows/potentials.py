@@ -1,6 +1,6 @@
-"""The ML potentials that can relax: how atomate2 loads each, and the scale of its energies. It relaxes nothing.
+"""The ML potentials that can relax: how atomate2 loads each, and the scale of its energies. This module relaxes nothing.
 
-Importing it imports neither torch nor atomate2.
+Its import loads neither torch nor atomate2.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class Potential:
     Attributes
     ----------
     mlff : str
-        Its name in atomate2's `MLFF`.
+        Name in atomate2's `MLFF`.
     calculator : str
-        The model, as a reader knows it.
+        Usual name of the model.
     package : str
-        The distribution whose version is the method's version.
+        Distribution package. Its version is the method's version.
     install : str
-        What `pip install` takes.
+        Argument of `pip install`.
     kwargs : dict of str to Any
-        Keyword arguments of its ASE calculator.
+        Keyword arguments of the ASE calculator.
     functional : str
-        The functional of its training energies.
+        Functional of the training energies.
     corrections : str
-        The correction scheme inside its raw output; MP2020 is taken off.
+        Correction scheme inside the raw output. MP2020 is subtracted.
     """
 
     mlff: str
@@ -52,25 +52,25 @@ class Potential:
     corrections: str = "none"
 
 
-OURS = "'ccdcgan-al[potentials]'"  # what installs the potentials that come with this project
+OURS = "'ccdcgan-al[potentials]'"  # installs the potentials that this project supports directly
 POTENTIALS: dict[str, Potential] = {
     "sevennet": Potential("SevenNet", "SevenNet 7net-0", "sevenn", OURS, {"model": "7net-0"}),
     "sevennet-l3i5": Potential("SevenNet", "SevenNet 7net-l3i5", "sevenn", OURS, {"model": "7net-l3i5"}),
     # trained on corrected energies: the MP2020 corrections are inside (pymatgen issue 3803)
     "chgnet": Potential("CHGNet", "CHGNet 0.3.0", "chgnet", OURS, {"stress_unit": "eV/A3"}, corrections="MP2020"),
-    # the rest: raw PBE (r2SCAN) by their authors' account; not checked here, and they fetch their weights
+    # the others: raw PBE (r2SCAN) according to their authors; not checked here, and they download their weights
     "mace": Potential("MACE-MPA-0", "MACE-MPA-0 medium", "mace-torch", "mace-torch", {"model": "medium-mpa-0"}),
     "mace-mp-0": Potential("MACE-MP-0", "MACE-MP-0 medium", "mace-torch", "mace-torch", {"model": "medium"}),
     "mattersim": Potential("MatterSim", "MatterSim", "mattersim", "mattersim"),
     "matpes-pbe": Potential("MatPES-PBE", "TensorNet MatPES-PBE", "matgl", "matgl", functional="PBE without U"),
     "matpes-r2scan": Potential("MatPES-r2SCAN", "TensorNet MatPES-r2SCAN", "matgl", "matgl", functional="r2SCAN"),
 }
-"""What a user may type as a method. A potential whose energy scale is not known here cannot name its method honestly,
-so it is not listed."""
+"""Methods that a user can type. A potential is listed only if its energy scale is known here. Otherwise its method could not be
+stated correctly."""
 
 
 def method_of(name: str) -> Method:
-    """Return how the energies of a method are obtained; imports no potential.
+    """Return how the energies of a method are obtained. No potential is imported.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ def method_of(name: str) -> Method:
     Returns
     -------
     Method
-        With the version of the package that is installed.
+        Method with the version of the installed package.
 
     Raises
     ------
     UnknownMethodError
-        The name is not in `POTENTIALS`, or its package is not installed.
+        If the name is not in `POTENTIALS`, or if its package is not installed.
     """
     potential = POTENTIALS.get(name)
     if potential is None:
@@ -105,10 +105,10 @@ def method_of(name: str) -> Method:
 
 @functools.cache
 def load_calculator(method: str) -> Calculator:
-    """Load a potential by atomate2, once a process.
+    """Load a potential with atomate2, once in each process.
 
-    ASE's calculators compare the atoms with the last ones and drop their results where anything differs, so one may
-    serve many structures.
+    ASE's calculators compare the atoms with the previous atoms and drop their results if anything differs. So one calculator
+    can be used for many structures.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def load_calculator(method: str) -> Calculator:
     Returns
     -------
     Calculator
-        Of ASE; energies in eV, forces in eV/Å.
+        ASE calculator. Energies are in eV, forces in eV/Å.
     """
     from atomate2.forcefields.utils import MLFF, ase_calculator
 
@@ -128,7 +128,7 @@ def load_calculator(method: str) -> Calculator:
 
 
 def _one_thread() -> None:
-    """Keep torch to one thread where the worker was started with one."""
+    """Limit torch to one thread if the worker was started with one thread."""
     import torch
 
     if os.environ.get("OMP_NUM_THREADS") == "1":
@@ -136,7 +136,7 @@ def _one_thread() -> None:
 
 
 def bounding_energies(method: str) -> dict[str, float]:
-    """Return the energies of the elements by which the guard bounds the energies of a potential.
+    """Return the energies of the elements that the guard uses for its bound on a potential's energies.
 
     Parameters
     ----------
@@ -146,23 +146,23 @@ def bounding_energies(method: str) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Element -> energy (eV/atom), the Materials Project's; empty where the potential's functional is not theirs.
+        Energies by symbol (eV/atom), from the Materials Project. Empty if the potential has another functional.
     """
     return materials_project_energies() if POTENTIALS[method].functional == "PBE" else {}
 
 
 def without_corrections(relaxed: Relaxed) -> Relaxed:
-    """Take MP2020 corrections off an energy whose potential was trained with them, by pymatgen's own data.
+    """Subtract MP2020 corrections from an energy if its potential was trained with them. The values come from pymatgen.
 
     Parameters
     ----------
     relaxed : Relaxed
-        A result of one of `POTENTIALS`, with the energy as the potential gives it (eV/atom).
+        Result of one of `POTENTIALS`, with the raw energy of the potential (eV/atom).
 
     Returns
     -------
     Relaxed
-        The same, with the uncorrected energy (eV/atom).
+        Same result with the uncorrected energy (eV/atom).
     """
     if POTENTIALS[relaxed.method.name].corrections != "MP2020":
         return relaxed

@@ -1,8 +1,8 @@
-"""The relaxer of ML potentials: a Maker over atomate2's `AseRelaxer`. A relaxation here knows no database and no campaign.
+"""The relaxer for ML potentials: a Maker based on atomate2's `AseRelaxer`. It knows no database and no campaign.
 
-A cheap, robust potential (CHGNet) relaxes first, the accurate one (SevenNet) after it; every stage is guarded
-(`workflows.guards`). The scientific choices are the Maker's fields, so they are stored with the job. A worker process
-loads each model once.
+A cheap, robust potential (CHGNet) relaxes first, then the accurate one (SevenNet). Every stage is guarded
+(`workflows.guards`). The scientific choices are the Maker's fields, so they are stored with the job. Each worker process
+loads a model only once.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
 
 @dataclass
 class GuardedForceFieldRelaxMaker(Relaxer):
-    """Relax a crystal, cell and positions, with one or two ML potentials.
+    """Relax cell and positions of a crystal with one or two ML potentials.
 
     Attributes
     ----------
     name : str
-        Job name.
+        Name of the job.
     method : str
-        The potential whose energy counts, a name in `workflows.potentials.POTENTIALS`.
+        Potential whose energy counts, a name in `workflows.potentials.POTENTIALS`.
     fmax : float
-        Convergence criterion on forces, the cell's included (eV/Å).
+        Convergence criterion for forces, including those on the cell (eV/Å).
     max_steps : int
-        Steps after which it counts as not converged, 2 or more: atomate2 takes fewer for a single point, and that for converged.
+        Maximum number of steps, at least 2. For 1 step, atomate2 makes a single point and calls it converged.
     pre_relax : str or None
-        The potential that relaxes first; None: none (nor where it is the same as `method`).
+        Potential that relaxes first. None, or the same potential as `method`, means no first stage.
     pre_relax_fmax : float
-        Its criterion (eV/Å); need not be reached.
+        Convergence criterion of the first stage (eV/Å). The first stage need not reach it.
     pre_relax_max_steps : int
-        Its steps.
+        Maximum number of steps of the first stage.
     rattle : float
-        Every atom is moved by this much in a random direction first (Å), so that symmetric saddle points are left; seeded by
-        the structure's id.
+        Distance (Å) by which every atom is first moved in a random direction, so that the relaxation leaves symmetric saddle
+        points. The structure's id is the seed.
     max_fall : float
-        After a pre-relaxation, how far the energy may fall in the second stage before it is a hole of the potential (eV/atom),
-        where the guard knows no energies of the elements.
+        Largest decrease of the energy in the second stage (eV/atom). A larger one is a hole of the potential. It applies after a
+        first stage, if the guard knows no energies of the elements.
     references : dict of str to float
-        Energies of the elements on the method's scale (eV/atom), for the guard's bound; empty: the Materials Project's for a
-        PBE potential, else a bound below all elements.
+        Energies of the elements on the method's scale (eV/atom), for the guard's bound. If empty, a PBE potential uses the
+        Materials Project's energies, and others use a bound below all elements.
     optimizer_kwargs : dict of str to float
         Arguments of ASE's FIRE.
 
     Raises
     ------
     ValueError
-        `max_steps` is less than 2.
+        If `max_steps` is less than 2.
     """
 
     name: str = "relax"
@@ -82,26 +82,26 @@ class GuardedForceFieldRelaxMaker(Relaxer):
             raise ValueError(f"max_steps must be at least 2, got {self.max_steps}: fewer relax nothing")
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
-        """Relax a structure here and now.
+        """Relax a structure in this process.
 
         Parameters
         ----------
         structure : Structure
-            Ordered and periodic.
+            Ordered periodic structure.
         structure_id : str
-            Seeds the rattle.
+            Id of the structure, the seed of the rattle.
 
         Returns
         -------
         Relaxed
-            The converged result.
+            Converged result.
 
         Raises
         ------
         RelaxationError
-            There is no usable energy; its reason says why.
+            If there is no usable energy. The error's reason states why.
         UnknownMethodError
-            `method` or `pre_relax` is unknown or not installed.
+            If `method` or `pre_relax` is unknown or not installed.
         """
         method = method_of(self.method)
         pre_relaxed = self.pre_relax is not None and self.pre_relax != self.method
@@ -123,14 +123,14 @@ class GuardedForceFieldRelaxMaker(Relaxer):
         return relaxed
 
     def _stage(self, method: str, structure: Structure, fmax: float, max_steps: int, max_fall: float | None) -> Relaxed:
-        """Relax with one potential, guarded; `converged` says whether `fmax` was reached."""
+        """Relax with one potential and the guard. `converged` states whether `fmax` was reached."""
         references = (self.references if method == self.method else {}) or bounding_energies(method)
         observe = partial(RelaxationObserver, references=references, max_fall=max_fall)
         try:
             result = _run_ase(method, structure, observe, fmax=fmax, steps=max_steps, **self.optimizer_kwargs)
         except RelaxationError:
             raise
-        except Exception as error:  # a potential's own error, of whatever kind: the round goes on, the reason is kept
+        except Exception as error:  # any error of a potential: the round continues, and the reason is stored
             tail = "".join(traceback.format_exception(error)[-4:]).strip()
             raise RelaxationError("calculator_error", f"{method}: {tail}", structure) from error
         frames, relaxed = result.trajectory, result.final_mol_or_struct
@@ -141,37 +141,37 @@ class GuardedForceFieldRelaxMaker(Relaxer):
             structure=relaxed,
             energy_per_atom=energy,
             method=method_of(method),
-            n_steps=max(0, len(frames) - 2),  # a frame for the start, one a step, and the last once more
+            n_steps=max(0, len(frames) - 2),  # frames: the start, one per step, and the last one twice
             max_force=float(np.linalg.norm(forces, axis=1).max()),
             converged=bool(result.converged),
         )
 
 
 RelaxMaker = GuardedForceFieldRelaxMaker
-"""Its name in Fireworks that were stored before schema version 4; for a worker that takes one before the database is migrated."""
+"""Old class name, in Fireworks stored before schema version 4. A worker may take one before the database is migrated."""
 
 
 def ready_structure(structure: Structure, structure_id: str, rattle: float) -> Structure:
-    """Check a structure that is to be relaxed, and return a rattled copy without site properties.
+    """Check a structure before its relaxation, and return a rattled copy without site properties.
 
     Parameters
     ----------
     structure : Structure
-        Ordered and periodic.
+        Ordered periodic structure.
     structure_id : str
-        Seeds the rattle.
+        Id of the structure, the seed of the rattle.
     rattle : float
         Distance by which every atom is moved (Å).
 
     Returns
     -------
     Structure
-        The copy.
+        Rattled copy.
 
     Raises
     ------
     RelaxationError
-        It is no structure that can be relaxed; the reason is ``bad_input``.
+        If the structure cannot be relaxed. The reason is ``bad_input``.
     """
     from pymatgen.core import Structure
 
@@ -193,18 +193,18 @@ def ready_structure(structure: Structure, structure_id: str, rattle: float) -> S
 def _run_ase(
     method: str, structure: Structure, observe: Callable[[Any], Callable[[], None]], **kwargs: Any
 ) -> AseResult:
-    """Relax cell and positions by atomate2's relaxer and FIRE; no file is written.
+    """Relax cell and positions with atomate2's relaxer and FIRE. No file is written.
 
     Parameters
     ----------
     method : str
-        Potential, a name in `POTENTIALS`.
+        Name of a potential in `POTENTIALS`.
     structure : Structure
-        Where it starts.
+        Structure before relaxation.
     observe : callable
-        Takes ASE atoms, and returns what is called at each step.
+        Function that takes ASE atoms and returns a function to call at each step.
     **kwargs : Any
-        Of `AseRelaxer.relax`: ``fmax`` (eV/Å), ``steps``; what it does not know itself is FIRE's.
+        Arguments of `AseRelaxer.relax`: ``fmax`` (eV/Å), ``steps``. Arguments that it does not have go to FIRE.
     """
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
@@ -212,7 +212,7 @@ def _run_ase(
     from atomate2.forcefields.utils import revert_default_dtype
 
     class OnceAStepFilter(FrechetCellFilter):
-        """The cell filter; FIRE asks it three times a step, the matrix functions are computed once (-20 %)."""
+        """A cell filter that computes the matrix functions once per step (-20 %). FIRE asks for them three times."""
 
         _last: tuple[bytes, Any] = (b"", None)
 
@@ -227,7 +227,7 @@ def _run_ase(
         optimizer.attach(observe(atoms), interval=1)
         return optimizer
 
-    with revert_default_dtype():  # some potentials change torch's
+    with revert_default_dtype():  # some potentials change torch's default dtype
         relaxer = AseRelaxer(load_calculator(method), optimizer=observed, relax_cell=True)
         return relaxer.relax(
             structure, cell_filter=OnceAStepFilter, final_atoms_object_file=None, use_emmet_models=False, **kwargs

@@ -1,12 +1,12 @@
-"""Relaxations on disk: what was relaxed once by the same choices is not relaxed again. It knows no campaign and no database.
+"""Relaxations on disk, so that the same structure is not relaxed again with the same choices. This module knows no campaign and no database.
 
-Two kinds of folders hold them, one JSON file a relaxation, written whole or not at all, so that several processes may share a folder:
+Two kinds of folders hold them. Each relaxation is one JSON file, written completely or not at all, so several processes can share a folder:
 
-- A job's finished relaxations (`find_finished`, `keep_finished`). A worker can die, or lose the database, between the end of a relaxation and
-  its record. Its Firework is then rerun, and the rerun takes the document from here. The folder is a machine's (`CCDCGAN_AL_RELAXED_FOLDER`,
-  set in the config folder's `environment.sh`) and may be emptied at any time. Without one nothing is kept.
-- An experiment's or benchmark's relaxations, failures included (`ResultCache.relax`). The same start always gives the same result,
-  and a run that was killed goes on where it was::
+- A job's finished relaxations (`find_finished`, `keep_finished`). A worker can die or lose the database after the end of a relaxation but
+  before its record. Its Firework is then rerun, and the rerun takes the document from here. The folder belongs to a machine
+  (`CCDCGAN_AL_RELAXED_FOLDER`, set in the config folder's `environment.sh`) and can be emptied at any time. Without the setting nothing is kept.
+- The relaxations of an experiment or benchmark, including failures (`ResultCache.relax`). The same start always gives the same result,
+  and a run that was killed continues where it stopped::
 
     cache = ResultCache(Path("relaxed"))
     result = read_relaxation(cache.relax(structure, maker))     # relaxes at the first call, reads the file afterwards
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ccdcgan_al.relaxations")
 
-_DECIMALS = 5  # of lattice vectors (Å) and fractional coordinates: what the last bits of another machine's arithmetic do not reach
+_DECIMALS = 5  # decimals of lattice vectors (Å) and fractional coordinates; different machines agree to this precision
 _NAMED_BEFORE = {"GuardedForceFieldRelaxMaker": "RelaxMaker", "GuardedVaspRelaxMaker": "VaspMaker"}
-"""Makers whose files are named by what the class was called when the first were written, so that these stay usable."""
+"""Old class names. Files keep these names, so that files of earlier versions can still be used."""
 
 
 def relaxation_key(structure: Structure, maker: Relaxer) -> str:
-    """Return the sha256 (hex) of a starting structure and of the choices it is relaxed with.
+    """Return the sha256 (hex) of a starting structure and of the relaxation's choices.
 
     Parameters
     ----------
     structure : Structure
-        Ordered; the order of its sites and its setting count, since the rattle acts on them.
+        Ordered structure. The order of its sites and its setting matter, because the rattle depends on them.
     maker : Relaxer
-        Its class and fields count, but for its name, and the versions of its potentials.
+        Maker of the relaxation. Its class, its fields except the name, and the versions of its potentials matter.
 
     Returns
     -------
     str
-        64 hex digits.
+        Key of 64 hex digits.
     """
     choices = {key: value for key, value in _choices(maker).items() if key not in {"@version", "name"}}
     potentials = sorted({str(choices.get(field)) for field in ("method", "pre_relax")} & set(POTENTIALS))
     content = {
-        "lattice": (structure.lattice.matrix.round(_DECIMALS) + 0.0).tolist(),  # + 0.0: no negative zeros
+        "lattice": (structure.lattice.matrix.round(_DECIMALS) + 0.0).tolist(),  # + 0.0 removes negative zeros
         "species": [site.species_string for site in structure],
         "coordinates": ((structure.frac_coords % 1.0).round(_DECIMALS) % 1.0 + 0.0).tolist(),
         "choices": choices,
@@ -68,44 +68,44 @@ def relaxation_key(structure: Structure, maker: Relaxer) -> str:
 
 
 def job_key(structure: Structure, structure_id: str, maker: Relaxer) -> str:
-    """Return the name of a job's relaxation: the structure's id, and 16 hex digits of all that goes into it.
+    """Return the key of a job's relaxation: the structure's id, and 16 hex digits of a hash of all inputs.
 
     Parameters
     ----------
     structure : Structure
-        Where the relaxation starts.
+        Structure before relaxation.
     structure_id : str
-        Its id in the campaign.
+        Id of the structure in the campaign.
     maker : Relaxer
-        Its class and fields count.
+        Maker of the relaxation. Its class and fields matter.
     """
     return f"{structure_id}-{_sha256([structure_id, structure.as_dict(), _choices(maker)])[:16]}"
 
 
 @dataclass(frozen=True)
 class ResultCache:
-    """A folder of relaxation documents.
+    """A folder with relaxation documents.
 
     Attributes
     ----------
     folder : Path
-        Where the documents are; made at the first write.
+        Folder of the documents. It is created at the first write.
     """
 
     folder: Path
 
     def relax(self, structure: Structure, maker: Relaxer) -> dict[str, Any]:
-        """Return the document of this relaxation, relaxing now where it is not there yet.
+        """Return the document of this relaxation. If it is not in the folder, relax now.
 
-        The structure's id, which seeds the rattle, is the first half of the key. Of the failures only ``calculator_error`` is
-        tried again, since it may be the machine's.
+        The structure's id, which is the seed of the rattle, is the first half of the key. Only failures with the reason
+        ``calculator_error`` are tried again, because the machine may have caused them.
 
         Parameters
         ----------
         structure : Structure
-            Where it starts; kept with the document, as ``start``.
+            Structure before relaxation. It is stored in the document as ``start``.
         maker : Relaxer
-            What relaxes.
+            Maker that relaxes.
 
         Returns
         -------
@@ -121,12 +121,12 @@ class ResultCache:
         return document
 
     def find(self, structure: Structure, maker: Relaxer) -> dict[str, Any] | None:
-        """Return the document of this relaxation, None where it is not there.
+        """Return the document of this relaxation. Return None if it is not in the folder.
 
         Raises
         ------
         ValueError
-            A file of its name holds no JSON.
+            If the file contains no JSON.
         """
         return self.read(relaxation_key(structure, maker))
 
@@ -136,12 +136,12 @@ class ResultCache:
             yield json.loads(file.read_text(encoding="utf-8"))
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """Return the document of a key, None where there is none.
+        """Return the document of a key. Return None if there is none.
 
         Raises
         ------
         ValueError
-            The file holds no JSON.
+            If the file contains no JSON.
         """
         file = self._file(key)
         try:
@@ -153,7 +153,7 @@ class ResultCache:
         return document
 
     def write(self, key: str, document: dict[str, Any]) -> None:
-        """Keep a document under a key, whole or not at all."""
+        """Write a document under a key, completely or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(document, self._file(key))
 
@@ -167,16 +167,16 @@ def find_finished(structure: Structure, structure_id: str, maker: Relaxer) -> di
     Parameters
     ----------
     structure : Structure
-        Where the relaxation starts.
+        Structure before relaxation.
     structure_id : str
-        Its id in the campaign.
+        Id of the structure in the campaign.
     maker : Relaxer
-        What relaxes.
+        Maker that relaxes.
 
     Returns
     -------
     dict of str to Any or None
-        None where there is no result by the packages of this environment. Failures are not kept: a rerun tries them again.
+        Document. None if there is no result with this environment's packages. Failures are not kept, so a rerun tries again.
     """
     folder = Settings().relaxed_folder
     if folder is None:
@@ -190,20 +190,20 @@ def find_finished(structure: Structure, structure_id: str, maker: Relaxer) -> di
 
 
 def keep_finished(document: dict[str, Any], structure: Structure, maker: Relaxer, launch_file: Path) -> None:
-    """Write a job's document to a file of its launch and, where it holds a result, to this machine's folder.
+    """Write a job's document to a file of its launch. If it has a result, write it to this machine's folder, too.
 
-    A disk that is full or read-only is logged and is no reason to lose the result: it still goes to the database.
+    If the disk is full or read-only, this is only logged. The result still goes to the database.
 
     Parameters
     ----------
     document : dict of str to Any
         A `RelaxationDocument` as plain JSON.
     structure : Structure
-        Where the relaxation started.
+        Structure before relaxation.
     maker : Relaxer
-        What relaxed.
+        Maker that relaxed.
     launch_file : Path
-        Where `ccdcgan-al harvest` looks for it.
+        File in which `ccdcgan-al harvest` looks for the document.
     """
     places = [(ResultCache(launch_file.parent), launch_file.stem)]
     folder = Settings().relaxed_folder
@@ -217,14 +217,14 @@ def keep_finished(document: dict[str, Any], structure: Structure, maker: Relaxer
 
 
 def _choices(maker: Relaxer) -> dict[str, Any]:
-    """Return a Maker as a dict, its class by the name under which its files are kept."""
+    """Return a Maker as a dict. Its class has the name that the files use."""
     choices: dict[str, Any] = maker.as_dict()
     name = choices.get("@class")
     return {**choices, "@class": _NAMED_BEFORE.get(str(name), name)} if name else choices
 
 
 def _version(package: str) -> str | None:
-    """Version of a distribution, None where it is not installed: then the relaxation itself says so."""
+    """Return the version of a distribution package. Return None if it is not installed: then the relaxation itself raises the error."""
     try:
         return version(package)
     except PackageNotFoundError:

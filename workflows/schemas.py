@@ -1,6 +1,6 @@
-"""The schema of what a relaxation job puts out. jobflow checks it and stores its import path; it relaxes and records nothing.
+"""The schema of a relaxation job's output. jobflow checks it and stores its import path. This module relaxes and stores nothing.
 
-The database and files hold the same fields as plain JSON (`plain`). What versions before this schema stored reads the same.
+The database and the files have the same fields as plain JSON (`plain`). Documents of versions before this schema are read in the same way.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from workflows.guards import Reason
 
 
 class RelaxationDocument(BaseModel):
-    """What a relaxation leaves behind: a result, or a failure with its reason.
+    """Output of a relaxation: a result, or a failure with its reason.
 
-    A failure may hold the last structure and its energy, for information; neither ever enters a hull.
+    A failure can have the last structure and its energy, for information. They never enter a hull.
     """
 
-    model_config = ConfigDict(extra="allow")  # what another version wrote beside these fields stays
+    model_config = ConfigDict(extra="allow")  # additional fields of another version are kept
 
     structure_id: str = Field(description="Id of the structure in its campaign.")
     state: Literal["relaxed", "failed"] = Field(description="Whether there is a result.")
@@ -51,7 +51,7 @@ class RelaxationDocument(BaseModel):
 
     @model_validator(mode="after")
     def _state_is_backed(self) -> RelaxationDocument:
-        """Refuse a result without structure or energy, and a failure without a reason."""
+        """Raise an error for a result without structure or energy, and for a failure without a reason."""
         if self.state == "relaxed" and (self.structure is None or self.energy_per_atom is None):
             raise ValueError(f"{self.structure_id!r} is relaxed, but its structure or energy_per_atom is missing")
         if self.state == "failed" and (self.reason is None or self.message is None):
@@ -64,17 +64,17 @@ class RelaxationDocument(BaseModel):
 
 
 def plain(document: RelaxationDocument | dict[str, Any]) -> dict[str, Any]:
-    """Return a document as the database and files hold it.
+    """Return a document in the form of the database and the files.
 
     Parameters
     ----------
     document : RelaxationDocument or dict of str to Any
-        As jobflow hands it over; a dict, with the structure decoded or not, is what versions before this schema stored.
+        Document from jobflow. Versions before this schema stored a dict, whose structure may be decoded or not.
 
     Returns
     -------
     dict of str to Any
-        Plain JSON, the structure as a dict.
+        Plain JSON, with the structure as a dict.
     """
     if isinstance(document, RelaxationDocument):
         return document.model_dump()

@@ -1,12 +1,12 @@
-"""The relaxer `vasp`: atomate2's Materials Project makers, run one after the other in a folder of their own.
+"""The relaxer `vasp`: atomate2's Materials Project makers, run one after the other in their own folder.
 
-It judges a run and reads it; it sets no INCAR tag, parses no VASP file and corrects no error itself (pymatgen's input
-sets, atomate2 and custodian do). Inputs are the Materials Project's (MPRelaxSet: 520 eV, spin with each element's
-initial moment, PBE, or PBE + U for the oxides and fluorides of eight transition metals), so that MP2020 corrections
-apply and the hull can be laid beside the Materials Project's.
+This module reads and judges a run. It sets no INCAR tag, parses no VASP file and corrects no error: pymatgen's input
+sets, atomate2 and custodian do this. The inputs are the Materials Project's (MPRelaxSet: 520 eV, spin with each element's
+initial moment, PBE, or PBE + U for the oxides and fluorides of eight transition metals). So MP2020 corrections apply, and
+the hull can be compared with the Materials Project's.
 
-A run's folder is named by the structure, its id and the maker's choices, so a Firework that is run again finds it: a
-finished stage is read, not computed; an interrupted one goes on from its last valid CONTCAR. Neither torch nor
+A run's folder has a name from the structure, its id and the maker's choices, so a repeated Firework finds it. A finished
+stage is read, not computed again. An interrupted stage continues from its last valid CONTCAR. Neither torch nor
 TensorFlow is imported.
 """
 
@@ -37,26 +37,26 @@ START_FILE = "start.json"
 
 @dataclass
 class GuardedVaspRelaxMaker(Relaxer):
-    """Relax a crystal, cell and positions, with VASP and the Materials Project's settings.
+    """Relax cell and positions of a crystal with VASP and the Materials Project's settings.
 
     Attributes
     ----------
     name : str
-        Job name.
+        Name of the job.
     method : str
         Name of the method.
     static : bool
-        End with the Materials Project's static calculation, whose energy then counts; structure and forces stay those of the
-        relaxation.
+        Whether to end with the Materials Project's static calculation. Then its energy counts. Structure and forces come from
+        the relaxation.
     pre_relax : str or None
-        The ML potential that relaxes first (see `workflows.potentials.POTENTIALS`); None: none, and no torch.
+        ML potential that relaxes first (see `workflows.potentials.POTENTIALS`). None means no first relaxation and no torch.
     rattle : float
-        Every atom is moved by this much in a random direction first (Å); with VASP it costs symmetry, and with it k-points, so
-        none by default.
+        Distance (Å) by which every atom is first moved in a random direction. In VASP this removes symmetry and adds k-points,
+        so the default is none.
     max_attempts : int
-        How often a stage may be begun, interruptions and crashes of VASP counted.
+        Maximum number of attempts for a stage, including interruptions and crashes of VASP.
     references : dict of str to float
-        Energies of the elements (eV/atom), for the guard's bound; empty: a bound below all elements.
+        Energies of the elements (eV/atom), for the guard's bound. If empty, the bound is below all elements.
     """
 
     method: str = "vasp"
@@ -67,24 +67,24 @@ class GuardedVaspRelaxMaker(Relaxer):
     references: dict[str, float] = field(default_factory=dict)
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:
-        """Relax a structure here and now, or read what an earlier attempt finished.
+        """Relax a structure in this process, or read the results of an earlier attempt.
 
         Parameters
         ----------
         structure : Structure
-            Ordered and periodic.
+            Ordered periodic structure.
         structure_id : str
-            Names the folder, and seeds the rattle.
+            Id of the structure. It is part of the folder's name, and the seed of the rattle.
 
         Returns
         -------
         Relaxed
-            The converged result.
+            Converged result.
 
         Raises
         ------
         RelaxationError
-            There is no usable energy; its reason says why, its details what custodian did.
+            If there is no usable energy. The reason states why, and the details state what custodian did.
         """
         settings = settings_of_run()
         name = f"{structure_id}-{_fingerprint(structure, self)}"
@@ -97,7 +97,7 @@ class GuardedVaspRelaxMaker(Relaxer):
         return self._judged(current, start, stages, folder)
 
     def _judged(self, relaxed: Structure, start: Structure, stages: dict[str, Any], folder: Path) -> Relaxed:
-        """Return the result, or raise where the stages do not make an energy of this method."""
+        """Return the result. Raise an error if the stages do not give an energy of this method."""
         last, relaxation = list(stages.values())[-1], stages["relax_2"]
         details = {
             **{
@@ -144,32 +144,32 @@ class GuardedVaspRelaxMaker(Relaxer):
 
 
 VaspMaker = GuardedVaspRelaxMaker
-"""Its name in Fireworks that were stored before schema version 4; for a worker that takes one before the database is migrated."""
+"""Old class name, in Fireworks stored before schema version 4. A worker may take one before the database is migrated."""
 
 
 def pre_relaxed(method: str | None, start: Structure, structure_id: str, folder: Path) -> Structure:
-    """Relax by an ML potential before VASP does, once: the result is kept in the run's folder.
+    """Relax once with an ML potential before VASP. The result is kept in the run's folder.
 
     Parameters
     ----------
     method : str or None
-        The potential; None: nothing is relaxed.
+        Name of the potential. None means that nothing is relaxed.
     start : Structure
-        Where it starts, with the rattle that was asked for.
+        Structure before relaxation, already rattled.
     structure_id : str
         Id of the structure.
     folder : Path
-        Of the run.
+        Folder of the run.
 
     Returns
     -------
     Structure
-        Where VASP begins. A potential that did not converge has done what it can.
+        Start of the VASP relaxation. If the potential did not converge, its last structure is used.
 
     Raises
     ------
     RelaxationError
-        The potential fails in another way.
+        If the potential fails in another way.
     """
     from pymatgen.core import Structure
 
@@ -183,41 +183,41 @@ def pre_relaxed(method: str | None, start: Structure, structure_id: str, folder:
             if failure.reason != "not_converged" or failure.structure is None:
                 raise
             relaxed = failure.structure
-        bare_one = ready_structure(relaxed, structure_id, rattle=0.0)  # no float32 of a potential
+        bare_one = ready_structure(relaxed, structure_id, rattle=0.0)  # without a potential's float32 data
         write_json(bare_one.as_dict(), path)
     return Structure.from_dict(json.loads(path.read_text()))
 
 
 def method_of_run(maker: GuardedVaspRelaxMaker, vasp_version: str) -> Method:
-    """Return the identity of an energy.
+    """Return the method of an energy.
 
-    VASP's major version counts: within one the same input gives the same energy, and a cluster's patch update in the
-    middle of a campaign must not split its hull; the full version is kept with the energy. The functional is PBE, with
-    the Materials Project's U where it uses one, which every run is checked for.
+    Only VASP's major version is part of it. Within one major version the same input gives the same energy, and a cluster's patch
+    update during a campaign must not split its hull. The full version is stored with the energy. The functional is PBE, with
+    the Materials Project's U if it uses one. Every run is checked for this.
 
     Parameters
     ----------
     maker : GuardedVaspRelaxMaker
-        What relaxed.
+        Maker that relaxed.
     vasp_version : str
-        As VASP writes it, e.g. ``6.4.2``.
+        Version as VASP writes it, e.g. ``6.4.2``.
 
     Returns
     -------
     Method
-        The method of the energy.
+        Method of the energy.
     """
     calculation = "MPRelaxSet, double relaxation" + (" and MPStaticSet" if maker.static else "")
     return Method(maker.method, f"VASP {calculation}", vasp_version.partition(".")[0], "PBE", corrections="none")
 
 
 def check_vasp() -> None:
-    """Say what VASP lacks on this machine, before a campaign finds out structure by structure.
+    """Raise an error if VASP cannot run on this machine, before a campaign fails for each structure.
 
     Raises
     ------
     UnknownMethodError
-        There is no executable or no folder of POTCARs, or atomate2's settings change what decides the energy scale.
+        If there is no executable or no folder of POTCARs, or if atomate2's settings change tags that decide the energy scale.
     """
     import shlex
 
@@ -239,7 +239,7 @@ def check_vasp() -> None:
 
 
 def _fingerprint(structure: Structure, maker: GuardedVaspRelaxMaker) -> str:
-    """Return twelve hex digits that stand for the structure and the choices that decide its energy."""
+    """Return twelve hex digits of a hash of the structure and of the choices that decide its energy."""
     from pymatgen.core import Structure
 
     choices = {key: getattr(maker, key) for key in ("method", "static", "pre_relax", "rattle")}

@@ -1,4 +1,4 @@
-"""What a VASP run left, read from atomate2's task document and custodian's log. It runs nothing and judges no energy."""
+"""Results of a VASP run, from atomate2's task document and custodian's log. This module runs nothing and judges no energy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def summary(task: Any, attempt: int) -> dict[str, Any]:
-    """Return what is kept of atomate2's task document: plain JSON, some kilobytes instead of megabytes."""
+    """Return the part of atomate2's task document that is kept: plain JSON, some kilobytes instead of megabytes."""
     calculation = task.calcs_reversed[0]
     steps = calculation.output.ionic_steps
     potcar = [spec.titel for spec in calculation.input.potcar_spec or []]
@@ -39,7 +39,7 @@ def summary(task: Any, attempt: int) -> dict[str, Any]:
 
 
 def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> RelaxationError:
-    """Return the failure of a run that ended in order without having converged."""
+    """Return the failure of a run that ended normally but did not converge."""
     calculation = task.calcs_reversed[0]
     errors = [name for entry in result["custodian"] for name in entry["errors"]]
     nelm = int(calculation.input.parameters.get("NELM", 60))
@@ -58,7 +58,7 @@ def unconverged(stage: str, folder: Path, task: Any, result: dict[str, Any]) -> 
 
 
 def _correction(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return one of custodian's corrections: what was wrong, and what it did about it."""
+    """Return one of custodian's corrections: the error and the action."""
     handler = entry.get("handler")
     name = handler.get("@class") if isinstance(handler, dict) else type(handler).__name__
     return {
@@ -69,7 +69,7 @@ def _correction(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def custodian_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the corrections that custodian wrote down in a folder; none where it left no log."""
+    """Return the corrections in custodian's log in a folder. Empty if there is no log."""
     try:
         runs = json.loads((folder / "custodian.json").read_text())
     except (OSError, ValueError):
@@ -78,9 +78,9 @@ def custodian_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _incar_changes(task: Any) -> dict[str, list[Any]]:
-    """Return the INCAR tags that differ from the input set's: tag -> [as written first, as last run]."""
+    """Return the INCAR tags that differ from the input set: tag -> [first value, value of the last run]."""
     first = _tags(task.orig_inputs.incar if task.orig_inputs else None)
-    if not first:  # no copy of what the input set wrote: custodian did not run
+    if not first:  # no copy of the input set's INCAR: custodian did not run
         return {}
     last = _tags(task.calcs_reversed[0].input.incar)
     tags = sorted(tag for tag in first.keys() | last.keys() if str(first.get(tag)) != str(last.get(tag)))
@@ -88,17 +88,17 @@ def _incar_changes(task: Any) -> dict[str, list[Any]]:
 
 
 def _tags(incar: Any) -> dict[str, Any]:
-    """Return the tags of an INCAR, without what pymatgen adds to its dictionary."""
+    """Return the tags of an INCAR, without the additions of pymatgen."""
     return {tag: value for tag, value in dict(incar or {}).items() if not tag.startswith("@")}
 
 
 def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
-    """Return the MP2020 correction (eV/atom) of a run, by pymatgen, from the run's own U values and POTCARs.
+    """Return the MP2020 correction (eV/atom) of a run, from pymatgen with the run's own U values and POTCARs.
 
     Raises
     ------
     HullError
-        The run is not one of the Materials Project's kind: other U values, POTCARs or functional.
+        If the run does not follow the Materials Project: other U values, POTCARs or functional.
     """
     from ccdcgan_al.hull.corrections import mp2020_correction_per_atom
 
@@ -111,21 +111,21 @@ def mp2020_correction(structure: Structure, stage: dict[str, Any]) -> float:
 
 
 def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False) -> Structure | None:
-    """Return the structure from which an interrupted relaxation can go on.
+    """Return the structure from which an interrupted relaxation can continue.
 
     Parameters
     ----------
     folder : Path
-        Of the interrupted VASP run.
+        Folder of the interrupted VASP run.
     start : Structure
-        What it was to relax, with the composition that a CONTCAR must have.
+        Structure at the start of the relaxation. A CONTCAR must have its composition.
     moved : bool
-        Whether it must be a CONTCAR, written after an ionic step, and not the run's own POSCAR.
+        Whether only a CONTCAR, written after an ionic step, is accepted, and not the run's own POSCAR.
 
     Returns
     -------
     Structure or None
-        That of CONTCAR, else of POSCAR; None where neither is a whole file of a possible crystal of this composition.
+        Structure of CONTCAR, otherwise of POSCAR. None if neither is a complete file of a possible crystal of this composition.
     """
     from pymatgen.io.vasp import Poscar
 
@@ -134,11 +134,11 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
         try:
             structure = Poscar.from_file(path, check_for_potcar=False).structure
             check_physical(structure)
-        except (OSError, ValueError, IndexError, RelaxationError):  # absent, empty, cut off, or atoms on each other
+        except (OSError, ValueError, IndexError, RelaxationError):  # no file, an empty or cut one, or atoms overlap
             continue
         if structure.composition == start.composition:
             structure = bare(structure)
-            moments = start.site_properties.get("magmom")  # of the stage before; a POSCAR keeps the order of the atoms
+            moments = start.site_properties.get("magmom")  # of the last stage; a POSCAR keeps the order of the atoms
             if moments and structure.species == start.species:
                 structure.add_site_property("magmom", moments)
             return structure
@@ -146,7 +146,7 @@ def last_valid_structure(folder: Path, start: Structure, *, moved: bool = False)
 
 
 def bare(structure: Structure) -> Structure:
-    """Return a copy without site properties: moments, velocities, selective dynamics."""
+    """Return a copy without site properties such as moments, velocities and selective dynamics."""
     bare = structure.copy()
     for name in list(bare.site_properties):
         bare.remove_site_property(name)
@@ -154,7 +154,7 @@ def bare(structure: Structure) -> Structure:
 
 
 def structure_of(stage: dict[str, Any]) -> Structure:
-    """Return the structure of a stage's results, with magnetic moments where it has them."""
+    """Return the structure of a stage's results, with magnetic moments if there are any."""
     from pymatgen.core import Structure
 
     return Structure.from_dict(stage["structure"])

@@ -1,6 +1,6 @@
-"""One stage of a VASP relaxation in a folder of its own: begun, gone on with after an interruption, or read where it ended before.
+"""One stage of a VASP relaxation in its own folder: start it, continue it after an interruption, or read its results.
 
-It chooses no stage and judges no energy (`workflows.vasp`), and reads no result itself (`workflows.vasp_result`).
+This module chooses no stage and judges no energy (`workflows.vasp`). It does not read results itself (`workflows.vasp_result`).
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ COMPARABLE = (
     *("LDAU", "LDAUU", "LDAUJ", "LDAUL", "LDAUTYPE"),
     *("LSORBIT", "LNONCOLLINEAR", "NELECT", "NUPDOWN", "LSOL", "PSTRESS", "ISIF"),
 )
-"""INCAR tags that decide the energy scale, or what is relaxed: a run in which they are not the input set's is no energy of this method."""
+"""INCAR tags that decide the energy scale or what is relaxed. If a run's tags differ from the input set's, its energy is not of this method."""
 STAGE_FILE = "stage.json"
-STAGE_MARK = "CCDCGAN_AL_STAGE"  # names the stage's folder in the environment of all that its run starts
-LOCK_POLL = 5.0  # s between two looks whether another worker has left a run's folder
-MONITOR_EVERY = 60.0  # s between two looks of custodian's monitors at a running VASP
-LONGEST = 400  # characters of an error message that are kept
+STAGE_MARK = "CCDCGAN_AL_STAGE"  # environment variable with the stage's folder, for all processes that its run starts
+LOCK_POLL = 5.0  # s between two checks of whether another worker has left a run's folder
+MONITOR_EVERY = 60.0  # s between two checks of a running VASP by custodian's monitors
+LONGEST = 400  # maximum number of characters kept of an error message
 
 logger = logging.getLogger("ccdcgan_al.relaxations")
 
 
 def settings_of_run() -> Settings:
-    """Return this machine's settings as a relaxation begins; an end of a batch job that has passed by then is no end of its own."""
+    """Return this machine's settings at the start of a relaxation. A batch job's end that is already past is ignored."""
     settings = Settings()
     if settings.job_end is None or _seconds_left(settings) > 0:
         return settings
@@ -50,9 +50,9 @@ def settings_of_run() -> Settings:
     return settings.model_copy(update={"job_end": None})
 
 
-@functools.cache  # once a process
+@functools.cache  # once in each process
 def _tell_of_passed(job_end: float) -> None:
-    """Say which end of a batch job is ignored."""
+    """Log the end of a batch job that is ignored."""
     when = datetime.fromtimestamp(job_end, UTC).isoformat(timespec="seconds")
     logger.warning(
         "the environment says that the batch job ended at %s, before this relaxation began; it is of another job and "
@@ -63,7 +63,7 @@ def _tell_of_passed(job_end: float) -> None:
 
 @contextlib.contextmanager
 def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
-    """Hold a run's folder for this process alone; where another worker has it, wait for what that one finishes."""
+    """Lock a run's folder for this process. If another worker has the lock, wait for its results."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         while True:
@@ -78,20 +78,20 @@ def own_folder(folder: Path, settings: Settings) -> Iterator[Path]:
 
 
 def _seconds_left(settings: Settings) -> float:
-    """Return the seconds until the batch job ends; inf where no end is known."""
+    """Return the seconds until the batch job ends. Inf if the end is not known."""
     return float("inf") if settings.job_end is None else settings.job_end - time.time()
 
 
 def finish(
     stage: str, folder: Path, structure: Structure, previous: Path | None, max_attempts: int, settings: Settings
 ) -> dict[str, Any]:
-    """Return a stage's results: those of an earlier attempt, or of a new one that goes on where the last one stopped.
+    """Return a stage's results: those of an earlier attempt, or of a new attempt that continues from the last one.
 
     Raises
     ------
     RelaxationError
-        The stage is not converged, was stopped before the batch job's end, or VASP gave no readable result; or this
-        machine's settings would change the energy scale, and nothing was begun.
+        If the stage did not converge, was stopped before the end of the batch job, or VASP gave no readable result. Also if
+        this machine's settings would change the energy scale; then nothing is started.
     """
     from custodian.custodian import ReturnCodeError, ValidationError
 
@@ -116,12 +116,12 @@ def finish(
                 structure,
             )
         if _seconds_left(settings) < settings.stop_before:
-            time.sleep(max(0.0, _seconds_left(settings)))  # until the batch system ends us: nothing else may begin
+            time.sleep(max(0.0, _seconds_left(settings)))  # nothing else may start until the batch system ends this job
             raise RelaxationError("walltime", f"{stage} was not begun: the batch job ends too soon", structure)
         try:
             return _run(stage, folder, structure, previous, attempts + 1, settings)
         except RelaxationError as failure:
-            # VASP died: worth one more attempt where it got somewhere; another end needs somebody's thought
+            # if VASP crashed after some progress, it gets one more attempt; other failures need a person
             moved = last_valid_structure(folder, structure, moved=True)
             crash = isinstance(failure.__cause__, ReturnCodeError | ValidationError)
             if died or not crash or failure.reason != "calculator_error" or moved in (None, bare(structure)):
@@ -132,13 +132,13 @@ def finish(
 def _run(
     stage: str, folder: Path, structure: Structure, previous: Path | None, attempt: int, settings: Settings
 ) -> dict[str, Any]:
-    """Run atomate2's job of a stage in its folder, and keep what it left."""
+    """Run atomate2's job of a stage in its folder, and keep its results."""
     maker = _stage_maker(stage, settings)
     folder.mkdir()
     try:
         with contextlib.chdir(folder), _marked(folder):  # atomate2 and custodian work in the working directory
             task = _run_here(maker.make(structure, prev_dir=None if previous is None else str(previous)))
-    except Exception as error:  # custodian gave up, VASP died, an input could not be written: kept with its reason
+    except Exception as error:  # custodian gave up, VASP crashed, or no input was written: kept with its reason
         errors = [name for entry in custodian_log(folder) for name in entry["errors"]]
         reason: Reason = "calculator_error"
         if "Walltime reached" in errors:
@@ -151,7 +151,7 @@ def _run(
         last = last_valid_structure(folder, structure) if (folder / "CONTCAR").exists() else None
         raise RelaxationError(reason, message, last or structure, details=details) from error
     result = summary(task, attempt)
-    # pymatgen takes a relaxation for converged that ended before its last step, also where a STOPCAR ended it
+    # pymatgen calls a relaxation converged if it ended before its last step, even if a STOPCAR ended it
     if result["stopped"] or str(getattr(task.state, "value", task.state)) != "successful":
         raise unconverged(stage, folder, task, result)
     write_json(result, folder / STAGE_FILE)
@@ -159,9 +159,9 @@ def _run(
 
 
 def _run_here(job: Job) -> Any:
-    """Run one of atomate2's jobs in this process and folder, and return its output; nothing of it is stored.
+    """Run one of atomate2's jobs in this process and folder, and return its output. Nothing is stored.
 
-    jobflow then knows this process's own job again, which runs on.
+    Afterwards jobflow's current job is again the job of this process, which continues.
     """
     from jobflow import CURRENT_JOB, JobStore
     from maggma.stores import MemoryStore
@@ -176,7 +176,7 @@ def _run_here(job: Job) -> Any:
 
 
 def _stage_maker(stage: str, settings: Settings) -> Any:
-    """Return atomate2's maker of a stage, with custodian set for this machine."""
+    """Return atomate2's maker of a stage, with custodian configured for this machine."""
     from atomate2 import SETTINGS
     from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
     from atomate2.vasp.run import DEFAULT_HANDLERS
@@ -191,7 +191,7 @@ def _stage_maker(stage: str, settings: Settings) -> Any:
     maker, handlers = makers[stage], list(DEFAULT_HANDLERS)
     if settings.job_end is not None:
         handler = WalltimeHandler(_seconds_left(settings), settings.stop_before, electronic_step_stop=stage == "static")
-        handler.start_time = datetime.now()  # noqa: DTZ005 - custodian's own is that of the process's first VASP run
+        handler.start_time = datetime.now()  # noqa: DTZ005 - custodian's own start time is that of the process's first VASP run
         handlers.append(handler)
     poll = settings.vasp_poll
     maker.run_vasp_kwargs = {
@@ -205,9 +205,9 @@ def _stage_maker(stage: str, settings: Settings) -> Any:
 
 
 def incar_updates_problem() -> str | None:
-    """Return what is wrong with this machine's `VASP_INCAR_UPDATES`, None where nothing is.
+    """Return the problem with this machine's `VASP_INCAR_UPDATES`. Return None if there is none.
 
-    atomate2 writes them into the INCAR before its copy of what the input set wrote, so that no look at a run finds them.
+    atomate2 writes them into the INCAR before it copies the input set's INCAR. So a check of the run cannot find them.
     """
     from atomate2 import SETTINGS
 
@@ -223,7 +223,7 @@ def incar_updates_problem() -> str | None:
 
 @contextlib.contextmanager
 def _marked(folder: Path) -> Iterator[None]:
-    """Mark whatever this process starts as of a stage's run."""
+    """Mark all processes that this process starts as part of a stage's run."""
     os.environ[STAGE_MARK] = str(folder)
     try:
         yield
@@ -232,9 +232,9 @@ def _marked(folder: Path) -> Iterator[None]:
 
 
 def _end_orphans(folder: Path) -> None:
-    """End what a killed worker's run of a stage left running: custodian starts VASP in a session of its own.
+    """End the processes that a killed worker's run of a stage left running. Custodian starts VASP in its own session.
 
-    Its mark tells it from what somebody else runs in that folder.
+    The mark distinguishes them from other processes in that folder.
     """
     import psutil
 

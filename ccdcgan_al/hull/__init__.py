@@ -1,1 +1,1 @@
-"""Convex hulls: one method, one zero of energy; what is new, valid and confirmed."""
+"""Convex hulls with one method and one zero of energy. These modules also decide what is new, valid and confirmed."""

@@ -1,4 +1,4 @@
-"""What a round changed in a hull: phases that entered, phases pushed off, and how far it came down; it builds no hull of its own."""
+"""The change of a hull in one round: phases that entered, phases pushed off, and the lowering of the hull. This module builds no hull of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccdcgan_al.hull.hull import ON_HULL
 if TYPE_CHECKING:
     from ccdcgan_al.hull.hull import Hull
 
-GRID_STEPS = {2: 100, 3: 20, 4: 10}  # of the compositions over which the lowering is averaged; more elements: 5
+GRID_STEPS = {2: 100, 3: 20, 4: 10}  # intervals of the composition grid, by number of elements; 5 for more elements
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class HullChanges:
     Attributes
     ----------
     entered : dict of str to str
-        structure_id -> formula of the phases on the hull of which no copy was on it before.
+        structure_id -> formula of the phases on the hull that have no copy on the earlier hull.
     pushed_off : dict of str to str
-        structure_id -> formula of the phases that were on it and are no longer.
+        structure_id -> formula of the phases that were on the earlier hull and are no longer on the hull.
     largest_lowering : float or None
-        Largest fall of the hull's energy at any composition (eV/atom); None where there was no hull before.
+        Largest decrease of the hull's energy at any composition (eV/atom). None if there was no earlier hull.
     mean_lowering : float or None
-        Its mean over a regular grid of compositions (eV/atom): steps of 1 % for a binary, 5 % for a ternary.
+        Mean decrease over a regular grid of compositions (eV/atom), in steps of 1 % for a binary and 5 % for a ternary.
     """
 
     entered: dict[str, str]
@@ -39,20 +39,20 @@ class HullChanges:
 
 
 def hull_changes(hull: Hull, round_number: int) -> HullChanges:
-    """Compare a hull with itself without the phases of a round (and of later ones).
+    """Compare a hull with the hull before a round. The earlier hull leaves out the phases of this round and of later ones.
 
     Parameters
     ----------
     hull : Hull
-        As it stands after the round.
+        Hull after the round.
     round_number : int
-        The round.
+        Number of the round.
 
     Returns
     -------
     HullChanges
-        Copies of one phase, told by structure, count as one: a lower copy of a phase pushes nothing off. Where the
-        earlier phases lack an element there was no hull, and everything has entered.
+        Changes of the hull. Matching structures count as one phase, so a lower copy of a phase does not push it off. If
+        the earlier phases lack an element, there was no hull, and all phases on the hull have entered.
     """
     from pymatgen.analysis.phase_diagram import PhaseDiagram
 
@@ -69,7 +69,7 @@ def hull_changes(hull: Hull, round_number: int) -> HullChanges:
         if entry.energy_per_atom - _energy(before, entry.composition) <= ON_HULL
     }
     still = {name for _, ids in now for name in ids}
-    # before - now is convex on every facet of the hull now, so that it is largest at one of its corners
+    # before - now is convex on every facet of the present hull, so the maximum is at a corner
     largest = max(_energy(before, entry.composition) - energy[entry.name] for entry in hull.diagram.stable_entries)
     grid = _compositions(hull.elements)
     mean = float(np.mean([_energy(before, item) - _energy(hull.diagram, item) for item in grid]))
@@ -82,7 +82,7 @@ def hull_changes(hull: Hull, round_number: int) -> HullChanges:
 
 
 def _compositions(elements: tuple[str, ...]) -> list[Any]:
-    """Return the compositions of a regular grid over the simplex, its corners included."""
+    """Return the compositions of a regular grid over the simplex, including the corners."""
     from pymatgen.core import Composition
 
     steps, size = GRID_STEPS.get(len(elements), 5), len(elements)
@@ -98,5 +98,5 @@ def _energy(diagram: Any, composition: Any) -> float:
 
 
 def _no_less_than_zero(lowering: float) -> float:
-    """Return a lowering without what rounding leaves."""
+    """Return the lowering, or 0 if it is only a rounding error."""
     return float(lowering) if lowering > ON_HULL else 0.0

@@ -1,4 +1,4 @@
-"""What a second method says of a hull: its own hull of the same phases, and which of them it turns into something else. It relaxes nothing."""
+"""The check of a hull by a second method: which phases it relaxes, its own hull, and which phases change structure. This module relaxes nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ccdcgan_al.types import Phase
 
 ELSEWHERE = "relaxes into another structure"
 CONFIRM_WITHIN = {"generated": 0.05, "seed": 0.005, "reference": 0.05}
-"""Energy above hull (eV/atom), by origin, up to which a phase is relaxed by the confirming method."""
+"""Highest energy above hull (eV/atom), by origin, of the phases that the confirming method relaxes."""
 
 
 def phases_to_confirm(hull: Hull, at_most: int) -> list[Phase]:
-    """Return the phases that a second method has to relax: the lowest first to be chosen, then in order of structure_id.
+    """Return the phases that a second method has to relax, in order of structure_id. The lowest phases are chosen first.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def phases_to_confirm(hull: Hull, at_most: int) -> list[Phase]:
     Returns
     -------
     list of Phase
-        One of each group of duplicates, within `CONFIRM_WITHIN` of the hull.
+        One phase of each group of duplicates, within `CONFIRM_WITHIN` of the hull.
     """
     near = sorted(
         hull.unique_entries(max(CONFIRM_WITHIN.values())),
@@ -44,19 +44,19 @@ def confirming_hull(hull: Hull, confirmed: Sequence[Phase]) -> Hull:
     Parameters
     ----------
     hull : Hull
-        Of the first method.
+        Hull of the first method.
     confirmed : sequence of Phase
-        Phases of it, relaxed by the second method, with the same structure_id.
+        Phases of the first hull, relaxed by the second method, with the same structure_id.
 
     Raises
     ------
     HullError
-        There is none, or a phase on the first hull is not among them, nor another of its kind: energies above a hull
-        without it would be too low.
+        If `confirmed` is empty, or if it lacks a phase on the first hull and all copies of that phase. Without the phase,
+        energies above the second hull would be too low.
     """
     if not confirmed:
         raise HullError("no phase was relaxed by the confirming method")
-    alike = confirmed[0].method.functional == hull.method.functional  # then one zero for both
+    alike = confirmed[0].method.functional == hull.method.functional  # then both hulls have the same zero
     found = build_hull(confirmed, hull.elements, hull.element_references if alike else None)
     there = {phase.structure_id for phase in found.phases}
     lacking = [f"{entry.formula} ({entry.structure_id})" for entry, group in hull.on_hull() if not there & set(group)]
@@ -69,7 +69,7 @@ def confirming_hull(hull: Hull, confirmed: Sequence[Phase]) -> Hull:
 
 
 def relaxed_elsewhere(hull: Hull, confirming: Hull) -> set[str]:
-    """Return the ids of the phases that the second method relaxed into another structure: the energy is not that phase's."""
+    """Return the ids of phases that the second method relaxed into another structure. Its energy is not the energy of these phases."""
     matcher, first = structure_matcher(), {phase.structure_id: phase.structure for phase in hull.phases}
     return {
         phase.structure_id

@@ -1,24 +1,22 @@
-"""MP2020 energy corrections, from pymatgen's own data; it neither computes energies nor decides which hull counts.
+"""MP2020 energy corrections, from pymatgen's own data. This module computes no energies and does not decide which hull counts.
 
-The scheme is Wang et al., Sci. Rep. 11, 15496 (2021), doi 10.1038/s41598-021-94550-5: a constant an atom for anions in
+The scheme is Wang et al., Sci. Rep. 11, 15496 (2021), doi 10.1038/s41598-021-94550-5. It adds a constant per atom for anions in
 compounds (Se: -0.472 eV, 0 in the element) and for transition metals computed with a Hubbard U. All numbers come from
-`MaterialsProject2020Compatibility`, the U values from `MPRelaxSet`.
+`MaterialsProject2020Compatibility`, and the U values from `MPRelaxSet`.
 
-What to know before use:
+Limits of the scheme:
 
-- It was fitted to VASP energies of the Materials Project's settings (PBE, PBE + U for V, Cr, Mn, Fe, Co, Ni, Mo and W
-  with O or F). Added to a potential's energy it is as good as that potential imitates those settings.
-- It stabilises every compound of an anion, real or not, in proportion to the anion's share: a hull with it in makes
-  false discoveries among anion-rich compositions (pymatgen issue 3803). The hull that claims a discovery is the one
-  without.
-- Anions are told by guessed oxidation states, from the formula alone; oxide, peroxide, superoxide and sulfide are told
-  by distances, so these depend on the structure. Where no oxidation state can be guessed, the most electronegative
-  element counts as the anion (pymatgen's rule). An element whose electronegativity is not known (He, Ne, Ar, beyond Lr)
-  never does, here; in pymatgen that depends on the order of the atoms, so it is handed the atoms in one order.
-- pymatgen has three rules for what counts as an anion. The default here is `no_check`, the scheme as published: it
-  corrected the training set of CHGNet 0.3.0, so it is the one that removes what is inside that potential.
-  `require_bound`, pymatgen's default since May 2024, wants an oxidation state <= -1 and gives BiSe6 nothing, where
-  `no_check` gives it -0.405 eV/atom.
+- It was fitted to VASP energies with the Materials Project's settings (PBE, and PBE + U for V, Cr, Mn, Fe, Co, Ni, Mo and W
+  with O or F). With a potential's energy, it is only as good as the potential imitates those settings.
+- It stabilises every compound of an anion, real or not, in proportion to the anion's share. A corrected hull therefore makes
+  false discoveries among anion-rich compositions (pymatgen issue 3803). Discoveries are claimed on the uncorrected hull.
+- Anions are identified by guessed oxidation states, which depend only on the formula. Oxide, peroxide, superoxide and sulfide
+  are identified by distances, so they depend on the structure. If no oxidation state can be guessed, the most electronegative
+  element counts as the anion (pymatgen's rule). An element of unknown electronegativity (He, Ne, Ar, beyond Lr) never counts
+  as the anion here. In pymatgen this depends on the order of the atoms, so this module sorts the atoms first.
+- pymatgen has three rules for anions. The default here is `no_check`, the scheme as published. It corrected the training
+  set of CHGNet 0.3.0, so it removes exactly the corrections inside that potential. `require_bound`, pymatgen's default since
+  May 2024, needs an oxidation state <= -1. It gives BiSe6 no correction, while `no_check` gives it -0.405 eV/atom.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ StrictAnions = Literal["require_exact", "require_bound", "no_check"]
 
 @lru_cache(maxsize=6)
 def _scheme(strict_anions: StrictAnions, *, check_potcar: bool = False) -> Any:
-    """Return pymatgen's correction scheme, which takes a moment to read."""
+    """Return pymatgen's correction scheme. It is cached because reading it takes a moment."""
     from pymatgen.analysis.compatibility import MaterialsProject2020Compatibility
 
     return MaterialsProject2020Compatibility(strict_anions=strict_anions, check_potcar=check_potcar)
@@ -53,12 +51,12 @@ def _scheme(strict_anions: StrictAnions, *, check_potcar: bool = False) -> Any:
 
 @lru_cache(maxsize=4096)
 def _oxidation_states(formula: str) -> tuple[tuple[str, float], ...]:
-    """Return the guess that pymatgen's scheme would make for a reduced formula, remembered, since it is slow."""
+    """Return the oxidation states that pymatgen's scheme would guess for a reduced formula. They are cached because the guess is slow."""
     from pymatgen.core import Composition
 
     try:
         guesses = Composition(formula).oxi_state_guesses(max_sites=-20)
-    except ValueError:  # too large a formula to guess, as in pymatgen
+    except ValueError:  # the formula is too large to guess, as in pymatgen
         guesses = ()
     return tuple(guesses[0].items()) if guesses else ()
 
@@ -74,8 +72,8 @@ def mp_hubbard_u(structure: Structure) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        By symbol; empty where it would use plain PBE. Source: `MPRelaxSet`, where a U belongs to the most
-        electronegative element (O or F).
+        U values by symbol. Empty if the Materials Project would use plain PBE. Source: `MPRelaxSet`, in which a U belongs to
+        the most electronegative element (O or F).
     """
     symbols = sorted(element.symbol for element in structure.composition.element_composition)
     if len(symbols) == 1:
@@ -85,9 +83,9 @@ def mp_hubbard_u(structure: Structure) -> dict[str, float]:
 
 
 def _in_one_order(structure: Structure) -> Structure:
-    """Return the structure without oxidation states, its atoms in an order that does not depend on the one they came in.
+    """Return the structure without oxidation states. The order of its atoms does not depend on their original order.
 
-    Elements of which no electronegativity is known come first: so pymatgen's sort, which NaN confuses, leaves them there.
+    Elements of unknown electronegativity come first. NaN confuses pymatgen's sort, and in this order it leaves them there.
     """
     bare = structure.copy().remove_oxidation_states()
     sites = sorted(
@@ -97,7 +95,7 @@ def _in_one_order(structure: Structure) -> Structure:
 
 
 def mp_potcar_symbols(structure: Structure) -> list[str]:
-    """Return the POTCARs with which the Materials Project would compute the structure, e.g. ``V_pv``; source: `MPRelaxSet`."""
+    """Return the POTCARs that the Materials Project would use for the structure, e.g. ``V_pv``. Source: `MPRelaxSet`."""
     from pymatgen.io.vasp.sets import MPRelaxSet
 
     symbols = MPRelaxSet.CONFIG["POTCAR"]
@@ -117,35 +115,35 @@ def mp2020_correction_per_atom(
     Parameters
     ----------
     structure : Structure
-        Ordered structure, relaxed, since oxides and sulfides are told apart by distances.
+        Ordered and relaxed structure. Oxides and sulfides are told apart by distances, so the positions matter.
     hubbard_u : mapping of str to float, optional
-        U (eV) by symbol that the energy contains; None for those of the Materials Project, which a potential trained
-        on its energies imitates; {} for plain PBE.
+        U values (eV) by symbol that the energy contains. None means those of the Materials Project, because a potential
+        trained on its energies imitates them. An empty mapping means plain PBE.
     strict_anions : StrictAnions, default "no_check"
-        Which species count as anions, see the module's description.
+        Rule for the species that count as anions, see the module's description.
     run_type : str, optional
-        That of a VASP run, e.g. ``GGA+U``, which is checked; None for what `hubbard_u` says.
+        Run type of a VASP run, e.g. ``GGA+U``, which is checked. None means the run type that follows from `hubbard_u`.
     potcar : sequence of str, optional
-        TITELs of a VASP run's POTCARs, which are checked to be the Materials Project's; None: not VASP.
+        TITELs of a VASP run's POTCARs. They are checked against the Materials Project's. None means that it is not VASP.
 
     Returns
     -------
     float
-        To be ADDED to the raw PBE or PBE + U energy (eV/atom); 0 for an element.
+        Correction to be ADDED to the raw PBE or PBE + U energy (eV/atom). It is 0 for an element.
 
     Raises
     ------
     HullError
-        There is no correction, whatever the reason: a U, run type or POTCAR other than the Materials Project's, an
-        element that the scheme does not know or whose electronegativity nobody knows.
+        If there is no correction for any reason: a U, run type or POTCAR other than the Materials Project's, an
+        element that the scheme does not know, or an element of unknown electronegativity.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
     if len(structure.composition.element_composition) == 1 and potcar is None:
-        return 0.0  # the scheme's own rule; pymatgen asks for U values before it comes to it
+        return 0.0  # the scheme's own rule; pymatgen would ask for U values first
     formula = structure.composition.element_composition.reduced_formula
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of every guess of oxidation states
+        warnings.simplefilter("ignore")  # it warns at every guess of oxidation states
         try:
             values = dict(mp_hubbard_u(structure) if hubbard_u is None else hubbard_u)
             entry = ComputedStructureEntry(
@@ -162,7 +160,7 @@ def mp2020_correction_per_atom(
             )
             adjustments = _scheme(strict_anions, check_potcar=potcar is not None).get_adjustments(entry)
             correction = float(sum(adjustment.value for adjustment in adjustments)) / len(structure)
-        except Exception as error:  # pymatgen fails in many ways where it does not know an element
+        except Exception as error:  # pymatgen raises many kinds of error for an unknown element
             raise HullError(_why_none(structure, error)) from error
     if not math.isfinite(correction):
         raise HullError(_why_none(structure, ValueError(f"pymatgen's is {correction}")))
@@ -170,7 +168,7 @@ def mp2020_correction_per_atom(
 
 
 def _why_none(structure: Structure, error: Exception) -> str:
-    """Say in one line why there is no correction, and which electronegativities are not known."""
+    """Return one line that states why there is no correction and which electronegativities are not known."""
     unknown = without_electronegativity(element.symbol for element in structure.composition.element_composition)
     reason = " ".join(str(error).split(" for {")[0].split())  # the rest is the whole entry
     reason = reason or type(error).__name__

@@ -1,9 +1,9 @@
-"""Energies of the elements, which set the zero of formation energies and the corners of a hull. It builds no hull.
+"""Energies of the elements. They set the zero of formation energies and the corners of a hull. This module builds no hull.
 
-A potential trained on the Materials Project knows compounds better than elements: 7net-0 puts W 218 meV/atom too high. An
-element that is too high makes every compound look too stable. The PBE energies of the elements are known, whatever a
-potential makes of them. So the hull of a PBE potential has the Materials Project's energies at its corners (as
-matbench-discovery's formation energies do), and the hull with the potential's own elements stands beside it.
+A potential trained on the Materials Project is better for compounds than for elements: 7net-0 puts W 218 meV/atom too high.
+An element that is too high makes every compound appear too stable. The PBE energies of the elements are known and need no
+potential. Therefore the hull of a PBE potential has the Materials Project's energies at its corners, like the formation
+energies of matbench-discovery. A second hull with the potential's own elements is kept for comparison.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from ccdcgan_al.types import Method
 
 Scheme = Literal["own", "materials_project"]
-"""Whose energies of the elements set the zero: those of the hull's own method, or the Materials Project's."""
+"""Source of the element energies that set the zero: the hull's own method, or the Materials Project."""
 
 DATA = Path(__file__).parents[1] / "data" / "element_energies.json"
 OFF = 0.03
-"""eV/atom; an element whose energy by a potential differs by more from the Materials Project's is named in every report."""
+"""eV/atom. Every report names an element if its energy by a potential differs by more from the Materials Project's."""
 
 
 @dataclass(frozen=True)
 class ElementReferences:
-    """The zero of formation energies: a part of the energy scale, beside the method.
+    """The zero of formation energies. It is a part of the energy scale, like the method.
 
     Attributes
     ----------
     scheme : Scheme
-        Whose energies they are.
+        Source of the energies.
     energies : Mapping of str to float
-        By symbol (eV/atom); empty for `own`, where the lowest phase of each element in the hull counts.
+        Energies by symbol (eV/atom). Empty for `own`: then the lowest phase of each element in the hull counts.
     reason : str
-        Why they are the method's own where another scheme would be the default; empty otherwise.
+        Why the scheme is `own` although another scheme would be the default. Otherwise empty.
     """
 
     scheme: Scheme = "own"
@@ -67,30 +67,30 @@ def materials_project_energies() -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        By symbol (eV/atom). Sources and licence stand in ``ccdcgan_al/data/element_energies.json``: matbench-discovery's
+        Energies by symbol (eV/atom). ``ccdcgan_al/data/element_energies.json`` states sources and licence: matbench-discovery's
         list of 2023 and, for Br, I, Bi and Eu, the lower phases that CAMD recorded.
     """
     return {symbol: item["energy"] for symbol, item in _data()["materials_project"]["energies"].items()}
 
 
 def potential_energies(calculator: str) -> dict[str, float]:
-    """Return the energies of the elements by a potential that comes with the package.
+    """Return the energies of the elements by a potential, from the package's own table.
 
     Parameters
     ----------
     calculator : str
-        The model, e.g. ``SevenNet 7net-0`` (`Method.calculator`).
+        Name of the model, e.g. ``SevenNet 7net-0`` (`Method.calculator`).
 
     Returns
     -------
     dict of str to float
-        By symbol (eV/atom), relaxed; empty for a potential without a table.
+        Energies of the relaxed elements by symbol (eV/atom). Empty for a potential without a table.
     """
     return dict(_data()["potentials"].get(calculator, {}).get("energies", {}))
 
 
 def references_of(method: Method, elements: Sequence[str]) -> ElementReferences:
-    """Return the element references that the hull of a method has by default.
+    """Return the default element references for the hull of a method.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def references_of(method: Method, elements: Sequence[str]) -> ElementReferences:
     Returns
     -------
     ElementReferences
-        The Materials Project's for a potential whose functional is ``PBE`` (PBE + U where the Materials Project uses a U);
-        the method's own for VASP, for other functionals, and where an element has no energy in the Materials Project.
+        The Materials Project's energies for a potential whose functional is ``PBE`` (PBE + U where the Materials Project uses a U).
+        The method's own energies for VASP, for other functionals, and if an element has no energy in the Materials Project.
     """
     if method.name == DFT:
         return OWN
@@ -119,19 +119,19 @@ def references_of(method: Method, elements: Sequence[str]) -> ElementReferences:
 
 
 def energy_of_elements(composition: Composition, energies: Mapping[str, float]) -> float | None:
-    """Return the energy that the elements of a composition have apart.
+    """Return the energy of the separate elements of a composition, per atom.
 
     Parameters
     ----------
     composition : Composition
-        Of any number of atoms.
+        Composition with any number of atoms.
     energies : Mapping of str to float
         Energies of the elements by symbol (eV/atom).
 
     Returns
     -------
     float or None
-        eV/atom; None where the energy of an element is not known.
+        Energy (eV/atom). None if the energy of an element is not known.
     """
     amounts = composition.fractional_composition.get_el_amt_dict()
     if not all(symbol in energies for symbol in amounts):
@@ -140,7 +140,7 @@ def energy_of_elements(composition: Composition, energies: Mapping[str, float]) 
 
 
 def deviations(own: Mapping[str, float]) -> dict[str, float]:
-    """Return how far energies of the elements lie above the Materials Project's.
+    """Return how far the energies of the elements lie above the Materials Project's.
 
     Parameters
     ----------
@@ -150,27 +150,27 @@ def deviations(own: Mapping[str, float]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        By symbol (eV/atom), positive where the method's element is too high; elements without an energy in the Materials
-        Project are left out.
+        Differences by symbol (eV/atom). A positive value means that the method's element is too high. Elements without an
+        energy in the Materials Project are left out.
     """
     known = materials_project_energies()
     return {symbol: energy - known[symbol] for symbol, energy in own.items() if symbol in known}
 
 
 def warnings_of(deviations: Mapping[str, float], calculator: str) -> list[str]:
-    """Return a sentence for each element whose energy is off by more than `OFF`.
+    """Return a sentence for each element whose energy differs by more than `OFF`.
 
     Parameters
     ----------
     deviations : Mapping of str to float
-        By symbol (eV/atom), see `deviations`.
+        Differences by symbol (eV/atom), see `deviations`.
     calculator : str
-        The model whose energies they are.
+        Name of the model that computed the energies.
 
     Returns
     -------
     list of str
-        The worst first.
+        Sentences. The largest deviation comes first.
     """
     off = sorted((item for item in deviations.items() if abs(item[1]) > OFF), key=lambda item: (-abs(item[1]), item[0]))
     return [

@@ -1,9 +1,9 @@
-"""The convex hull of one chemical system on one energy scale; it reads no database, relaxes nothing and draws nothing.
+"""The convex hull of one chemical system on one energy scale. This module reads no database, relaxes nothing and draws nothing.
 
-The hull that counts has uncorrected energies and, for a PBE potential, the Materials Project's energies of the elements at
-its corners (`ccdcgan_al.hull.element_references`). Two hulls stand beside it. One has MP2020 corrections; a phase on that one
-only is flagged `correction_driven`. The other has the method's own energies of the elements; a phase on one of the two
-uncorrected hulls only is flagged `element_driven`. What is flagged is no discovery.
+The hull that counts has uncorrected energies. For a PBE potential, the Materials Project's energies of the elements are at
+its corners (`ccdcgan_al.hull.element_references`). Two more hulls are kept for comparison. The first has MP2020 corrections.
+A phase that is only on this hull gets the flag `correction_driven`. The second has the method's own energies of the elements.
+A phase that is on only one of the two uncorrected hulls gets the flag `element_driven`. A flagged phase is no discovery.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
     from ccdcgan_al.types import Method, Phase
 
-ON_HULL = 1e-6  # eV/atom; a phase this close to the hull is on it, what rounding leaves
+ON_HULL = 1e-6  # eV/atom; a phase this close to the hull is on it: the limit allows for rounding
 DEGENERATE = (
-    0.005  # eV/atom: relaxations stopped at 0.05 eV/Å scatter by this much, so what lies closer is not told apart
+    0.005  # eV/atom: relaxations stopped at 0.05 eV/Å scatter by this much, so closer phases are not told apart
 )
-NEAR_HULL, METASTABLE = 0.05, 0.1  # eV/atom, the thresholds at which new phases are counted
-SELF_TEST = 1e-3  # eV/atom by which a phase put back may miss its own energy above hull
+NEAR_HULL, METASTABLE = 0.05, 0.1  # eV/atom, thresholds for counting new phases
+SELF_TEST = 1e-3  # eV/atom, tolerance of the self-test of energies above hull
 _SCALES = ("uncorrected", "corrected", "own elements'")
 _RAW, _CORRECTED, _OWN = range(3)
-_NAMED = 5  # entries of a kind that an error names
-_CORRECTED_FUNCTIONALS = ("PBE", "PBE+U")  # those that MP2020 was fitted to
+_NAMED = 5  # maximum number of entries of a kind that an error names
+_CORRECTED_FUNCTIONALS = ("PBE", "PBE+U")  # functionals that MP2020 was fitted to
 
 
 @dataclass(frozen=True)
 class Hull:
-    """A convex hull and every phase's place against it; made by `build_hull`.
+    """A convex hull and every phase's position relative to it. `build_hull` makes it.
 
     Attributes
     ----------
@@ -63,19 +63,19 @@ class Hull:
     phases : tuple of Phase
         The phases, in order of structure_id.
     entries : tuple of HullEntry
-        Their places, in the same order; energies above hull are >= 0, each phase being part of the hull.
+        Positions of the phases, in the same order. Each phase is part of the hull, so energies above hull are >= 0.
     diagram : object
         pymatgen PhaseDiagram of uncorrected energies, with the energies of `element_references` at its corners.
     corrected_diagram : object
-        The same with MP2020 corrections; None where a phase's correction cannot be computed.
+        The same with MP2020 corrections. None if a phase's correction cannot be computed.
     own_diagram : object
-        Uncorrected, with the method's own elements; `diagram` itself where these are its references.
+        Uncorrected diagram with the method's own elements. It is `diagram` itself if the references are the method's own.
     element_references : ElementReferences
-        Whose energies of the elements set the zero.
+        Element energies that set the zero, and their source.
     own_elements : dict of str to float
         Energy of the lowest phase of each element, by symbol (eV/atom).
     no_corrections : str, default ""
-        Why there is no corrected hull; empty where there is one.
+        Why there is no corrected hull. Empty if there is one.
     """
 
     elements: tuple[str, ...]
@@ -91,39 +91,39 @@ class Hull:
 
     @cached_property
     def element_deviations(self) -> dict[str, float]:
-        """How far the method's elements lie above the Materials Project's, by symbol (eV/atom); empty for another functional or VASP."""
+        """How far the method's elements lie above the Materials Project's, by symbol (eV/atom). Empty for another functional or VASP."""
         comparable = references_of(self.method, self.elements).scheme == "materials_project"
         return deviations(self.own_elements) if comparable else {}
 
     @cached_property
     def element_warnings(self) -> list[str]:
-        """A sentence for each element that is off by more than 30 meV/atom, and one where the elements are not checked."""
+        """One sentence for each element that differs by more than 30 meV/atom, and one if the elements are not checked."""
         reason = self.element_references.reason
         return [*warnings_of(self.element_deviations, self.method.calculator), *([reason] if reason else [])]
 
     def energy_above(self, phase: Phase, *, corrected: bool = False, own_elements: bool = False) -> float:
-        """Return the energy of a phase above this hull, which need not contain it.
+        """Return the energy of a phase above this hull. The hull need not contain the phase.
 
         Parameters
         ----------
         phase : Phase
-            Of the hull's method and elements.
+            Phase of the hull's method and elements.
         corrected : bool, default False
-            Against the hull with MP2020 corrections.
+            Whether to use the hull with MP2020 corrections.
         own_elements : bool, default False
-            Against the uncorrected hull with the method's own elements.
+            Whether to use the uncorrected hull with the method's own elements.
 
         Returns
         -------
         float
-            eV/atom; NEGATIVE where the phase would lower the hull.
+            Energy above hull (eV/atom). It is NEGATIVE if the phase would lower the hull.
 
         Raises
         ------
         MixedMethodsError
-            The phase's energy is of another method.
+            If the phase's energy is of another method.
         HullError
-            The phase holds elements that the hull does not, or a corrected figure is asked for that does not exist.
+            If the phase has elements that the hull does not have, or if there is no corrected hull but a corrected energy is wanted.
         """
         _one_method([*self.phases[:1], phase])
         composition = _bare(phase.structure)
@@ -148,13 +148,13 @@ class Hull:
 
         With `within` (eV/atom), generated structures farther above the hull are left out, unless they are flagged.
 
-        It is the lowest of the group, or the lowest reference or seed where that lies within `DEGENERATE` of it: a
-        generated copy of a known phase, lower by what a relaxation scatters, does not stand for the phase.
+        The entry is the lowest of the group. If a reference or seed lies within `DEGENERATE` of it, the lowest of those is the
+        entry instead: relaxed energies scatter by this much, so a slightly lower generated copy does not replace a known phase.
         """
         return [self.entries[number] for number in sorted(self._representative(group) for group in self.groups(within))]
 
     def on_hull(self) -> list[tuple[HullEntry, tuple[str, ...]]]:
-        """Return the phases on the hull, one a group of matching structures, with the ids of all of its group."""
+        """Return one phase on the hull for each group of matching structures, with the ids of all phases of the group."""
         found = []
         for group in self.groups(METASTABLE):
             if self.entries[group[0]].energy_above_hull <= ON_HULL:
@@ -163,7 +163,7 @@ class Hull:
         return sorted(found, key=lambda item: (item[0].formula, item[0].structure_id))
 
     def duplicates(self) -> dict[str, str]:
-        """Return, by structure_id, which of `unique_entries` stands for a phase within 0.1 eV/atom of the hull that is none of them."""
+        """Return, by structure_id, the entry of `unique_entries` that represents each other phase within 0.1 eV/atom of the hull."""
         found = {}
         for group in self.groups(METASTABLE):
             own = self._representative(group)
@@ -173,7 +173,7 @@ class Hull:
         return found
 
     def _representative(self, group: list[int]) -> int:
-        """Position of the phase that stands for a group of matching phases, lowest energy first."""
+        """Return the position of the phase that represents a group of matching phases. The group is sorted by energy."""
         lowest = self.phases[group[0]].energy_per_atom
         known = [
             number
@@ -183,7 +183,7 @@ class Hull:
         return known[0] if known else group[0]
 
     def groups(self, within: float) -> list[list[int]]:
-        """Positions of phases that match, a list a group, lowest energy first.
+        """Return the positions of the phases of each group of matching phases, lowest energy first.
 
         Generated phases farther above the hull than `within` (eV/atom) are left out, unless they are correction-driven or
         element-driven.
@@ -204,7 +204,7 @@ class Hull:
 
     @cached_property
     def _found_groups(self) -> dict[float, list[list[int]]]:
-        """Groups by how far above the hull they were asked for."""
+        """Groups found so far, by the `within` that was requested."""
         return {}
 
 
@@ -216,30 +216,30 @@ def build_hull(
     Parameters
     ----------
     phases : sequence of Phase
-        At least one of each element. Their energies may contain MP2020 corrections where the method says so; these are
-        taken off for the hull that counts.
+        At least one phase of each element. Their energies contain MP2020 corrections if the method says so. These corrections
+        are subtracted for the hull that counts.
     elements : sequence of str
         Symbols of the chemical system.
     element_references : ElementReferences, optional
-        Whose energies of the elements set the zero; by default those that `references_of` gives for the method. The phases
-        of an element keep their order: all are moved by what moves the lowest to its reference.
+        Element energies that set the zero. The default is `references_of` the method. All phases of an element shift by the
+        same energy, which puts the lowest at its reference. Their order does not change.
 
     Returns
     -------
     Hull
-        Where the method's functional is not PBE (or PBE+U) MP2020 does not apply, and the corrected figures are the
-        uncorrected ones. Where a correction cannot be computed the corrected hull is empty, `no_corrections` says why, and
-        the uncorrected hull stands.
+        The hull. If the method's functional is not PBE (or PBE+U), MP2020 does not apply, and corrected and uncorrected
+        energies are equal. If a correction cannot be computed, there is no corrected hull, and `no_corrections` states why.
+        The uncorrected hull is not affected.
 
     Raises
     ------
     MixedMethodsError
-        Two phases differ in name, calculator, version, functional or corrections of their method, or the references
+        If two phases differ in name, calculator, version, functional or corrections of their method, or if the references
         are of another functional.
     HullError
-        No phase, an element without one, an element outside the system, an element without a reference, a repeated
-        structure_id, an energy that contains a correction that cannot be computed, or a hull that fails its
-        self-test.
+        If there is no phase, an element without a phase, an element outside the system, an element without a reference,
+        a repeated structure_id, or an energy that contains a correction which cannot be computed. Also if the hull fails
+        its self-test.
     """
     if not phases:
         raise HullError("a hull needs phases, got none; relax at least one structure of each element first")
@@ -278,7 +278,7 @@ def build_hull(
 def _own_elements(
     phases: Sequence[Phase], compositions: Sequence[Composition], elements: Sequence[str]
 ) -> dict[str, float]:
-    """Return the energy of the lowest phase of each element (eV/atom), uncorrected; HullError where one has none."""
+    """Return the uncorrected energy of the lowest phase of each element (eV/atom). Raise HullError if an element has none."""
     lowest: dict[str, float] = {}
     for phase, composition in zip(phases, compositions, strict=True):
         if len(composition) == 1:
@@ -294,18 +294,18 @@ def _own_elements(
 
 
 def _shifts(references: ElementReferences, own: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much the phases of each element move (eV/atom), so that the lowest lies at its reference."""
+    """Return the energy by which the phases of each element shift (eV/atom), so that the lowest lies at its reference."""
     return {symbol: references.energies[symbol] - own[symbol] for symbol in references.energies if symbol in own}
 
 
 def _self_test(hull: Hull, points: _Points) -> None:
-    """Put the references and the phases on the hull back as candidates, against a hull found by linear programming.
+    """Compare the references and the phases on the hull with a second hull, found by linear programming.
 
-    Raises HullError where one does not get its own energy above hull, on each scale, to 1 meV/atom.
+    Raise HullError if one of them does not get its own energy above hull, on each scale, to 1 meV/atom.
     """
     from scipy.optimize import linprog
 
-    lowest = np.full((len(points.rows), len(_SCALES)), np.inf)  # of one composition; no mixture needs another phase
+    lowest = np.full((len(points.rows), len(_SCALES)), np.inf)  # of each composition; no mixture needs another phase
     np.minimum.at(lowest, points.row_of, points.energies)
     for number, (phase, entry) in enumerate(zip(hull.phases, hull.entries, strict=True)):
         if phase.origin != "reference" and entry.energy_above_hull > ON_HULL:
@@ -328,7 +328,7 @@ def _self_test(hull: Hull, points: _Points) -> None:
 
 
 def _one_method(phases: Sequence[Phase]) -> None:
-    """Raise MixedMethodsError, naming entries, where the phases' methods differ in anything."""
+    """Raise MixedMethodsError, which names entries, if the phases' methods differ in any field."""
     by_method: dict[Method, list[str]] = defaultdict(list)
     for phase in phases:
         by_method[phase.method].append(phase.structure_id)
@@ -358,12 +358,12 @@ class _Points:
     Attributes
     ----------
     rows : ndarray of float
-        Distinct compositions as fractions of the elements, (n_rows, n_elements).
+        Distinct compositions as fractions of the elements, shape (n_rows, n_elements).
     row_of : ndarray of int
-        Which of them each phase has, (n_phases,).
+        Row of each phase's composition, shape (n_phases,).
     energies : ndarray of float
-        By scale (eV/atom), (n_phases, 3): uncorrected, with MP2020 corrections (NaN where a phase has none), and
-        uncorrected with the method's own elements.
+        Energies on each scale (eV/atom), shape (n_phases, 3): uncorrected, with MP2020 corrections (NaN if a phase has none),
+        and uncorrected with the method's own elements.
     """
 
     rows: NDArray[np.float64]
@@ -387,9 +387,9 @@ class _Points:
 
 
 def _with_corrections(phases: tuple[Phase, ...]) -> tuple[tuple[Phase, ...], str]:
-    """Return the phases with their MP2020 corrections, and why one of them has none (empty where all have theirs).
+    """Return the phases with their MP2020 corrections, and a reason if a phase has none (empty if all have one).
 
-    Raises HullError where a correction that is inside an energy cannot be computed: it cannot be taken off.
+    Raise HullError if an energy contains a correction that cannot be computed, because it cannot be subtracted.
     """
     reason, found = "", []
     for phase in phases:
@@ -408,12 +408,12 @@ def _with_corrections(phases: tuple[Phase, ...]) -> tuple[tuple[Phase, ...], str
 
 
 def _bare(structure: Structure) -> Composition:
-    """Return a structure's composition without oxidation states: Fe2+ and Fe3+ are one element of a hull."""
+    """Return a structure's composition without oxidation states. Fe2+ and Fe3+ are one element of a hull."""
     return structure.composition.element_composition
 
 
 def _energies(phase: Phase, composition: Composition, shifts: Mapping[str, float]) -> tuple[float, float, float]:
-    """Return a phase's energy (eV/atom) on each scale of `_SCALES`; NaN where it has no correction."""
+    """Return a phase's energy (eV/atom) on each scale of `_SCALES`. The corrected energy is NaN if there is no correction."""
     energy, method = phase.energy_per_atom, phase.method
     if method.corrections not in ("none", "MP2020"):
         raise HullError(f"{phase.structure_id}: correction scheme {method.corrections!r}; wanted 'none' or 'MP2020'")
@@ -427,7 +427,7 @@ def _energies(phase: Phase, composition: Composition, shifts: Mapping[str, float
 
 
 def _diagram(phases: Sequence[Phase], compositions: Sequence[Composition], points: _Points, scale: int) -> Any:
-    """Return pymatgen's PhaseDiagram of the lowest phase of each composition and round: the same hull, and that of any earlier round."""
+    """Return pymatgen's PhaseDiagram of the lowest phase of each composition and round. It gives this hull and those of earlier rounds."""
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 
     energies, rounds = points.energies[:, scale], np.array([phase.round_number for phase in phases])
@@ -448,7 +448,7 @@ def _hull_energy(diagram: Any, composition: Composition) -> float:
 
 
 def _elements_energy(diagram: Any, composition: Composition) -> float:
-    """Return the energy of the elements at a hull's corners, in the shares of a composition (eV/atom)."""
+    """Return the energy of the elements at a hull's corners, weighted by the fractions of a composition (eV/atom)."""
     corners = {element.symbol: entry.energy_per_atom for element, entry in diagram.el_refs.items()}
     energy = energy_of_elements(composition, corners)
     return math.nan if energy is None else energy
@@ -460,8 +460,8 @@ def _entries(
     points: _Points,
     diagrams: tuple[Any, Any, Any],
 ) -> tuple[HullEntry, ...]:
-    """Return each phase's place against the hulls, whose energies are found once a composition."""
-    _, example = np.unique(points.row_of, return_index=True)  # a phase of each composition
+    """Return each phase's position relative to the hulls. The hulls' energies are computed only once for each composition."""
+    _, example = np.unique(points.row_of, return_index=True)  # one phase of each composition
     formulas = [compositions[i].reduced_formula for i in example]
     columns: list[list[Any]] = []
     for scale, diagram in enumerate(diagrams):

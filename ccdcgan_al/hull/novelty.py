@@ -1,4 +1,4 @@
-"""Which phases near a hull nobody put in, and what speaks against them: the definition of a new phase. It builds no hull and relaxes nothing."""
+"""The definition of a new phase: a phase near a hull that was not put in, and its known problems. This module builds no hull and relaxes nothing."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 def claimed_phases(
     hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str | None] | None = None
 ) -> list[tuple[HullEntry, str | None]]:
-    """Return the generated phases that nobody put in, on the hull or close to it, each with what speaks against it.
+    """Return the generated phases on or near the hull that match nothing put in, each with its known problem.
 
     Parameters
     ----------
     hull : Hull
-        With the generated phases in it.
+        Hull that includes the generated phases.
     known : sequence of Structure
-        Structures that are no discovery, beside the hull's own references and seeds: unrelaxed seeds, training set;
-        matched by structure, not by formula.
+        Structures that are no discovery, besides the hull's own references and seeds: unrelaxed seeds and the training set.
+        They are matched by structure, not by formula.
     within : float, default 0.0
-        Largest energy above the uncorrected hull (eV/atom), with the hull's element references and with the method's
-        own elements.
+        Largest energy above the uncorrected hull (eV/atom). It applies with the hull's element references and also with
+        the method's own elements.
     unstable : mapping of str to str or None, optional
-        structure_id -> reason, of phases that a second relaxation from a small distortion did not give back; None of
-        those that it did.
+        structure_id -> result of a second relaxation from a small distortion. The value is a reason if the relaxation did
+        not return to the phase, and None if it did.
 
     Returns
     -------
     list of (HullEntry, reason or None)
-        The lowest of each group of matching structures, none of a group that holds a reference or a seed, none that is
-        on a hull through the corrections only, none that the method's own elements put farther away than `within`. A phase on the
-        hull with the method's own elements alone keeps the place that the hull's references give it: above the hull. Lowest
-        energy above hull first. The reason is that of
-        `ccdcgan_al.hull.validity.find_problem`, or of `unstable`.
+        Entries and their problems, lowest energy above hull first. There is one entry for each group of matching
+        structures: the lowest. These groups and phases are left out: groups with a reference or a seed, phases that
+        only the corrections put on a hull, and phases that are farther than `within` from the hull with the method's own elements.
+        A phase that is on the hull only with the method's own elements keeps its place above the hull with the hull's references.
+        The problem comes from `ccdcgan_al.hull.validity.find_problem` or from `unstable`. None means no known problem.
     """
     matcher = structure_matcher()
     same: dict[str, list[Structure]] = defaultdict(list)
@@ -68,5 +68,5 @@ def claimed_phases(
 def new_phases(
     hull: Hull, known: Sequence[Structure], within: float = 0.0, unstable: Mapping[str, str | None] | None = None
 ) -> list[HullEntry]:
-    """Return those of `claimed_phases` that nothing speaks against."""
+    """Return the phases of `claimed_phases` that have no known problem."""
     return [entry for entry, problem in claimed_phases(hull, known, within, unstable) if problem is None]

@@ -1,4 +1,4 @@
-"""Whether a relaxed structure is a crystal, and a minimum to which it returns; it relaxes nothing and knows no hull."""
+"""Tests of a relaxed structure: is it a crystal, and does it return after a small distortion? This module relaxes nothing and knows no hull."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
 
-ISOLATED = 1.6  # sum of covalent radii; of 7,140 Materials Project binaries and ternaries (mp_20) NH4F, 1.89, and P3BrCl14, 1.62, alone exceed it
-HYDROGEN = 0.6  # Å, its radius towards an anion among hydrogens: the halogens of NH4F, NH4Cl and NH4Br lie within 1.47 times the sums with it
+ISOLATED = 1.6  # sum of covalent radii; of 7,140 Materials Project binaries and ternaries (mp_20) only NH4F (1.89) and P3BrCl14 (1.62) exceed it
+HYDROGEN = 0.6  # Å, radius of H near an anion among hydrogens: the halogens of NH4F, NH4Cl and NH4Br lie within 1.47 times the sums with it
 VOLUME_RANGE = (
     0.35,
     2.0,
-)  # by the least and the largest atomic volume of the elements; the same crystals: 0.41 to 1.93, and eight with a void (2.4 to 7.8)
-DISPLACEMENT = 0.05  # Å, by which a distortion moves every atom
+)  # factors of the least and the largest atomic volume of the elements; the same crystals: 0.41 to 1.93, and eight with a void (2.4 to 7.8)
+DISPLACEMENT = 0.05  # Å, displacement of every atom in a distortion
 STRAIN = 0.01  # largest component of a distortion's strain
 RETURNED = 0.005  # eV/atom: relaxations that stop at 0.05 eV/Å scatter by this much (`hull.DEGENERATE`)
 
 
 def find_problem(structure: Structure, elements: Sequence[str]) -> str | None:
-    """Tell why a relaxed structure is not a crystal of the system, None where it is one.
+    """Return why a relaxed structure is not a crystal of the system. Return None if it is one.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ def find_problem(structure: Structure, elements: Sequence[str]) -> str | None:
     Returns
     -------
     str or None
-        The reason: foreign elements, numbers that are not finite, a volume per atom outside 0.35 times the least to 2
+        Reason: foreign elements, numbers that are not finite, a volume per atom outside 0.35 times the least to 2
         times the largest atomic volume of its elements (measured molar volumes), or an atom without a neighbour within
-        1.6 times the sum of covalent radii (layers held by van der Waals forces pass: each atom has its layer; so does an
-        anion among hydrogens, as in NH4Cl, whose small radii make 1.6 sums of them too little).
+        1.6 times the sum of covalent radii. Layers held by van der Waals forces pass, because each atom has neighbours in its
+        layer. An anion among hydrogens also passes, as in NH4Cl, because the radii are too small for the factor 1.6.
     """
     from scipy.constants import Avogadro
 
@@ -67,26 +67,27 @@ def find_problem(structure: Structure, elements: Sequence[str]) -> str | None:
 
 
 def _among_hydrogens(structure: Structure, number: int) -> bool:
-    """Whether an atom, no hydrogen itself, has one within 1.6 times the sum of its covalent radius and `HYDROGEN`."""
+    """Return whether a non-hydrogen atom has a hydrogen within 1.6 times the sum of its covalent radius and `HYDROGEN`."""
     reach = ISOLATED * (float(covalent_radii(structure)[number]) + HYDROGEN)
     near = structure.get_neighbors(structure[number], reach)
     return structure[number].specie.symbol != "H" and any(site.specie.symbol == "H" for site in near)
 
 
 def distort(structure: Structure, seed: int) -> Structure:
-    """Return a copy that is slightly strained, and every atom moved by 0.05 Å in a random direction.
+    """Return a copy with a small strain, in which every atom is moved by 0.05 Å in a random direction.
 
     Parameters
     ----------
     structure : Structure
         Relaxed structure.
     seed : int
-        Random seed; the same seed gives the same distortion.
+        Random seed. The same seed gives the same distortion.
 
     Returns
     -------
     Structure
-        Without symmetry, so that a saddle point is left; each component of the (symmetric) strain is at most 0.01.
+        Structure without symmetry, so that a relaxation leaves a saddle point. Each component of the (symmetric) strain is
+        at most 0.01.
     """
     from pymatgen.core import Structure
 
@@ -100,7 +101,7 @@ def distort(structure: Structure, seed: int) -> Structure:
 
 
 def does_not_return(structure: Structure, energy: float, again: Structure, energy_again: float) -> str | None:
-    """Tell why a second relaxation, from a small distortion of a structure, did not give it back; None where it did.
+    """Return why a second relaxation, from a small distortion, did not return to the structure. Return None if it did.
 
     Parameters
     ----------
@@ -116,8 +117,8 @@ def does_not_return(structure: Structure, energy: float, again: Structure, energ
     Returns
     -------
     str or None
-        The reason: an energy that differs by more than 5 meV/atom, or a structure that `StructureMatcher` (the
-        tolerances of `ccdcgan_al.hull.hull`) does not match.
+        Reason: an energy that differs by more than 5 meV/atom, or a structure that `StructureMatcher` (the
+        tolerances of `ccdcgan_al.structures.matching`) does not match.
     """
     from ccdcgan_al.structures.matching import structure_matcher
 

@@ -1,6 +1,6 @@
-"""The networks: GAN, constraint, and what is done with them. The only home of keras and TensorFlow.
+"""The networks: GAN, constraint, and functions that use them. Only this package uses keras and TensorFlow.
 
-The names below are imported when they are first used, so that ``import ccdcgan_al.models`` loads neither keras nor TensorFlow.
+The names below are imported at their first use. So ``import ccdcgan_al.models`` loads neither keras nor TensorFlow.
 """
 
 from importlib import import_module

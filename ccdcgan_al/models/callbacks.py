@@ -1,18 +1,18 @@
-"""Keras callbacks for a training of `Ccdcgan`: a look at the diversity of the draws, and a checkpoint. They train nothing.
+"""Keras callbacks for a training of `Ccdcgan`: a measurement of the draws' diversity, and a checkpoint. They train nothing.
 
-Why there is a `TrainingCheckpoint` beside Keras' `BackupAndRestore` (Keras 3.15, measured): `BackupAndRestore` resumes bit for bit, with averaged
-weights, optimisers, noise and dropout, as long as nothing is killed during its write. But
+`TrainingCheckpoint` exists in addition to Keras' `BackupAndRestore` (Keras 3.15, measured) for these reasons. `BackupAndRestore` resumes bit for
+bit, with averaged weights, optimisers, noise and dropout, if nothing is killed during its write. But
 
 - it writes weights in place. Of 12 trainings that saved after every second step and were killed at a random time, 8 could not start again (OSError).
-  With ``double_checkpoint=True`` all 12 could, at the cost of a second copy of each file.
-- it keeps the number of the epoch in a second file. A kill between the two writes leaves the weights of epoch n + 1 with the number n: one epoch
-  is trained twice. A kill in the second write leaves an empty file, and each later start fails (JSONDecodeError). In neither case does
+  With ``double_checkpoint=True`` all 12 could start again, but each file needs a second copy.
+- it keeps the number of the epoch in a second file. After a kill between the two writes, the weights of epoch n + 1 have the number n, so one epoch
+  is trained twice. After a kill during the second write, the file is empty and each later start fails (JSONDecodeError). In neither case does
   ``double_checkpoint`` help.
-- it does not say where to go on in the data before `fit` begins.
+- it does not state the position in the data before `fit` begins.
 
-`TrainingCheckpoint` writes one Keras weights file and then renames it. After 60 kills during a save, the file was whole or not there. The number of
-steps is in it, as the iterations of the optimiser. HDF5 has no checksum, unlike an .npz file: a file cut short is refused, a flipped bit in a weight
-is not noticed.
+`TrainingCheckpoint` writes one Keras weights file and then renames it. After 60 kills during a save, the file was complete or did not exist. It
+contains the number of steps as the iterations of the optimiser. Unlike an .npz file, HDF5 has no checksum: a truncated file is refused, but a
+flipped bit in a weight is not noticed.
 
 This module imports keras.
 """
@@ -35,18 +35,18 @@ from ccdcgan_al.models.gan_networks import latent_points
 
 
 class DiversityMonitor(keras.callbacks.Callback):
-    """Adds the figures of `Diversity` to the logs of each epoch, where later callbacks such as `TensorBoard` and `EarlyStopping` find them.
+    """Adds the values of `Diversity` to the logs of each epoch. Later callbacks such as `TensorBoard` and `EarlyStopping` find them there.
 
-    The figures are those of the weights as they are trained, not of their moving average.
+    The values are those of the weights in training, not of their moving average.
 
     Parameters
     ----------
     graphs : numpy.ndarray
-        The training graphs, float (n, side, side, 1).
+        Training graphs, float (n, side, side, 1).
     draws : int
-        Number of graphs drawn for a look.
+        Number of graphs drawn for a measurement.
     seed : int
-        Random seed of these draws, the same for each look.
+        Random seed of these draws. It is the same for each measurement.
     """
 
     def __init__(self, graphs: NDArray[np.floating], draws: int = 256, seed: int = 0) -> None:
@@ -56,7 +56,7 @@ class DiversityMonitor(keras.callbacks.Callback):
         self.seed = seed
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002  keras names it
-        """Draw and measure; the figures go into `logs`."""
+        """Draw and measure. The values go into `logs`."""
         generator = self.model.generator
         z = latent_points(self.draws, self.seed, generator.input_shape[-1])
         drawn = generator.predict(z, verbose=0, batch_size=256)
@@ -65,15 +65,15 @@ class DiversityMonitor(keras.callbacks.Callback):
 
 
 class TrainingCheckpoint(keras.callbacks.Callback):
-    """Keeps the state of a training of `Ccdcgan` in one Keras weights file, which is whole or not there.
+    """Keeps the state of a training of `Ccdcgan` in one Keras weights file, which is always complete if it exists.
 
-    The file is written at the end of each epoch but the last, and deleted at the end of the training. It holds all of `Ccdcgan.training_state`;
-    `Ccdcgan.steps_done` then says where to go on in the data.
+    The file is written at the end of each epoch except the last, and deleted at the end of the training. It contains all of `Ccdcgan.training_state`.
+    `Ccdcgan.steps_done` then gives the position in the data.
 
     Parameters
     ----------
     path : Path
-        The file, ``*.weights.h5``. Its name has to identify the training: any file of this name is taken.
+        Weights file, ``*.weights.h5``. Its name must identify the training, because any file of this name is used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +81,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         self.path = path
 
     def restore(self, model: Ccdcgan) -> None:
-        """Load the state from the file, if there is one. With a file that cannot be read, the model stays as it is, and a warning says so."""
+        """Load the state from the file, if there is one. If the file cannot be read, the model is not changed, and a warning is given."""
         if not self.path.is_file():
             return
         before = [variable.numpy() for variable in model.training_state]
@@ -98,7 +98,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
                 variable.assign(value)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002  keras names it
-        """Write the state beside the file, then replace the file."""
+        """Write the state to a temporary file, then replace the file."""
         if epoch + 1 == self.params["epochs"]:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)

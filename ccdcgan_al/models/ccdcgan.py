@@ -1,9 +1,9 @@
-"""`Ccdcgan`, the GAN of crystal graphs as a Keras model. Its `train_step` is the algorithm; it chooses no network, no data and no number of steps.
+"""`Ccdcgan`, the GAN of crystal graphs as a Keras model. Its `train_step` is the algorithm. It chooses no network, data or number of steps.
 
 Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4: the generator's loss is the adversarial loss plus
 0.1 times the mean of exp(predicted formation energy). The constraint that predicts this energy is frozen.
 
-This module imports keras and TensorFlow. `ccdcgan_al.models` hands the class on when it is first used.
+This module imports keras and TensorFlow. `ccdcgan_al.models` imports the class at its first use.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import tensorflow as tf
 from ccdcgan_al.models.constraint import FormationEnergyConstraint, HullConstraint, LearnedConstraint
 from ccdcgan_al.models.gan_networks import CONSTRAINT_WEIGHT, Constraint
 
-CONSTRAINED_GRAPHS = 16  # of a batch; the constraint's ensemble costs more than the rest of the step
-PENALISED_GRAPHS = 16  # of a batch
+CONSTRAINED_GRAPHS = 16  # graphs of a batch; the constraint's ensemble costs more than the rest of the step
+PENALISED_GRAPHS = 16  # graphs of a batch
 Objective = Literal["hinge", "cross_entropy"]
 _PACKAGE = "ccdcgan_al"
 _SEED_STATE = "random_state_"
@@ -28,8 +28,8 @@ OBJECTIVES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable
     "hinge": (lambda logit: tf.nn.relu(1 - logit), lambda logit: tf.nn.relu(1 + logit), lambda logit: -logit),
     "cross_entropy": (lambda logit: tf.nn.softplus(-logit), tf.nn.softplus, lambda logit: tf.nn.softplus(-logit)),
 }
-"""Losses of the discriminator on real logits, of the discriminator on generated ones, and of the generator. ``hinge``: Lim and Ye,
-arXiv:1705.02894. ``cross_entropy``: Goodfellow et al., arXiv:1406.2661, the generator's non-saturating loss."""
+"""Losses of the discriminator on real logits, of the discriminator on generated logits, and of the generator. ``hinge``: Lim and Ye,
+arXiv:1705.02894. ``cross_entropy``: Goodfellow et al., arXiv:1406.2661, with the generator's non-saturating loss."""
 
 for _kind in (FormationEnergyConstraint, HullConstraint):
     keras.saving.register_keras_serializable(_PACKAGE)(_kind)
@@ -83,7 +83,7 @@ class Ccdcgan(keras.Model):
         self.constraint_weight = constraint_weight
         self.seed = seed
         self.noise_drawn = self.add_weight(shape=(), dtype="int32", trainable=False, name="noise_drawn")
-        self.built = True  # both networks are
+        self.built = True  # both networks are built
 
     def compile(
         self,
@@ -98,19 +98,19 @@ class Ccdcgan(keras.Model):
         Parameters
         ----------
         generator_optimizer, discriminator_optimizer : keras.optimizers.Optimizer or str, optional
-            Two different optimisers. None: Adam with a learning rate of 1e-3 and beta_1 of 0.5. With ``use_ema=True`` in the generator's, `fit` ends
-            with the averaged weights in the generator.
+            Two different optimisers. None means Adam with a learning rate of 1e-3 and beta_1 of 0.5. If the generator's optimiser has
+            ``use_ema=True``, the generator has the averaged weights at the end of `fit`.
         objective : {"hinge", "cross_entropy"}
-            The adversarial losses; ``cross_entropy`` is published.
+            Adversarial losses. ``cross_entropy`` is the published choice.
         r1_weight : float
-            Weight of the gradient penalty on real graphs, R1 of Mescheder et al., https://arxiv.org/abs/1801.04406. 0: none, as published.
+            Weight of the gradient penalty on real graphs, R1 of Mescheder et al., https://arxiv.org/abs/1801.04406. 0 means none, as published.
         **options : Any
             Options of `keras.Model.compile`, such as `steps_per_execution` or `run_eagerly`.
 
         Raises
         ------
         ValueError
-            If the objective is unknown, or one optimiser is given twice.
+            If the objective is unknown, or if one optimiser is given twice.
         """
         if objective not in OBJECTIVES:
             raise ValueError(f"the objective is one of {', '.join(OBJECTIVES)}; got {objective!r}")
@@ -128,16 +128,17 @@ class Ccdcgan(keras.Model):
         self.real_loss, self.fake_loss, self.fooling_loss = OBJECTIVES[objective]
 
     def fit(self, x: Any = None, *, callbacks: Any = None, **options: Any) -> keras.callbacks.History:
-        """Train on crystal graphs; see `keras.Model.fit`.
+        """Train on crystal graphs, see `keras.Model.fit`.
 
-        At the end of the training, before any other callback, averaged weights take their place in the generator, if its optimiser averages.
+        If the generator's optimiser averages, the averaged weights replace the generator's at the end of the training. Other callbacks run
+        afterwards.
 
         Parameters
         ----------
         x : numpy.ndarray or tf.data.Dataset
             Crystal graphs (n, side, side, 1), or batches of them.
         callbacks : list of keras.callbacks.Callback, optional
-            Keras' own, or `DiversityMonitor` and `TrainingCheckpoint`.
+            Callbacks of Keras, or `DiversityMonitor` and `TrainingCheckpoint`.
         **options : Any
             Options of `keras.Model.fit`.
 
@@ -193,7 +194,7 @@ class Ccdcgan(keras.Model):
         return {"discriminator_loss": loss_d, "adversarial_loss": loss_g, "constraint_loss": loss_e}
 
     def noise(self, count: Any) -> Any:
-        """Draw normal numbers (count, z_size). They depend only on the seed and on how often noise was drawn."""
+        """Draw normal numbers (count, z_size). They depend only on the seed and on the number of earlier draws."""
         drawn = self.noise_drawn.assign_add(1)
         size = self.generator.input_shape[-1]
         return tf.random.stateless_normal((count, size), seed=tf.stack([self.seed, drawn]))
@@ -216,13 +217,13 @@ class Ccdcgan(keras.Model):
         return [*self.variables, *self.generator_optimizer.variables, *self.discriminator_optimizer.variables]
 
     def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
-        """Write the noise counter and the random states of dropout layers, which Keras leaves out of its weights files."""
+        """Write the noise counter and the random states of dropout layers, which Keras does not write into its weights files."""
         super().save_own_variables(store)
         for i, state in enumerate(self._random_states()):
             store[f"{_SEED_STATE}{i}"] = state.numpy()
 
     def load_own_variables(self, store: MutableMapping[str, Any]) -> None:
-        """Read what `save_own_variables` wrote."""
+        """Read the variables that `save_own_variables` wrote."""
         super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith(_SEED_STATE)})  # noqa: SIM118  h5py
         for i, state in enumerate(self._random_states()):
             state.assign(store[f"{_SEED_STATE}{i}"])
@@ -233,19 +234,19 @@ class Ccdcgan(keras.Model):
             (Path(inner_path) / "constraint.zip").write_bytes(self.constraint.to_bytes())
 
     def load_assets(self, inner_path: str) -> None:
-        """Read what `save_assets` wrote."""
+        """Read the constraint that `save_assets` wrote."""
         if isinstance(self.constraint, LearnedConstraint):
             self.constraint = type(self.constraint).from_bytes((Path(inner_path) / "constraint.zip").read_bytes())
 
     def get_config(self) -> dict[str, Any]:
-        """Return networks, constraint and numbers from which `from_config` makes an untrained copy."""
+        """Return networks, constraint and numbers, from which `from_config` makes an untrained copy."""
         parts = {"generator": self.generator, "discriminator": self.discriminator, "constraint": self.constraint}
         numbers = {"constraint_weight": self.constraint_weight, "seed": self.seed, "name": self.name}
         return {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()} | numbers
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
-        """Return an untrained model of what `get_config` returned."""
+        """Return an untrained model from the result of `get_config`."""
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("generator", "discriminator", "constraint")
@@ -261,7 +262,7 @@ class Ccdcgan(keras.Model):
         return optimizers | {"objective": self.objective, "r1_weight": self.r1_weight} | self.compile_options
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as `get_compile_config` says."""
+        """Compile with the arguments of `get_compile_config`."""
         names = ("generator_optimizer", "discriminator_optimizer")
         self.compile(**{**config, **{name: keras.optimizers.deserialize(config[name]) for name in names}})
 
@@ -279,7 +280,7 @@ class Ccdcgan(keras.Model):
 
 
 def _built(optimizer: keras.optimizers.Optimizer | str | None, network: keras.Model) -> keras.optimizers.Optimizer:
-    """Return an optimiser that has its variables for a network; None: the default Adam."""
+    """Return an optimiser that has its variables for a network. None means the default Adam."""
     found = keras.optimizers.get(optimizer) or keras.optimizers.Adam(1e-3, beta_1=0.5)
     found.build(network.trainable_variables)
     return found

@@ -1,11 +1,11 @@
-"""Constraints: ensembles of networks that predict a quantity of what a crystal graph relaxes to, with its uncertainty. They relax nothing.
+"""Constraints: ensembles of networks that predict a quantity of the relaxed structure of a crystal graph, with an uncertainty. They relax nothing.
 
-`LearnedConstraint` is all of it but the quantity's name; `HullConstraint` is the one that the loop trains, `FormationEnergyConstraint` the
-published one. A further one is a class of one line and values to learn: `examples/second_constraint.py`.
+`LearnedConstraint` is complete except for the name of the quantity. The loop trains `HullConstraint`. `FormationEnergyConstraint` is the published
+constraint. A new one needs a class of one line and values to learn: `examples/second_constraint.py`.
 
-Cross-validation makes the ensemble: member k trains on all folds but two, stops where fold k + 1 says so, and is scored on fold k, of which it knows
-nothing. A fold holds whole families of structures. So every structure has a prediction by a network that did not learn it, and two by networks
-that took no gradient from it: their error against their spread calibrates the uncertainty.
+The ensemble comes from cross-validation. Member k trains on all folds except two. Fold k + 1 decides when it stops. Its error is measured on fold k,
+which it has not seen. A fold contains whole families of structures. So every structure has a prediction by one network that did not learn it, and
+by two networks that used no gradient from it. Their error and their spread calibrate the uncertainty.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ from ccdcgan_al.types import FloatArray
 if TYPE_CHECKING:
     import keras
 
-BATCH = 1024  # graphs whose inputs are computed at once
-FEWEST_FOLDS = 3  # to learn from, to stop by, to be scored on
-_SAME = 1e-3  # standard deviations: settings whose inputs differ by less are one and the same to a network
+BATCH = 1024  # number of graphs whose inputs are computed at once
+FEWEST_FOLDS = 3  # one for training, one for stopping, one for the error
+_SAME = 1e-3  # standard deviations: settings whose inputs differ by less are the same for a network
 _KEPT = ("n_elements", "mean", "scale", "calibration", "held_out_mae", "held_out_count", "epochs_run")
 
 
 @dataclass(frozen=True)
 class ConstraintSettings:
-    """How a constraint is trained.
+    """Training settings of a constraint.
 
     Attributes
     ----------
     members : int
-        Networks in the ensemble.
+        Number of networks in the ensemble.
     networks : {"pairs", "image"}
         ``pairs``: a 1-D CNN on the pair correlations of a `fast` graph. ``image``: a 2-D CNN on the graph of any codec, as published.
     epochs : int
-        Most passes over the training graphs, each without replacement.
+        Maximum number of passes over the training graphs, each without replacement.
     patience : int
-        A member stands still when its validation error has not fallen for this number of epochs. The weights of its best epoch count.
+        A member stops if its validation error has not fallen for this number of epochs. It keeps the weights of its best epoch.
     batch_size : int
-        Graphs in a batch.
+        Number of graphs in a batch.
     learning_rate, weight_decay : float
-        Of AdamW (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101). The rate falls along a cosine.
+        Settings of AdamW (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101). The rate falls along a cosine.
     filters : int
-        Filters of the first convolution. The second has twice as many.
+        Number of filters of the first convolution. The second has twice as many.
     other_settings : float
-        Weight in the loss of a structure's other settings, such as the one before relaxation. The first has the weight 1.
+        Weight in the loss of a structure's other settings, such as the unrelaxed one. The first setting has the weight 1.
     """
 
     members: int = 6
@@ -78,7 +78,7 @@ class ConstraintSettings:
 
 
 def assign_folds(families: Sequence[str], folds: int) -> NDArray[np.int_]:
-    """Deal structures out to folds. A family (one prototype with all its copies) is never split; the largest families come first.
+    """Assign structures to folds. A family (one prototype with all its copies) is never split. The largest families come first.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def assign_folds(families: Sequence[str], folds: int) -> NDArray[np.int_]:
 
 
 def rows_to_learn(inputs: FloatArray, other_settings: float) -> tuple[NDArray[np.int_], FloatArray]:
-    """Choose the settings to learn from. Of settings that look the same to the networks, only the first counts.
+    """Choose the settings to learn from. If several settings are the same for the networks, only the first counts.
 
     Parameters
     ----------
@@ -139,20 +139,20 @@ class LearnedConstraint:
     side : int
         Side of the crystal graphs.
     settings : ConstraintSettings, optional
-        How it is trained.
+        Training settings.
     n_elements : int, optional
-        Number of elements that the graphs hold. None: `fit` finds it.
+        Number of elements in the graphs. None means that `fit` determines it.
 
     Attributes
     ----------
     quantity : str
-        What is predicted, and its unit.
+        Name of the predicted quantity, and its unit.
     held_out_mae : float or None
-        Mean absolute error on held-out structures, in the quantity's unit. None: not trained.
+        Mean absolute error on held-out structures, in the quantity's unit. None before training.
     held_out_count : int
         Number of held-out structures.
     calibration : float
-        Factor on the members' standard deviation that makes it the size of the error.
+        Factor that scales the members' standard deviation to the size of the error.
     epochs_run : list of int
         Best epoch of each member.
     """
@@ -172,7 +172,7 @@ class LearnedConstraint:
         self._build(n_elements or 2)
 
     def _build(self, n_elements: int) -> None:
-        """Make the networks for graphs of so many elements."""
+        """Create the networks for graphs of this number of elements."""
         self.n_elements = n_elements
         chosen = self.settings
         names = [f"constraint_{k}" for k in range(chosen.members)]
@@ -191,9 +191,9 @@ class LearnedConstraint:
         Parameters
         ----------
         graphs : numpy.ndarray
-            Float (n_structures, n_settings, side, side, 1): each structure in several settings of one value. Only the first is scored.
+            Float (n_structures, n_settings, side, side, 1). The settings of a structure have one value. The error is measured only on the first.
         values : numpy.ndarray
-            What is to be predicted, float (n_structures,), in the quantity's unit.
+            Values to predict, float (n_structures,), in the quantity's unit.
         families : sequence of str
             One label for each structure. A family is never split between training and held-out structures.
 
@@ -219,7 +219,7 @@ class LearnedConstraint:
         self.mean, self.scale = float(np.mean(values)), float(np.std(values) + 1e-6)
         inputs = self._standardised(inputs).reshape(len(values), graphs.shape[1], *inputs.shape[1:])
         folds = assign_folds(families, folds_needed)
-        # to pair networks, another setting is another structure: the one before relaxation
+        # for pair networks, a setting that differs is another structure: the unrelaxed one
         rows, weights = rows_to_learn(
             inputs, self.settings.other_settings if self.settings.networks == "pairs" else 1.0
         )
@@ -240,16 +240,16 @@ class LearnedConstraint:
             weight_decay=self.settings.weight_decay,
         )
         predicted = self._of_inputs(inputs[:, 0])  # (members, n)
-        scored = folds < self.settings.members  # with fewer members than folds, the last folds are learnt by all
+        scored = folds < self.settings.members  # with fewer members than folds, all members learn the last folds
         held_out = predicted[folds[scored], np.flatnonzero(scored)]
         self.held_out_mae = float(np.mean(np.abs(held_out - values[scored])))
         self.held_out_count = int(scored.sum())
         self._calibrate(np.where(training, np.nan, predicted), values)
 
     def _calibrate(self, untaught: FloatArray, values: FloatArray) -> None:
-        """Set the factor that makes the spread of members that did not learn a structure match the error of their mean (root mean squares).
+        """Set the calibration factor. It scales the spread of members that did not learn a structure to the error of their mean (root mean squares).
 
-        `untaught` is (members, n), nan where the member learnt the structure.
+        `untaught` is (members, n). It is nan if the member learnt the structure.
         """
         enough = np.isfinite(untaught).sum(axis=0) > 1
         if not enough.any():
@@ -259,14 +259,14 @@ class LearnedConstraint:
         self.calibration = float(np.sqrt(np.mean(error**2) / max(np.mean(spread**2), 1e-12)))
 
     def _inputs(self, graphs: FloatArray) -> FloatArray:
-        """Return what the networks see of graphs (n, side, side, 1), before it is standardised."""
+        """Return the networks' inputs for graphs (n, side, side, 1), before standardisation."""
         if self.settings.networks == "image":
             return graphs
         parts = [pair_correlations(graphs[i : i + BATCH], self.n_elements) for i in range(0, len(graphs), BATCH)]
         return np.concatenate([part.numpy() for part in parts])
 
     def _standardised(self, inputs: Any) -> Any:
-        """Return inputs in standard deviations of the training graphs, far outliers drawn in to 5: arrays and tensors alike."""
+        """Return inputs in standard deviations of the training graphs. Far outliers are reduced to 5. It takes arrays and tensors."""
         if self.settings.networks == "image":
             return inputs
         import tensorflow as tf
@@ -275,7 +275,7 @@ class LearnedConstraint:
         return scaled.numpy() if isinstance(inputs, np.ndarray) else scaled
 
     def _of_inputs(self, inputs: FloatArray) -> FloatArray:
-        """Predictions of each member, (members, n) in the quantity's unit, from standardised inputs."""
+        """Return the predictions of each member from standardised inputs, (members, n), in the quantity's unit."""
         parts = [
             np.array([network(inputs[i : i + BATCH], training=False).numpy()[:, 0] for network in self.networks])
             for i in range(0, len(inputs), BATCH)
@@ -288,7 +288,7 @@ class LearnedConstraint:
         Parameters
         ----------
         graphs : numpy.ndarray
-            Float (n, side, side, 1).
+            Crystal graphs, float (n, side, side, 1).
 
         Returns
         -------
@@ -303,7 +303,7 @@ class LearnedConstraint:
         return members.mean(axis=0), self.calibration * members.std(axis=0, ddof=1)
 
     def __call__(self, graphs: Any) -> Any:
-        """Differentiable mean prediction in the quantity's unit, tensor (n, 1), with the networks frozen in inference mode."""
+        """Return the differentiable mean prediction in the quantity's unit, tensor (n, 1). The networks are frozen in inference mode."""
         inputs = graphs
         if self.settings.networks == "pairs":
             inputs = self._standardised(pair_correlations(graphs, self.n_elements))
@@ -311,12 +311,12 @@ class LearnedConstraint:
         return total / len(self.networks) * self.scale + self.mean
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of an untrained constraint, for Keras. What was learned is in `to_bytes`."""
+        """Return the arguments of an untrained constraint, for Keras. `to_bytes` has the trained networks."""
         return {"side": self.side, "settings": asdict(self.settings), "n_elements": self.given_elements}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return an untrained constraint of what `get_config` returned."""
+        """Return an untrained constraint from the result of `get_config`."""
         return cls(config["side"], ConstraintSettings(**config["settings"]), config["n_elements"])
 
     def to_bytes(self) -> bytes:
@@ -335,22 +335,22 @@ class LearnedConstraint:
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> Self:
-        """Load what `to_bytes` wrote.
+        """Load a constraint from the bytes of `to_bytes`.
 
         Parameters
         ----------
         blob : bytes
-            The archive.
+            Archive of `to_bytes`.
 
         Returns
         -------
         LearnedConstraint
-            It predicts bit for bit what the stored one predicted.
+            Constraint that gives the same predictions as the stored one, bit for bit.
 
         Raises
         ------
         WeightsError
-            If the bytes are truncated or foreign, or a constraint of another quantity.
+            If the bytes are truncated or foreign, or are a constraint of another quantity.
         """
         try:
             with zipfile.ZipFile(io.BytesIO(blob)) as archive:
@@ -375,16 +375,16 @@ class LearnedConstraint:
 
 
 class FormationEnergyConstraint(LearnedConstraint):
-    """The formation energy of what a crystal graph relaxes to."""
+    """The formation energy of the relaxed structure of a crystal graph."""
 
     quantity = "formation energy (eV/atom)"
 
 
 class HullConstraint(LearnedConstraint):
-    """The energy above the hull of what a crystal graph relaxes to: the formation energy less what the composition alone tells.
+    """The energy above hull of the relaxed structure of a crystal graph: the formation energy without the part that depends only on the composition.
 
-    Of 433 Bi-Se structures that it had not seen (before relaxation; 160 learnt), it ranked both prototypes and generated ones better than a formation
-    energy less the hull's did: `docs/ablation.md`.
+    Of 433 Bi-Se structures that it had not seen (before relaxation; 160 learnt), it ranked both prototypes and generated ones better than a predicted
+    formation energy minus the hull's energy: `docs/ablation.md`.
     """
 
     quantity = "energy above hull (eV/atom)"

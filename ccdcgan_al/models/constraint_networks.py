@@ -1,4 +1,4 @@
-"""The networks of a constraint, and how an ensemble of them is trained. They know no folds and no families: those come as weights."""
+"""The networks of a constraint, and the training of an ensemble. They know no folds and no families, which are given as weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_image_network(side: int, filters: int, name: str) -> keras.Model:
     side : int
         Side of the crystal graphs.
     filters : int
-        Filters of the first convolution; the second has twice as many.
+        Number of filters of the first convolution. The second has twice as many.
     name : str
         Name of the network.
 
@@ -59,7 +59,7 @@ def build_pair_network(n_elements: int, filters: int, name: str) -> keras.Model:
     n_elements : int
         Number of elements in the pair correlations.
     filters : int
-        Filters of the first convolution; the second has twice as many.
+        Number of filters of the first convolution. The second has twice as many.
     name : str
         Name of the network.
 
@@ -96,20 +96,20 @@ def train_ensemble(
     learning_rate: float,
     weight_decay: float,
 ) -> list[int]:
-    """Train all networks at once on the same batches, each with its own weights of the rows, and leave each with the weights of its best epoch.
+    """Train all networks at once on the same batches, with separate weights of the rows. Each keeps the weights of its best epoch.
 
     Parameters
     ----------
     networks : sequence of keras.Model
-        Of one architecture, inputs (n, ...) -> (n, 1).
+        Networks with the same architecture, inputs (n, ...) -> (n, 1).
     inputs : numpy.ndarray
-        Float (rows, ...).
+        Inputs, float (rows, ...).
     targets : numpy.ndarray
-        Float (rows,), in standard deviations of the training values.
+        Targets, float (rows,), in standard deviations of the training values.
     weights : numpy.ndarray
-        Float (networks, rows); 0 where a network must not learn the row.
+        Weights, float (networks, rows). The weight is 0 if a network must not learn the row.
     validation : tuple of numpy.ndarray
-        Inputs (n, ...), targets (n,), and which of them stop each network, bool (networks, n).
+        Inputs (n, ...), targets (n,), and the rows used to stop each network, bool (networks, n).
     epochs, patience, batch_size : int
         See `ConstraintSettings`.
     learning_rate, weight_decay : float
@@ -175,7 +175,7 @@ def train_ensemble(
 
 
 def _huber(error: Any) -> Any:
-    """Squared error within one standard deviation, linear beyond (Huber, Ann. Math. Stat. 35, 73 (1964), https://doi.org/10.1214/aoms/1177703732)."""
+    """Return squared errors, linear beyond one standard deviation (Huber, Ann. Math. Stat. 35, 73 (1964), https://doi.org/10.1214/aoms/1177703732)."""
     import tensorflow as tf
 
     size = tf.abs(error)

@@ -1,4 +1,4 @@
-"""Whether a generator draws many different crystal graphs or few: the figures that show mode collapse. It decodes nothing."""
+"""The diversity of a generator's crystal graphs. Its values show mode collapse. This module decodes nothing."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAME_GRAPH = 0.1
-"""Root mean square difference below which two graphs count as one. Of 150 graphs of relaxed Bi-Se structures to which normal noise of 0.1 was added,
-4 decoded to another structure; with noise of 0.2, 41."""
+"""Root mean square difference below which two graphs count as one. Normal noise was added to 150 graphs of relaxed Bi-Se structures. With noise of
+0.1, 4 decoded to another structure; with noise of 0.2, 41."""
 FEW_UNIQUE = 0.25
 FEW_COVERED = 0.1
 
 
 @dataclass(frozen=True)
 class Diversity:
-    """How different the drawn graphs are from each other and from those learnt from. Distances are root mean squares over entries of the graph.
+    """Differences of the drawn graphs from each other and from the training graphs. Distances are root mean squares over entries of the graph.
 
     Attributes
     ----------
     unique_share : float
-        Share of the drawn graphs that are left if each graph within `SAME_GRAPH` of an earlier one is dropped.
+        Share of the drawn graphs that remain if each graph within `SAME_GRAPH` of an earlier one is removed.
     covered_share : float
         Share of the training graphs that are the nearest one to a drawn graph.
     training_distance : float
@@ -38,12 +38,12 @@ class Diversity:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the generator repeats itself: few graphs are unique, or they lie at few of the training graphs."""
+        """Whether the generator repeats itself: few graphs are unique, or they are near only a few training graphs."""
         return self.unique_share < FEW_UNIQUE or self.covered_share < FEW_COVERED
 
     @property
     def warning(self) -> str | None:
-        """One line that says so where the generator has collapsed."""
+        """One line of warning if the generator has collapsed, otherwise None."""
         if not self.collapsed:
             return None
         return (
@@ -56,7 +56,7 @@ class Diversity:
 def measure_diversity(drawn: NDArray[np.floating], training: NDArray[np.floating]) -> Diversity:
     """Compare drawn graphs with each other and with the training graphs.
 
-    Entries that are zero in every training graph, the padding, do not count.
+    Entries that are zero in every training graph (the padding) do not count.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def measure_diversity(drawn: NDArray[np.floating], training: NDArray[np.floating
     Returns
     -------
     Diversity
-        Its covered share refers to the smaller of m and n.
+        Result. Its covered share refers to the smaller of m and n.
     """
     used = _used(training)
     drawn, training = (graphs.reshape(len(graphs), -1)[:, used].astype(float) for graphs in (drawn, training))
@@ -101,12 +101,12 @@ def distinct(
     order : iterable of int
         Indices of the graphs, the preferred ones first.
     count : int
-        Most graphs to choose.
+        Maximum number of graphs to choose.
 
     Returns
     -------
     list of int
-        The chosen indices, in that order.
+        Chosen indices, in that order.
     """
     flat = graphs.reshape(len(graphs), -1)[:, _used(training)]
     kept: list[int] = []
@@ -119,12 +119,12 @@ def distinct(
 
 
 def _used(training: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which entries of a flat graph are not zero in all of the training graphs; all, where none is."""
+    """Return which entries of a flat graph are not zero in all training graphs. If all entries are zero, return all."""
     used = np.abs(training.reshape(len(training), -1)).max(axis=0) > 0
     return used if used.any() else ~used
 
 
 def _distances(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Root mean square differences of rows, (n, m)."""
+    """Return the root mean square differences of rows, (n, m)."""
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T
     return np.sqrt(np.maximum(squares, 0) / first.shape[1])

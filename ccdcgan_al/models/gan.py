@@ -1,10 +1,10 @@
-"""`GraphGenerator`: which networks learn from which batches, for how many steps, and the draws. The algorithm is in `ccdcgan`.
+"""`GraphGenerator`: it chooses networks, batches and number of steps, and draws graphs. The algorithm is in `ccdcgan`.
 
 The published setting is that of Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4: z of 200 normal numbers,
 Adam 2e-4 with beta1 0.5, discriminator dropout 0.25, generator loss = adversarial + 0.1 * mean(exp(predicted formation energy)).
 
-Batches and noise are functions of the seed and the step alone, so a training that was cut off goes on from its checkpoint bit for bit. An epoch of
-Keras is a segment of the training here, not a pass over the graphs.
+Batches and noise depend only on the seed and the step, so an interrupted training continues from its checkpoint bit for bit. Here an epoch of
+Keras is a segment of the training, not a pass over the graphs.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
     from ccdcgan_al.models.ccdcgan import Ccdcgan
 
-SEGMENT = 500  # steps between two looks at the training: log, diversity, checkpoint; one epoch of Keras
+SEGMENT = 500  # steps between two measurements of the training: log, diversity, checkpoint; one epoch of Keras
 STEPS_PER_GRAPH = 40
-"""Of 300 graphs 84 % decoded after 63 steps a training graph (63 of them), and of 152: 55 % after 26, 81 % after 53, 93 % after 105; what was novel
-among them was 13, 16 and 13 % of the draws."""
+"""Shares of 300 drawn graphs that decoded. With 63 training graphs: 84 % after 63 steps per training graph. With 152: 55 % after 26, 81 % after 53,
+93 % after 105. The novel ones among the latter were 13, 16 and 13 % of the draws."""
 FEWEST_STEPS, MOST_STEPS = 4000, 10000
-LOOKED_AT = 256  # graphs drawn for a look
+LOOKED_AT = 256  # number of graphs drawn for a measurement
 
 
 @dataclass(frozen=True)
 class GanSettings:
-    """How the GAN is trained.
+    """Training settings of the GAN.
 
-    The defaults learn from some tens of structures in half a minute on one core (`for_graphs`: more steps for more of them); `published` is
+    The defaults learn from some tens of structures in half a minute on one core (`for_graphs` gives more steps for more structures). `published` is
     the setting of the paper.
 
     Attributes
@@ -57,19 +57,19 @@ class GanSettings:
     networks : {"dense", "published"}
         ``dense``: residual layers on the whole graph. ``published``: the convolutional DCGAN.
     objective : {"hinge", "cross_entropy"}
-        Adversarial losses; ``cross_entropy`` is published.
+        Adversarial losses. ``cross_entropy`` is the published choice.
     r1_weight : float
-        Weight of the gradient penalty on real graphs (Mescheder et al., ICML 2018, https://arxiv.org/abs/1801.04406). 0: none, as published.
+        Weight of the gradient penalty on real graphs (Mescheder et al., ICML 2018, https://arxiv.org/abs/1801.04406). 0 means none, as published.
     steps : int
-        Batches that generator and discriminator learn from.
+        Number of batches on which generator and discriminator are trained.
     batch_size : int
-        Graphs in a batch.
+        Number of graphs in a batch.
     width : int
-        Units of a dense layer, or filters of the widest convolution.
+        Number of units of a dense layer, or of filters of the widest convolution.
     learning_rate, beta1 : float
-        Of both Adam optimisers.
+        Settings of both Adam optimisers.
     averaging : float
-        Decay of the exponential moving average of the generator's weights. The averaged weights generate. 0: none, as published.
+        Decay of the exponential moving average of the generator's weights. The averaged weights generate. 0 means none, as published.
     """
 
     networks: Literal["dense", "published"] = "dense"
@@ -84,7 +84,7 @@ class GanSettings:
 
     @classmethod
     def for_graphs(cls, count: int) -> GanSettings:
-        """Return the default setting with the steps that `count` training graphs want."""
+        """Return the default setting with the number of steps for `count` training graphs."""
         return cls(steps=SEGMENT * round(min(max(STEPS_PER_GRAPH * count, FEWEST_STEPS), MOST_STEPS) / SEGMENT))
 
     @classmethod
@@ -101,7 +101,7 @@ class GraphGenerator:
     side : int
         Side of the crystal graphs.
     settings : GanSettings, optional
-        How the GAN is trained.
+        Training settings of the GAN.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class GraphGenerator:
     discriminator : keras.Model
         Crystal graphs (n, side, side, 1) -> logits (n, 1), positive for real graphs.
     losses : dict of str to float
-        The losses of the last batch, by name.
+        Losses of the last batch, by name.
     """
 
     def __init__(self, side: int, settings: GanSettings | None = None) -> None:
@@ -133,7 +133,7 @@ class GraphGenerator:
         sample_weights: NDArray[np.floating] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Train on crystal graphs; with a constraint this is CCDCGAN, without one a DCGAN.
+        """Train on crystal graphs. With a constraint this is CCDCGAN, without one a DCGAN.
 
         Parameters
         ----------
@@ -142,19 +142,19 @@ class GraphGenerator:
         seed : int
             Random seed of batches and noise.
         constraint : Constraint, optional
-            Its networks stay as they are.
+            Constraint. Its networks are not trained here.
         constraint_weight : float
             Weight of mean(exp(constraint)) in the generator's loss.
         sample_weights : numpy.ndarray, optional
-            Probability of each graph to be drawn into a batch, (n,), with a sum of 1. None: passes over all graphs without replacement, as published.
+            Probability of each graph in a batch, (n,), with a sum of 1. None means passes over all graphs without replacement, as published.
         folder : Path, optional
-            Folder of the checkpoint and of TensorBoard's log. The same training, cut off, goes on from the checkpoint bit for bit. The checkpoint is
-            deleted at the end of the training. None: neither is kept.
+            Folder of the checkpoint and of TensorBoard's log. If a training is interrupted, the same training continues from the checkpoint bit
+            for bit. The checkpoint is deleted at the end of the training. None means that neither is kept.
 
         Raises
         ------
         ValueError
-            If there are no graphs, graphs of another shape, or sample weights that are no probabilities of these
+            If there are no graphs, if graphs have another shape, or if the sample weights are no probabilities of these
             graphs.
         """
         self._check(graphs, sample_weights)
@@ -164,7 +164,7 @@ class GraphGenerator:
         callbacks: list[keras.callbacks.Callback] = []
         if folder is not None:
             name = _fingerprint(graphs, seed, self.settings, constraint, constraint_weight, sample_weights)
-            callbacks = _callbacks(model, graphs, seed, folder, name)  # takes up the checkpoint
+            callbacks = _callbacks(model, graphs, seed, folder, name)  # also loads the checkpoint
         done = model.steps_done
         rows = batch_rows(len(graphs), seed, self.settings, sample_weights)[done:]
         history = model.fit(
@@ -178,7 +178,7 @@ class GraphGenerator:
         self.losses = {name: float(values[-1]) for name, values in history.history.items() if name.endswith("_loss")}
 
     def _check(self, graphs: NDArray[np.floating], sample_weights: NDArray[np.floating] | None) -> None:
-        """Raise ValueError where graphs or sample weights are not what `fit` takes."""
+        """Raise ValueError if graphs or sample weights are not valid for `fit`."""
         if graphs.shape[1:] != (self.side, self.side, 1) or len(graphs) == 0:
             raise ValueError(f"the GAN wants graphs of shape (n, {self.side}, {self.side}, 1), got {graphs.shape}")
         if sample_weights is None:
@@ -195,7 +195,7 @@ class GraphGenerator:
             )
 
     def _compiled(self, seed: int, constraint: Constraint | None, constraint_weight: float, segment: int) -> Ccdcgan:
-        """Return the Keras model of this GAN's networks, compiled as the settings say."""
+        """Return the Keras model of this GAN's networks, compiled with the settings."""
         import keras
 
         from ccdcgan_al.models.ccdcgan import Ccdcgan
@@ -213,7 +213,7 @@ class GraphGenerator:
         return model
 
     def latents(self, count: int, seed: int) -> NDArray[np.float32]:
-        """Return the latent points from which `draw` makes its graphs, normal numbers, float32 (count, 200)."""
+        """Return the latent points from which `draw` makes its graphs: normal numbers, float32 (count, 200)."""
         return latent_points(count, seed)
 
     def graphs_of(self, z: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -230,7 +230,7 @@ class GraphGenerator:
 
 
 def steps_per_segment(steps: int) -> int:
-    """Return the largest divisor of `steps` up to `SEGMENT`; all of them where only tiny ones divide."""
+    """Return the largest divisor of `steps` up to `SEGMENT`. If all divisors are tiny, return `steps`."""
     largest = next(n for n in range(min(SEGMENT, steps), 0, -1) if steps % n == 0)
     return largest if largest >= min(SEGMENT, steps) // 10 else steps
 
@@ -238,7 +238,7 @@ def steps_per_segment(steps: int) -> int:
 def batch_rows(
     count: int, seed: int, settings: GanSettings, sample_weights: NDArray[np.floating] | None = None
 ) -> NDArray[np.int32]:
-    """Return which graphs each batch of a training holds.
+    """Return the graphs of each batch of a training.
 
     Parameters
     ----------
@@ -247,9 +247,9 @@ def batch_rows(
     seed : int
         Random seed of the order.
     settings : GanSettings
-        Its steps and its batch size count.
+        Settings. The number of steps and the batch size are used.
     sample_weights : numpy.ndarray, optional
-        Probability of each graph, (count,). None: passes without replacement, end to end.
+        Probability of each graph, (count,). None means passes without replacement, one after the other.
 
     Returns
     -------
@@ -266,7 +266,7 @@ def batch_rows(
 
 
 def batches(graphs: NDArray[np.float32], rows: NDArray[np.int32]) -> tf.data.Dataset:
-    """Return a data set of the batches of graphs (n, side, side, 1) that rows (steps, batch_size) name."""
+    """Return a data set of batches. Each row of `rows` (steps, batch_size) names the graphs (n, side, side, 1) of one batch."""
     import tensorflow as tf
 
     table = tf.constant(graphs)
@@ -277,7 +277,7 @@ def batches(graphs: NDArray[np.float32], rows: NDArray[np.int32]) -> tf.data.Dat
 def _callbacks(
     model: Ccdcgan, graphs: NDArray[np.float32], seed: int, folder: Path, name: str
 ) -> list[keras.callbacks.Callback]:
-    """Take up the checkpoint of the training `name`, if there is one, and return what keeps the next ones and the log."""
+    """Load the checkpoint of the training `name`, if there is one. Return the callbacks for later checkpoints and the log."""
     import keras
 
     from ccdcgan_al.models.callbacks import DiversityMonitor, TrainingCheckpoint
@@ -296,7 +296,7 @@ def _fingerprint(
     weight: float,
     sample_weights: NDArray[np.floating] | None,
 ) -> str:
-    """Return 16 hexadecimal digits that are the same for the same training."""
+    """Return 16 hexadecimal digits that identify a training. The same training has the same digits."""
     packed = getattr(constraint, "to_bytes", None)
     parts = [
         graphs.tobytes(),

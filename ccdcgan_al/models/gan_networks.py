@@ -1,4 +1,4 @@
-"""The networks that a GAN of crystal graphs is made of, and its latent points. They are built here and trained in `ccdcgan`.
+"""The networks of a GAN of crystal graphs, and its latent points. They are built here and trained in `ccdcgan`.
 
 ``published`` is the DCGAN of Long et al., npj Comput. Mater. 7, 66 (2021), https://doi.org/10.1038/s41524-021-00526-4. ``dense`` is this project's.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 Z_SIZE = 200  # Long et al. 2021
 CONSTRAINT_WEIGHT = 0.1  # Long et al. 2021
 Constraint = Callable[[Any], Any]
-"""Graphs (n, side, side, 1) as a tensor -> predicted quantities (n, 1), differentiable: `FormationEnergyConstraint` or one's own."""
+"""Differentiable function: tensor of graphs (n, side, side, 1) -> predicted quantities (n, 1). `FormationEnergyConstraint`, or the user's own."""
 
 
 def latent_points(count: int, seed: int, size: int = Z_SIZE) -> NDArray[np.float32]:
-    """Draw latent points z: normal numbers, float32 (count, size), a function of the seed."""
+    """Draw latent points z: normal numbers, float32 (count, size). They depend only on the seed."""
     return np.random.default_rng(seed).standard_normal((count, size)).astype(np.float32)
 
 
@@ -33,7 +33,7 @@ def build_dense_generator(side: int, width: int) -> keras.Model:
     side : int
         Side of the crystal graphs.
     width : int
-        Units of a layer.
+        Number of units of a layer.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def build_dense_discriminator(side: int, width: int) -> keras.Model:
     side : int
         Side of the crystal graphs.
     width : int
-        Units of a layer.
+        Number of units of a layer.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def build_published_generator(side: int, filters: int) -> keras.Model:
     side : int
         Side of the crystal graphs, a multiple of 4.
     filters : int
-        Filters of its convolutions.
+        Number of filters of its convolutions.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def build_published_discriminator(side: int, filters: int) -> keras.Model:
     side : int
         Side of the crystal graphs.
     filters : int
-        Filters of its second convolution; the first has half as many.
+        Number of filters of the second convolution. The first has half as many.
 
     Returns
     -------

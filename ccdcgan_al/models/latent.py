@@ -1,4 +1,4 @@
-"""Search in the generator's latent space: gradient descent on z through generator, constraint and discriminator. It trains nothing."""
+"""Search in the generator's latent space: gradient descent on z through generator, constraint and discriminator. This module trains nothing."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LatentSettings:
-    """How z is moved.
+    """Settings of the descent of z.
 
     Attributes
     ----------
     steps : int
-        Steps of Adam (Kingma and Ba, https://arxiv.org/abs/1412.6980).
+        Number of steps of Adam (Kingma and Ba, https://arxiv.org/abs/1412.6980).
     learning_rate : float
-        Of Adam, in units of z. Each entry of z is a normal number at the start.
+        Learning rate of Adam, in units of z. Each entry of z is a normal number at the start.
     realism : float
-        Weight of the discriminator's verdict beside the constraint's quantity (eV/atom for one unit of the discriminator's logit).
+        Weight of the discriminator's logit relative to the constraint's quantity (eV/atom for one unit of the logit).
     batch_size : int
-        Latent points moved at once.
+        Number of latent points moved at once.
     """
 
     steps: int = 40
@@ -44,24 +44,24 @@ def descend(
 ) -> NDArray[np.float32]:
     """Move each z downhill in ``constraint(G(z)) + realism * relu(1 - D(G(z)))``, on the sphere on which it started.
 
-    Normal numbers in 200 dimensions lie near one sphere, and the generator has seen no z off it; without that the length of z would grow and
-    leave what was learnt.
+    Normal numbers in 200 dimensions lie near one sphere, and the generator was trained only there. Without the sphere, the length of z would grow
+    and leave the trained region.
 
     Parameters
     ----------
     gan : GraphGenerator
-        Trained. Its generator and its discriminator do not change.
+        Trained GAN. Its generator and its discriminator do not change.
     constraint : Constraint
-        Differentiable, graphs (n, side, side, 1) -> (n, 1), the lower the better.
+        Differentiable function, graphs (n, side, side, 1) -> (n, 1). Lower values are better.
     z : numpy.ndarray
         Latent points, float (n, 200).
     settings : LatentSettings, optional
-        How the points are moved.
+        Settings of the descent.
 
     Returns
     -------
     numpy.ndarray
-        The moved points, float32 (n, 200).
+        Moved points, float32 (n, 200).
     """
     import keras
     import tensorflow as tf
@@ -82,7 +82,7 @@ def descend(
             with tf.GradientTape() as tape:
                 graphs = gan.generator(points, training=False)
                 verdict = gan.discriminator(graphs, training=False)
-                # a sum, so that what happens to one z does not depend on the others of its batch
+                # a sum, so that each z is independent of the others in its batch
                 loss = tf.reduce_sum(constraint(graphs)) + chosen.realism * tf.reduce_sum(tf.nn.relu(1 - verdict))
             slope = tape.gradient(loss, points)
             optimizer.apply([tf.where(tf.math.is_finite(slope), slope, 0.0)], [points])
@@ -91,7 +91,7 @@ def descend(
     moved = []
     for first in range(0, len(z), size):
         part = z[first : first + size]
-        points.assign(np.resize(part, points.shape))  # a short last batch is filled up with its own rows
+        points.assign(np.resize(part, points.shape))  # a short last batch is filled up by repeating its rows
         for variable, value in zip(optimizer.variables, unused, strict=True):
             variable.assign(value)
         descend_batch()

@@ -1,11 +1,11 @@
 """Pair correlations of a crystal graph of the codec `fast`, as differentiable TensorFlow operations. Nothing here is trained.
 
-The graph holds log lengths and cosines of the cell and, an element, the structure factors ``F(h) / n`` and the count (`lattice_latent`,
-`structure_factors`). From these follows how many atoms of one element stand at a distance r from an atom of another, blurred by what the
-89 vectors h resolve. Those numbers do not depend on the origin, on the handedness, or on the order and sign of the axes, and hardly on which
-reduced cell was chosen, so a network need not learn any of that from examples.
+The graph contains log lengths and cosines of the cell and, for each element, the structure factors ``F(h) / n`` and the count (`lattice_latent`,
+`structure_factors`). From these follows the number of atoms of one element at a distance r from an atom of another element, with the resolution of
+the 89 vectors h. These numbers do not depend on the origin, on the handedness, or on the order and sign of the axes. They hardly depend on the
+choice of the reduced cell. So a network need not learn any of this from examples.
 
-Any graph has finite values and gradients here, one of no crystal too: angles that close no cell give the flattest cell allowed.
+Every graph has finite values and gradients here, even if it is no crystal. Angles that form no cell give the flattest allowed cell.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ccdcgan_al.codec.structure_factors import MAX_SITES, N_FACTORS, H
 from ccdcgan_al.types import FloatArray
 
 RADII: FloatArray = np.linspace(1.6, 7.5, 30)  # Å: from the shortest bond to beyond the third shell
-WIDTH = 0.4  # Å, of the Gaussian that blurs distances; a 7 Å cell's vectors h reach 1 / (2 pi 0.4 Å) and a little more
+WIDTH = 0.4  # Å, width of the Gaussian that blurs distances; a 7 Å cell's vectors h reach 1 / (2 pi 0.4 Å) and a little more
 MIN_DETERMINANT = 0.05  # of the cosines' matrix: `lattice_latent` decodes no flatter cell
 MIN_SITES = 0.5  # in a cell, so that densities stay finite
 COUNT_STEEPNESS = 3.0  # tanh(3) = 0.995: signs near +-1 count as whole atoms, and the gradient reaches all of them
 
 
 def n_channels(n_elements: int) -> int:
-    """Return the number of pairs of elements, each with itself too."""
+    """Return the number of pairs of elements, including pairs of the same element."""
     return n_elements * (n_elements + 1) // 2
 
 
@@ -39,27 +39,27 @@ def n_features(n_elements: int) -> int:
 
 
 def elements_in_use(graphs: FloatArray) -> int:
-    """Return the number of elements in graphs (n, side, side, 1): the rest of the image is exactly zero, an absent element's count is not."""
+    """Return the number of elements in graphs (n, side, side, 1). The rest of the image is exactly zero, but an absent element's count is not."""
     values = np.abs(np.reshape(graphs, (len(graphs), -1))).max(axis=0)[LATTICE_LATENT_SIZE:]
     used = np.flatnonzero(values)
     return max(1, int(used.max()) // SITES_LATENT_SIZE + 1 if len(used) else 1)
 
 
 def pair_correlations(graphs: Any, n_elements: int) -> Any:
-    """Composition, volume and pair correlations of crystal graphs.
+    """Return composition, volume and pair correlations of crystal graphs.
 
     Parameters
     ----------
     graphs : tf.Tensor or numpy.ndarray
         Crystal graphs of the codec `fast`, float32 (n, side, side, 1).
     n_elements : int
-        Number of elements whose sites latents the graphs hold.
+        Number of elements whose sites latents are in the graphs.
 
     Returns
     -------
     tf.Tensor
         float32 (n, n_elements + 1 + pairs * 30): the fractions of the elements, the log of the volume per atom (Å^3), then the curves. Each curve has
-        a value (1/Å) at each of `RADII`: how many atoms per Å of one element stand at that distance from an atom of the other, averaged over all
+        a value (1/Å) at each of `RADII`: the number of atoms of one element per Å at that distance from an atom of the other, averaged over all
         atoms of the cell. The pairs of elements are in the order 11, 12, ..., 22, ...
     """
     import tensorflow as tf
@@ -80,7 +80,7 @@ def pair_correlations(graphs: Any, n_elements: int) -> Any:
     # the density of pairs at a distance r is its Fourier sum over h, averaged over directions: sin(2 pi q r) / (2 pi q r)
     phase = 2 * np.pi * lengths_of_h[:, :, None] * tf.constant(RADII, tf.float32)
     waves = tf.sin(phase) / phase * tf.exp(-2 * (np.pi * WIDTH * lengths_of_h[:, :, None]) ** 2)
-    shell = tf.constant(4 * np.pi * RADII, tf.float32)  # and not r^2: far shells would drown the near ones
+    shell = tf.constant(4 * np.pi * RADII, tf.float32)  # without r^2, because far shells would then dominate near ones
     columns = [counts / total, tf.math.log(volume / total)]
     for i, j in combinations_with_replacement(range(n_elements), 2):
         products = real[:, i] * real[:, j] + imaginary[:, i] * imaginary[:, j]
@@ -90,7 +90,7 @@ def pair_correlations(graphs: Any, n_elements: int) -> Any:
 
 
 def _metric(lengths: Any, cosines: Any) -> tuple[Any, Any]:
-    """Volume (n, 1) in Å^3 and lengths (n, 89) in 1/Å of the vectors `H` in reciprocal space, of cells (n, 3) and (n, 3)."""
+    """Return the volume (n, 1) in Å^3 and the lengths (n, 89) in 1/Å of the reciprocal vectors `H`, for cells (n, 3) and (n, 3)."""
     import tensorflow as tf
 
     alpha, beta, gamma = tf.unstack(cosines, axis=1)
@@ -116,6 +116,6 @@ def _metric(lengths: Any, cosines: Any) -> tuple[Any, Any]:
 
 @cache
 def _quadratic() -> FloatArray:
-    """Coefficients (6, 89) of |h|^2 in the entries 11, 22, 33, 23, 13, 12 of the reciprocal metric."""
+    """Return the coefficients (6, 89) of |h|^2 in the entries 11, 22, 33, 23, 13, 12 of the reciprocal metric."""
     h, k, m = H.T
     return np.array([h * h, k * k, m * m, 2 * k * m, 2 * h * m, 2 * h * k], dtype=float)

@@ -1,4 +1,4 @@
-"""TensorFlow, set up once a process: quiet, seeded and the same result for the same seed. It builds no network."""
+"""TensorFlow, set up once per process: quiet, seeded, and with the same result for the same seed. This module builds no network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def start(seed: int) -> Any:
-    """Seed NumPy, Python and TensorFlow, and turn deterministic kernels on.
+    """Seed NumPy, Python and TensorFlow, and switch on deterministic kernels.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def start(seed: int) -> Any:
     Returns
     -------
     object
-        Module keras.
+        The module keras.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -40,23 +40,23 @@ def start(seed: int) -> Any:
 
 
 def pack_weights(model: keras.Model) -> bytes:
-    """Weights of a model as an uncompressed .npz archive: no pickle, no timestamps, so the same weights give the same bytes."""
+    """Return the weights of a model as an uncompressed .npz archive without pickle and timestamps. The same weights give the same bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{f"w{i:03d}": w for i, w in enumerate(model.get_weights())})
     return buffer.getvalue()
 
 
 def unpack_weights(model: keras.Model, blob: bytes, sha256: str | None = None) -> None:
-    """Load what `pack_weights` wrote into a model of the same architecture.
+    """Load weights from `pack_weights` into a model of the same architecture.
 
     Parameters
     ----------
     model : keras.Model
-        Its weights are set.
+        Model whose weights are set.
     blob : bytes
-        The archive.
+        Archive of `pack_weights`.
     sha256 : str, optional
-        The archive's expected SHA-256, in hexadecimal digits. None: not compared.
+        Expected SHA-256 of the archive, in hexadecimal digits. None means that it is not compared.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Crystal graphs drawn and screened by the million: batches go through generator and constraint in one compiled function, and only the best stay.
+"""Crystal graphs drawn and screened by the million. Batches go through generator and constraint in one compiled function, and only the best are kept.
 
-It decodes nothing and writes nothing to disk; memory is that of one batch and of the graphs that are kept.
+This module decodes nothing and writes nothing to disk. Its memory holds one batch and the kept graphs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "bfloat16"]
 Screen = Callable[[Any], tuple[Any, Any]]
-"""Seed, two integers -> tensors of graphs (batch_size, side, side, 1) and of what the constraint says of them (batch_size,)."""
+"""Seed (two integers) -> tensors of graphs (batch_size, side, side, 1) and of the constraint's predictions (batch_size,)."""
 BATCH_SIZE = (
     1024  # graphs: large enough for the matrix kernels, small enough for the activations to stay near the cores' caches
 )
@@ -30,14 +30,14 @@ BATCH_SIZE = (
 
 @dataclass(frozen=True)
 class ScreenedBatch:
-    """Graphs drawn together.
+    """Graphs that were drawn together.
 
     Attributes
     ----------
     graphs : numpy.ndarray
-        float32 (n, side, side, 1).
+        Crystal graphs, float32 (n, side, side, 1).
     energies : numpy.ndarray
-        The constraint's predictions, float32 (n,), in eV/atom for the formation energy.
+        Predictions of the constraint, float32 (n,), in eV/atom for the formation energy.
     """
 
     graphs: NDArray[np.float32]
@@ -45,21 +45,21 @@ class ScreenedBatch:
 
 
 def screened_batches(screen: Screen, count: int, seed: int) -> Iterator[ScreenedBatch]:
-    """Draw and screen `count` graphs, a batch at a time, all cores at work.
+    """Draw and screen `count` graphs, one batch at a time, on all cores.
 
     Parameters
     ----------
     screen : Screen
-        Made by `screening_function`, which sets the batch size.
+        Function from `screening_function`, which sets the batch size.
     count : int
-        Number of graphs in all.
+        Total number of graphs.
     seed : int
-        Random seed of the noise. The same seed and batch size give the same graphs, whatever the count.
+        Random seed of the noise. The same seed and batch size give the same graphs for any count.
 
     Yields
     ------
     ScreenedBatch
-        The last one holds the rest.
+        Batch. The last one has the remaining graphs.
     """
     import tensorflow as tf
 
@@ -76,23 +76,23 @@ def screening_function(
 ) -> Screen:
     """Return a compiled function that draws a batch of graphs and predicts their energies.
 
-    XLA compiles it where there is a GPU. On a CPU its convolutions take twice as long as TensorFlow's own.
+    XLA compiles it if there is a GPU. On a CPU, its convolutions take twice as long as TensorFlow's own.
 
     Parameters
     ----------
     gan : GraphGenerator
-        Trained.
+        Trained GAN.
     constraint : Constraint
-        Graphs (n, side, side, 1) -> (n, 1).
+        Function, graphs (n, side, side, 1) -> (n, 1).
     batch_size : int
-        Graphs in a batch.
+        Number of graphs in a batch.
     precision : {"float32", "bfloat16"}
-        Of the generator's products.
+        Precision of the generator's products.
 
     Returns
     -------
     Screen
-        From a seed (two integers) to graphs (batch_size, side, side, 1) and energies (batch_size,).
+        Function from a seed (two integers) to graphs (batch_size, side, side, 1) and energies (batch_size,).
     """
     import tensorflow as tf
 
@@ -123,21 +123,21 @@ def _in_bfloat16(network: keras.Model) -> keras.Model:
 
 
 def best_graphs(batches: Iterator[ScreenedBatch], keep: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keep the graphs of lowest energy of all batches.
+    """Keep the graphs with the lowest energy of all batches.
 
     Parameters
     ----------
     batches : iterator of ScreenedBatch
-        See `screened_batches`.
+        Batches, see `screened_batches`.
     keep : int
         Number of graphs to keep.
 
     Returns
     -------
     graphs : numpy.ndarray
-        float32 (keep, side, side, 1), lowest energy first.
+        Kept graphs, float32 (keep, side, side, 1), lowest energy first.
     energies : numpy.ndarray
-        float32 (keep,), in the constraint's unit.
+        Their energies, float32 (keep,), in the constraint's unit.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""How a round proposes structures, and which of them are relaxed."""
+"""The strategies that propose the structures of a round, and the selection of structures to relax."""

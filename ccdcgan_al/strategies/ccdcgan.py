@@ -1,6 +1,6 @@
-"""Strategy `ccdcgan`: the constraint is in the generator's loss, and screens and ranks what it draws.
+"""Strategy `ccdcgan`: the constraint is in the generator's loss. It also screens and ranks the drawn structures.
 
-The generator learns most from what lies low above the hull. Mutants of low-lying structures are in the pool as well.
+Structures low above the hull have the largest weight in the training of the generator. Mutants of such structures are also proposed.
 """
 
 from __future__ import annotations

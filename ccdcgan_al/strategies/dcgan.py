@@ -1,4 +1,4 @@
-"""Strategy `dcgan`: a plain DCGAN draws, and nothing ranks what it draws."""
+"""Strategy `dcgan`: a plain DCGAN draws structures. Nothing ranks them."""
 
 from __future__ import annotations
 

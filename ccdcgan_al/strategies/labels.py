@@ -1,6 +1,6 @@
-"""What versions before schema 3 wrote about a structure's descent: one string, such as ``ccdcgan, slip in Bi-Se-r1-0003``.
+"""The old labels of a structure's descent, from versions before schema 3. A label is one string, e.g. ``ccdcgan, slip in Bi-Se-r1-0003``.
 
-It reads such strings, for what those versions stored. Nothing writes them any more: `ccdcgan_al.types.Candidate` has a field for each part.
+This module reads labels that those versions stored. Nothing writes them now: `ccdcgan_al.types.Candidate` has a field for each part.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ccdcgan_al.types import Operation
 
 OPERATIONS: dict[str, Operation] = {"exchange": "swap", "replace": "transmute", "slip": "slip"}
-"""Name of an operation then -> now."""
+"""Old name of an operation -> present name."""
 
 _LABEL = re.compile(
     r"(?P<strategy>[a-z-]+)(?:, (?P<operation>exchange|replace|slip)(?: (?:in|of)(?: (?P<parent>\S+))?)?)?"
@@ -20,7 +20,7 @@ _LABEL = re.compile(
 
 
 def descent_of(label: str) -> dict[str, Any]:
-    """Return the parts of the label of a generated structure.
+    """Return the parts of a generated structure's label.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def descent_of(label: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``source`` (empty), ``strategy``, ``operation`` and ``parents``. Of a text that is no such label, ``source`` is the
-        text and nothing else is known.
+        ``source`` (empty), ``strategy``, ``operation`` and ``parents``. If the text is no such label, ``source`` is the text
+        and nothing else is known.
     """
     found = _LABEL.fullmatch(label)
     if found is None:
@@ -46,7 +46,7 @@ def descent_of(label: str) -> dict[str, Any]:
 
 
 def with_descent(item: dict[str, Any], *, generated: bool) -> dict[str, Any]:
-    """Return a candidate of `benchmark discovery` with ``operation`` and ``parents``, also one that an earlier version wrote."""
+    """Return a candidate of `benchmark discovery` with ``operation`` and ``parents``, even if an earlier version wrote it."""
     if "parents" in item:
         return item
     descent = descent_of(item["source"]) if generated else {"operation": None, "parents": []}

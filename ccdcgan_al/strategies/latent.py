@@ -1,4 +1,4 @@
-"""Strategy `latent`: the z of a plain DCGAN move downhill through generator, constraint and discriminator, and are decoded then."""
+"""Strategy `latent`: z vectors of a plain DCGAN are optimised through generator, constraint and discriminator. Then they are decoded."""
 
 from __future__ import annotations
 

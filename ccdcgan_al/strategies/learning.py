@@ -1,6 +1,6 @@
-"""What the strategies that learn have in common: examples within the codec's limits, the networks trained on them, and what is drawn.
+"""The common part of the strategies that learn: it selects the examples, trains the networks, and draws from them.
 
-Each of these strategies has a file of its own, which says how it uses GAN and constraint.
+Each of these strategies has its own file, which states how it uses GAN and constraint.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
     from ccdcgan_al.models.gan import GanSettings, GraphGenerator
 
 SCREENED = (
-    5  # graphs drawn and screened for each that is decoded; a graph costs 0.1 ms to draw and screen, 15 ms to decode
+    5  # graphs drawn and screened for each decoded graph; a graph costs 0.1 ms to draw and screen, 15 ms to decode
 )
-MUTANTS = 0.5  # of low-lying structures, for each graph that is decoded
-TEMPERATURE = 0.05  # eV/atom: a structure is drawn into a batch with exp(-energy above hull / TEMPERATURE)
-LEAST_LEARNT = 0.25  # share of the compounds that must count: the temperature rises until so many do
+MUTANTS = 0.5  # mutants of low-lying structures for each decoded graph
+TEMPERATURE = 0.05  # eV/atom: a structure is in a batch with probability ~ exp(-energy above hull / TEMPERATURE)
+LEAST_LEARNT = 0.25  # least effective share of the compounds: the temperature rises until it is reached
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What a learning strategy has learnt.
+    """The trained networks of a learning strategy.
 
     Attributes
     ----------
     codec : CrystalCodec
-        Of the graphs.
+        Codec of the graphs.
     graphs : ndarray of float32
-        What the GAN learnt from, float32 (n, side, side, 1).
+        Graphs on which the GAN was trained, float32 (n, side, side, 1).
     gan : GraphGenerator
-        Trained.
+        Trained GAN.
     constraint : LearnedConstraint or None
-        Trained; None where the strategy has none.
+        Trained constraint. None if the strategy has no constraint.
     hull_energy : HullEnergy, optional
-        Of what is known, where the constraint has learnt energies above it; None where it has learnt formation
+        Hull of the known phases, if the constraint was trained on energies above hull. None if it was trained on formation
         energies.
     """
 
@@ -66,22 +66,22 @@ class Networks:
 
 @dataclass(frozen=True)
 class GanStrategy:
-    """A strategy that draws from a GAN, trained anew in each round.
+    """A strategy that draws from a GAN. The GAN is trained anew in each round.
 
-    Without `Request.hull_energy` and with `GanSettings.published()` all is as published: the constraint learns the formation
-    energy, the GAN learns from all structures alike, nothing is screened, and there are no mutants.
+    Without `Request.hull_energy` and with `GanSettings.published()`, the strategy follows the paper: the constraint is trained on
+    formation energies, all structures have the same weight for the GAN, nothing is screened, and there are no mutants.
 
     Attributes
     ----------
     ranks : bool
-        Train the constraint, which ranks what is proposed.
+        Whether to train the constraint, which ranks the proposed structures.
     guides : bool
-        Back-propagate the constraint into the generator, learn most from what lies low above the hull, and propose
-        mutants of that, too.
+        Whether to back-propagate the constraint into the generator, to give structures low above the hull the largest
+        weight, and to propose mutants of them.
     screens : bool
-        Draw `SCREENED` graphs for each that is decoded; the constraint chooses.
+        Whether to draw `SCREENED` graphs for each decoded graph. The constraint chooses among them.
     descends : bool
-        Move the z downhill before decoding (`ccdcgan_al.models.latent`).
+        Whether to optimise z before decoding (`ccdcgan_al.models.latent`).
     """
 
     ranks: bool = False
@@ -95,7 +95,7 @@ class GanStrategy:
         Raises
         ------
         TooFewExamplesError
-            There are too few examples within the codec's limits.
+            If there are too few examples within the codec's limits.
         """
         codec = CrystalCodec.load(request.codec, request.elements)
         learnable = learnable_examples(codec, request.examples)
@@ -109,16 +109,16 @@ class GanStrategy:
         return proposals if weights is None else with_mutants(proposals, codec, learnable, weights, seed)
 
     def draw(self, networks: Networks, count: int, seed: int) -> Proposals:
-        """Draw from trained networks, decode, make near symmetry exact, and leave out what the codec cannot hold.
+        """Draw from trained networks, decode, make approximate symmetry exact, and leave out structures that the codec cannot hold.
 
         Parameters
         ----------
         networks : Networks
-            Its GAN, and its constraint where it ranks or descends.
+            Networks with a GAN. A strategy that ranks or descends also needs the constraint.
         count : int
-            Graphs to decode; where the constraint screens, the lowest that differ of `SCREENED` times as many.
+            Number of graphs to decode. With screening, these are the lowest distinct graphs of `SCREENED` times as many.
         seed : int
-            Of the draws.
+            Random seed of the draws.
         """
         from ccdcgan_al.models.gan import LOOKED_AT
         from ccdcgan_al.models.latent import descend
@@ -140,7 +140,7 @@ class GanStrategy:
         reasons = Counter(answer.reason for answer in decoded if isinstance(answer, DecodeFailure))
         structures = [symmetrised(answer) for answer in decoded if isinstance(answer, Structure)]
         offered = [structure for structure in structures if _fits(codec, structure)]
-        if len(offered) < len(structures):  # the standard cell can be longer than the one decoded
+        if len(offered) < len(structures):  # the standard cell can be longer than the decoded cell
             reasons["outside_codec"] = len(structures) - len(offered)
         models = {"generator": gan.to_bytes()}
         failures = dict(sorted(reasons.items()))
@@ -174,7 +174,7 @@ def learnable_examples(codec: CrystalCodec, examples: Sequence[Example]) -> list
     Raises
     ------
     TooFewExamplesError
-        There is none.
+        If there is no such example.
     """
     learnable = [example for example in examples if _fits(codec, example.start, example.relaxed)]
     if not learnable:
@@ -193,10 +193,10 @@ def train_gan(
     settings: GanSettings | None = None,
     folder: Path | None = None,
 ) -> tuple[NDArray[np.float32], GraphGenerator]:
-    """Train a GAN on the relaxed structures; returns their graphs and the GAN.
+    """Train a GAN on the relaxed structures. Return their graphs and the GAN.
 
-    Weights start the same for a seed, with a constraint or without one. `sample_weights` are the probabilities of
-    the examples in a batch. Without `settings`, those of `GanSettings.for_graphs` are used.
+    The initial weights depend only on the seed, with or without a constraint. `sample_weights` are the probabilities of
+    the examples in a batch. The default of `settings` is `GanSettings.for_graphs`.
     """
     from ccdcgan_al.models import runtime
     from ccdcgan_al.models.gan import GanSettings, GraphGenerator
@@ -209,10 +209,10 @@ def train_gan(
 
 
 def boltzmann_weights(examples: Sequence[Example], hull_energy: HullEnergy) -> NDArray[np.floating]:
-    """Return the probability of each example to be drawn into a batch, (n,): proportional to exp(-energy above hull / temperature), 0 for an element.
+    """Return the probability of each example in a batch, (n,). It is proportional to exp(-energy above hull / temperature), and 0 for an element.
 
-    The temperature is `TEMPERATURE`, or as much higher as it takes that a share `LEAST_LEARNT` of the compounds counts, ``(sum w)^2 / sum w^2``.
-    Where there is no compound, all count alike.
+    The temperature is `TEMPERATURE`. It rises if necessary, until the effective share ``(sum w)^2 / sum w^2`` of the compounds is `LEAST_LEARNT`.
+    If there is no compound, all examples have the same probability.
     """
     compound = np.array([len(example.relaxed.composition) > 1 for example in examples])
     if not compound.any():
@@ -235,7 +235,7 @@ def with_mutants(
     sample_weights: NDArray[np.floating],
     seed: int,
 ) -> Proposals:
-    """Return proposals that also hold mutants of the examples, drawn by their `sample_weights`, `MUTANTS` for each graph that was decoded."""
+    """Add mutants of the examples to proposals: `MUTANTS` for each decoded graph. Parents are drawn with the probabilities `sample_weights`."""
     made = mutants(
         [standard_setting(example.relaxed) for example in examples],
         codec.elements,
@@ -261,9 +261,9 @@ def with_mutants(
 def train_constraint(
     codec: CrystalCodec, examples: Sequence[Example], seed: int, hull_energy: HullEnergy | None = None
 ) -> LearnedConstraint:
-    """Train the constraint on each structure before and after relaxation, both labelled with what is relaxed.
+    """Train the constraint on each structure before and after relaxation. Both have the energy of the relaxed structure as label.
 
-    It learns the energy above the hull, or, without `hull_energy`, the formation energy.
+    The label is the energy above hull or, without `hull_energy`, the formation energy.
     """
     from ccdcgan_al.models import runtime
     from ccdcgan_al.models.constraint import FormationEnergyConstraint, HullConstraint
@@ -282,7 +282,7 @@ def train_constraint(
 
 
 def not_learnable(elements: Sequence[str], structure: Structure, codec: CodecName = "fast") -> str | None:
-    """Return why the codec of a chemical system cannot hold a structure, so that nothing learns from it. None if it can."""
+    """Return why the codec of a chemical system cannot hold a structure, so that nothing is learnt from it. None if the codec can."""
     try:
         CrystalCodec.load(codec, elements).check(standard_setting(structure))
     except StructureInputError as error:
@@ -291,7 +291,7 @@ def not_learnable(elements: Sequence[str], structure: Structure, codec: CodecNam
 
 
 def _fits(codec: CrystalCodec, *structures: Structure) -> bool:
-    """Whether the codec can hold these structures in their standard settings."""
+    """Return whether the codec can hold these structures in their standard settings."""
     try:
         for structure in structures:
             codec.check(standard_setting(structure))

@@ -1,8 +1,8 @@
-"""Mutants of known crystals: atoms swapped or transmuted, layers slipped, in the cell or in twice the cell. It ranks and relaxes nothing.
+"""Mutants of known crystals: atoms swapped or transmuted, or layers slipped, in the cell or in a doubled cell. It ranks and relaxes nothing.
 
-A generator draws mostly what it has learnt, and what it draws mostly relaxes into what is known. A mutant differs from its parent by construction.
-The operations are those of evolutionary structure prediction (permutation, transmutation: Oganov and Glass, J. Chem. Phys. 124, 244704 (2006)) and
-the stacking of layers.
+A generator mostly draws structures like its training set, and these mostly relax into known phases. A mutant always differs from its parent.
+The operations come from evolutionary structure prediction (permutation, transmutation: Oganov and Glass, J. Chem. Phys. 124, 244704 (2006)) and
+from the stacking of layers.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ccdcgan_al.seeds.choose import fits_limits
 from ccdcgan_al.structures.covalent import covalent_radii
 from ccdcgan_al.types import Operation
 
-MOST_CHANGED = 3  # pairs of unlike atoms, or atoms of one kind, that a mutant differs by
-SLIPS = (0.0, 1 / 3, 1 / 2, 2 / 3)  # of the two lattice vectors in the layer
-LEAST_GAP = 1.5  # Å along an axis that no atom lies in, from which on there are layers to slip
+MOST_CHANGED = 3  # maximum number of swapped pairs of unlike atoms, or of transmuted atoms, in a mutant
+SLIPS = (0.0, 1 / 3, 1 / 2, 2 / 3)  # fractions of the two lattice vectors in the layer
+LEAST_GAP = 1.5  # Å along an axis: layers can slip if a gap without atoms is at least this wide
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A structure, and what was done to which parent.
+    """A mutant, its parent and the operation.
 
     Attributes
     ----------
     structure : Structure
-        Unrelaxed.
+        Unrelaxed structure.
     parent : int
-        Its number among those given.
+        Position of the parent in the given sequence.
     operation : Operation
         ``swap``, ``transmute`` or ``slip``.
     """
@@ -56,13 +56,13 @@ def mutants(
     Parameters
     ----------
     structures : sequence of Structure
-        Parents, ordered, of one or more elements.
+        Ordered structures of one or more elements, which are the parents.
     elements : sequence of str
         Symbols of the chemical system.
     sample_weights : ndarray of float
-        Probability of each parent, (n,).
+        Probability of each parent, shape (n,).
     count : int
-        How many to draw; where an operation is not possible for a parent, one less is returned.
+        Number of draws. If an operation is not possible for a parent, one structure less is returned.
     seed : int
         Random seed.
     """
@@ -78,7 +78,7 @@ def mutants(
 
 
 def _doubled(structure: Structure, generator: np.random.Generator) -> Structure:
-    """Return the structure or, as often where it stays within the codec's limits, twice its cell along one axis."""
+    """Return the structure or twice its cell along one axis, with equal probability if the double cell is within the codec's limits."""
     scalings = [tuple(1 + (axis == other) for other in range(3)) for axis in range(3)]
     cells = [
         structure.make_supercell(scaling, in_place=False) for scaling in scalings if 2 * len(structure) <= MAX_SITES
@@ -105,7 +105,7 @@ def _swap(structure: Structure, elements: Sequence[str], generator: np.random.Ge
 
 
 def _transmute(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
-    """Make atoms of one element into another one's, the volume following their covalent radii; None where it leaves one element."""
+    """Change atoms of one element into another element, and scale the volume with the covalent radii. Return None if only one element remains."""
     symbols = [site.specie.symbol for site in structure]
     one = str(generator.choice(sorted(set(symbols))))
     other = str(generator.choice([symbol for symbol in elements if symbol != one]))
@@ -115,14 +115,14 @@ def _transmute(structure: Structure, elements: Sequence[str], generator: np.rand
     if len(set(symbols)) == 1:
         return None
     replaced = Structure(structure.lattice, symbols, structure.frac_coords)
-    # covalent spheres: gases have no molar volume that says how large they are in a crystal
+    # volumes of covalent spheres: the molar volume of a gas does not give the size of its atoms in a crystal
     before, after = (float((covalent_radii(cell) ** 3).sum()) for cell in (structure, replaced))
     replaced.scale_lattice(structure.volume * after / before)
     return replaced
 
 
 def _slip(structure: Structure, elements: Sequence[str], generator: np.random.Generator) -> Structure | None:
-    """Let all that lies on one side of the widest gap along an axis slip in the layer; None where no axis has such a gap."""
+    """Slip the atoms on one side of the widest gap along an axis, parallel to the layer. Return None if no axis has a wide enough gap."""
     del elements
     gaps = [_widest_gap(structure, axis) for axis in range(3)]
     axes = [axis for axis in range(3) if gaps[axis][0] >= LEAST_GAP]
@@ -130,7 +130,7 @@ def _slip(structure: Structure, elements: Sequence[str], generator: np.random.Ge
         return None
     axis = int(generator.choice(axes))
     coordinates = structure.frac_coords.copy()
-    coordinates[:, axis] = (coordinates[:, axis] - gaps[axis][1]) % 1.0  # the gap is at the cell's face now
+    coordinates[:, axis] = (coordinates[:, axis] - gaps[axis][1]) % 1.0  # now the gap is at the cell's face
     slip = np.zeros(3)
     while not slip.any():
         slip = generator.choice(SLIPS, size=3)
@@ -142,7 +142,7 @@ def _slip(structure: Structure, elements: Sequence[str], generator: np.random.Ge
 
 
 def _widest_gap(structure: Structure, axis: int) -> tuple[float, float]:
-    """Width (Å) of the widest slab between lattice planes that holds no atom's centre, and its middle (fractional)."""
+    """Return the width (Å) of the widest slab between lattice planes without an atom's centre, and its middle (fractional)."""
     heights = np.sort(structure.frac_coords[:, axis] % 1.0)
     gaps = np.diff(heights, append=heights[0] + 1.0)
     widest = int(np.argmax(gaps))

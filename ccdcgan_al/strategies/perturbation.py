@@ -1,4 +1,4 @@
-"""Distorted copies of known structures, a baseline that a generator has to beat; it relaxes and ranks nothing."""
+"""Strategy `perturbation`: distorted copies of known structures. It is a baseline that a generator has to beat. It relaxes and ranks nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STRAIN = 0.08  # standard deviation of each component of the symmetric strain
 DISPLACEMENT = (
     0.2,
     1.2,
-)  # Å; every atom of a copy is moved by the same distance, drawn between these, in a direction of its own
+)  # Å; all atoms of a copy move by one distance, drawn from this range, each in its own random direction
 MAX_PERTURBED_SITES = 20
 
 
@@ -25,28 +25,28 @@ def propose(request: Request) -> Proposals:
     Raises
     ------
     TooFewExamplesError
-        No relaxed seed is a compound within the size limits.
+        If no relaxed seed is a compound within the size limits.
     """
     seeds = [example.relaxed for example in request.examples if example.origin == "seed"]
     return Proposals(perturbed_structures(seeds, request.count, request.seed), generated=request.count)
 
 
 def perturbed_structures(structures: Sequence[Structure], count: int, seed: int) -> list[Structure]:
-    """Return distorted copies: a structure drawn, its cell strained at constant volume, its atoms moved.
+    """Return distorted copies. For each copy a structure is drawn, its cell is strained at constant volume, and its atoms are moved.
 
     Parameters
     ----------
     structures : sequence of Structure
-        To choose from; those of one element, or beyond the size limits, are left out.
+        Structures to choose from. Structures of one element, or beyond the size limits, are left out.
     count : int
-        Copies.
+        Number of copies.
     seed : int
         Random seed.
 
     Raises
     ------
     TooFewExamplesError
-        No structure of two or more elements within the size limits.
+        If no structure of two or more elements is within the size limits.
     """
     known = [s for s in structures if len(s.composition) > 1 and fits_limits(s, MAX_PERTURBED_SITES, MAX_SEED_LENGTH)]
     if not known:

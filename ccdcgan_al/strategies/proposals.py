@@ -1,4 +1,4 @@
-"""What a strategy is given, and what it gives back. A strategy is a function from `Request` to `Proposals`."""
+"""Input and output of a strategy. A strategy is a function from `Request` to `Proposals`. This module proposes nothing."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Example:
     start, relaxed : Structure
         The structure before and after relaxation.
     formation_energy : float
-        Of the relaxed structure (eV/atom).
+        Formation energy of the relaxed structure (eV/atom).
     structure_id : str
-        Its name, which its mutants give as their parent; empty where it has none.
+        Id of the structure, which its mutants record as their parent. Empty if it has none.
     origin : Origin
-        Where it entered the loop.
+        Origin of the structure.
     """
 
     start: Structure
@@ -45,24 +45,24 @@ class Example:
 
 @dataclass(frozen=True)
 class Request:
-    """What a strategy may use to propose the structures of a round.
+    """The data that a strategy can use to propose the structures of a round.
 
     Attributes
     ----------
     elements : sequence of str
         Symbols of the chemical system.
     examples : sequence of Example
-        Everything relaxed so far that may be learned from.
+        All relaxed structures that can be learnt from.
     count : int
-        Crystal graphs or draws to make.
+        Number of crystal graphs or draws.
     seed : int
-        Random seed of training and drawing: the same seed proposes the same.
+        Random seed of training and drawing. The same seed gives the same proposals.
     hull_energy : HullEnergy, optional
-        Of what is known so far.
+        Hull of the known phases.
     gan_settings : GanSettings, optional
-        How a GAN is trained; `GanSettings.for_graphs` without it, `GanSettings.published()` for the paper's setting.
+        Training settings of a GAN. The default is `GanSettings.for_graphs`. `GanSettings.published()` has the paper's settings.
     folder : Path, optional
-        Of a GAN's checkpoint and TensorBoard log; without it, neither is kept.
+        Folder for a GAN's checkpoint and TensorBoard log. Without it, neither is kept.
     codec : {"fast", "paper"}
         Codec of the crystal graphs.
     """
@@ -79,14 +79,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Mutation:
-    """What a proposed structure was made from.
+    """The operation and the parents of a proposed structure.
 
     Attributes
     ----------
     operation : Operation
-        What was done.
+        Operation on the parents.
     parents : tuple of str
-        structure_ids of the structures that it was done to.
+        structure_ids of the parents.
     """
 
     operation: Operation
@@ -95,32 +95,32 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Proposals:
-    """What a strategy offers in one round.
+    """The structures that a strategy proposes in one round.
 
     Attributes
     ----------
     structures : list of Structure
-        Unrelaxed, in the order generated.
+        Unrelaxed structures, in the order of generation.
     generated : int
-        How many graphs were decoded, draws or mutants were made.
+        Number of decoded graphs, draws or mutants.
     failures : dict of str to int
-        Reason -> how many did not decode, or lie outside the codec's limits.
+        Reason -> number of graphs that did not decode, or structures outside the codec's limits.
     predict : callable, optional
-        Structures -> formation energies and standard deviations (eV/atom); None where the strategy does not rank.
+        Function from structures to formation energies and standard deviations (eV/atom). None if the strategy does not rank.
     held_out_mae : float, optional
         Error of the constraint on held-out structures (eV/atom).
     held_out_count : int
-        How many these are.
+        Number of held-out structures.
     models : dict of str to bytes
-        The networks trained for the round.
+        Networks that were trained for the round.
     diversity : Diversity, optional
-        Of the drawn graphs, which shows mode collapse; None where no GAN drew.
+        Diversity of the drawn graphs, which shows mode collapse. None if no GAN was used.
     screened : int
-        Graphs drawn and screened by the constraint for those decoded; 0 where none were.
+        Number of graphs that were drawn and screened by the constraint. 0 without screening.
     mutants : dict of int to Mutation
-        Index into `structures` -> what it was made from.
+        Index into `structures` -> operation and parents.
     not_learnt : int
-        Examples outside the codec's limits, so that nothing was learnt from them; 0 where nothing is learnt.
+        Number of examples outside the codec's limits. Nothing was learnt from them. 0 if the strategy does not learn.
     """
 
     structures: list[Structure]

@@ -1,4 +1,4 @@
-"""Structures proposed by a strategy, from what has been relaxed so far. It chooses nothing (see `selection`) and relaxes nothing."""
+"""The call of a strategy, which proposes structures from the structures relaxed so far. It selects nothing (see `selection`) and relaxes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def propose(
     folder: Path | None = None,
     codec: CodecName = "fast",
 ) -> Proposals:
-    """Propose structures.
+    """Propose structures with a strategy.
 
     Parameters
     ----------
@@ -36,15 +36,15 @@ def propose(
     elements : sequence of str
         Symbols of the chemical system.
     examples : sequence of Example
-        Everything relaxed so far that may be learned from.
+        All relaxed structures that can be learnt from.
     count : int
-        Crystal graphs or draws to make.
+        Number of crystal graphs or draws.
     seed : int
         Random seed of training and drawing.
     hull_energy : callable, optional
         Structure -> formation energy of the hull at its composition (eV/atom).
     gan_settings : GanSettings, optional
-        How a GAN is trained, see `ccdcgan_al.strategies.proposals.Request`.
+        Training settings of a GAN, see `ccdcgan_al.strategies.proposals.Request`.
     folder : Path, optional
         Folder of a GAN's checkpoint and log. Without it, neither is kept.
     codec : {"fast", "paper"}, default "fast"
@@ -53,9 +53,9 @@ def propose(
     Raises
     ------
     ValueError
-        There is no strategy of this name.
+        If there is no strategy of this name.
     TooFewExamplesError
-        Too few examples within the codec's limits for a strategy that learns, no compound for one that distorts them.
+        If a learning strategy has too few examples within the codec's limits, or a distorting strategy has no compound.
     """
     request = Request(elements, examples, count, seed, hull_energy, gan_settings, folder, codec)
     return strategy_entry(strategy).load()(request)

@@ -1,7 +1,7 @@
-"""Random symmetric crystals, the baseline that a generator has to beat; it relaxes and ranks nothing.
+"""Strategy `random`: random symmetric crystals. It is a baseline that a generator has to beat. It relaxes and ranks nothing.
 
-Structures are drawn with pyxtal (Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021),
-doi 10.1016/j.cpc.2020.107810): a composition, a space group, Wyckoff positions that fit, then coordinates.
+pyxtal draws the structures (Fredericks et al., Comput. Phys. Commun. 261, 107810 (2021), doi 10.1016/j.cpc.2020.107810): first
+a composition, then a space group, then Wyckoff positions that fit, then coordinates.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 TRIES_PER_STRUCTURE = 50
-_VOLUME_CHANGE = (0.5, 1.5)  # limits of the predictor's change to pyxtal's volume; those of its authors
-_PLACEMENTS = 3  # attempts pyxtal makes to place the atoms of one draw
+_VOLUME_CHANGE = (0.5, 1.5)  # limits of the predictor's change to pyxtal's volume, from its authors
+_PLACEMENTS = 3  # pyxtal's attempts to place the atoms of one draw
 
 
 def propose(request: Request) -> Proposals:
@@ -35,31 +35,32 @@ def propose(request: Request) -> Proposals:
 def random_structures(
     elements: Sequence[str], n: int, seed: int, max_sites: int = MAX_SITES, seconds: float | None = None
 ) -> list[Structure]:
-    """Return random symmetric crystals that hold every one of the elements.
+    """Return random symmetric crystals that contain all of the elements.
 
     Parameters
     ----------
     elements : sequence of str
-        Symbols.
+        Element symbols.
     n : int
-        Structures wanted.
+        Number of structures.
     seed : int
-        Random seed; the same seed gives the same list where the time suffices.
+        Random seed. The same seed gives the same list if the time is sufficient.
     max_sites : int, default MAX_SITES
-        Most sites in the primitive cell; one formula unit has at most as many.
+        Maximum number of sites in the primitive cell, and of atoms in one formula unit.
     seconds : float, optional
-        Time after which what was found is returned; default 10 s + 5 s a structure, far above the usual.
+        Time limit (s), after which the structures found so far are returned. The default is 10 s + 5 s per structure, far
+        above the usual time.
 
     Returns
     -------
     list of Structure
-        Niggli-reduced primitive cells, lattice lengths <= 10 Å, at predicted volumes. Fewer than `n` where time or
-        50 tries a structure run out.
+        Niggli-reduced primitive cells, lattice lengths <= 10 Å, at predicted volumes. There are fewer than `n` if the time
+        or the 50 attempts per structure run out.
 
     Raises
     ------
     ValueError
-        `max_sites` is smaller than the number of elements.
+        If `max_sites` is smaller than the number of elements.
     """
     if max_sites < len(elements):
         raise ValueError(f"max_sites must be at least {len(elements)}, one site an element; got {max_sites}")
@@ -76,7 +77,7 @@ def random_structures(
 
 
 def _draw(elements: Sequence[str], max_sites: int, generator: np.random.Generator) -> Structure | None:
-    """Return one random crystal, None where pyxtal finds none for the draw or the cell is too large."""
+    """Return one random crystal. Return None if pyxtal finds none for the draw, or if the cell is too large."""
     from pyxtal import pyxtal
     from pyxtal.msg import Comp_CompatibilityError, VolumeError
     from pyxtal.symmetry import Group

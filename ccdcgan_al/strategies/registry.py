@@ -1,7 +1,7 @@
-"""The strategies by name: the only list of them. It imports none of them before it is used.
+"""The registry of the strategies by name, the only list of them. It imports a strategy at its first use.
 
 A strategy is a function from `Request` to `Proposals` (`ccdcgan_al.strategies.proposals`), or an object that can be called
-like one. docs/how-to/add-a-strategy.md shows how to add one.
+like a function. docs/how-to/add-a-strategy.md shows how to add a strategy.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Entry:
     Attributes
     ----------
     proposer : str or callable
-        The function that proposes, or where it is: ``module:name``, imported when it is first used.
+        Function that proposes structures, or its location ``module:name``, which is imported at first use.
     summary : str
-        How it proposes structures, in one line.
+        One line that states how the strategy proposes structures.
     learns : bool
-        Whether it learns from what was relaxed. If so, it is asked for `Campaign.generated_per_round` structures, otherwise
-        for a few per relaxation.
+        Whether the strategy learns from the relaxed structures. If so, it has to make `Campaign.generated_per_round`
+        structures, otherwise a few for each relaxation.
     """
 
     proposer: str | Proposer
@@ -37,7 +37,7 @@ class Entry:
     learns: bool = False
 
     def load(self) -> Proposer:
-        """Return the function that proposes."""
+        """Return the function that proposes structures."""
         if not isinstance(self.proposer, str):
             return self.proposer
         module, _, name = self.proposer.partition(":")
@@ -65,29 +65,29 @@ STRATEGIES: dict[str, Entry] = {
         learns=True,
     ),
 }
-"""Name -> strategy, from the simplest to the one that uses most; tables of results follow this order."""
+"""Name -> strategy, from the simplest to the most complex. Tables of results follow this order."""
 
 
 def register(name: str, proposer: str | Proposer, summary: str, *, learns: bool = False) -> None:
     """Add a strategy for this process.
 
-    A campaign in the database is run by other processes: there, a strategy needs its line in `STRATEGIES`.
+    Other processes run a campaign that is in the database. For these processes, the strategy needs a line in `STRATEGIES`.
 
     Parameters
     ----------
     name : str
-        What a user types; it becomes a part of the names of campaigns.
+        Name that a user types. It becomes a part of the names of campaigns.
     proposer : str or callable
-        The function that proposes, or where it is, as in `Entry`.
+        Function that proposes structures, or its location, as in `Entry`.
     summary : str
-        How it proposes structures, in one line.
+        One line that states how the strategy proposes structures.
     learns : bool, default False
-        Whether it learns from what was relaxed.
+        Whether the strategy learns from the relaxed structures.
 
     Raises
     ------
     ValueError
-        The name is taken.
+        If the name is already used.
     """
     if name in STRATEGIES:
         raise ValueError(f"the strategy {name!r} is there already; choose another name")
@@ -100,7 +100,7 @@ def strategy_entry(name: str) -> Entry:
     Raises
     ------
     ValueError
-        There is none of this name.
+        If there is no strategy of this name.
     """
     if name not in STRATEGIES:
         raise ValueError(f"unknown strategy {name!r}: use one of {', '.join(STRATEGIES)}")
@@ -108,19 +108,19 @@ def strategy_entry(name: str) -> Entry:
 
 
 def check_strategies(names: Iterable[str], also: Sequence[str] = ()) -> None:
-    """Refuse names that are no strategies.
+    """Raise ValueError if names are not strategies.
 
     Parameters
     ----------
     names : iterable of str
-        What the user typed.
+        Names that the user typed.
     also : sequence of str
-        Further names that are allowed.
+        Other names that are allowed.
 
     Raises
     ------
     ValueError
-        Names the unknown ones, and lists all that are known.
+        If a name is unknown. The message lists the unknown and the known names.
     """
     known = [*STRATEGIES, *also]
     unknown = [name for name in names if name not in known]

@@ -1,4 +1,4 @@
-"""Strategy `screened`: a plain DCGAN draws; the constraint screens and ranks what it draws."""
+"""Strategy `screened`: a plain DCGAN draws structures. The constraint screens and ranks them."""
 
 from __future__ import annotations
 

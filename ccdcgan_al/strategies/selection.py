@@ -1,4 +1,4 @@
-"""Which generated structures are worth a relaxation: validity, duplicates, rank, spread over compositions. It generates and relaxes nothing."""
+"""The selection of structures to relax, by validity, duplicates, rank and spread over compositions. It generates and relaxes nothing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 MIN_DISTANCE = 0.5  # Å, Long et al. 2021
 MIN_VOLUME = 0.1  # Å^3, the published rule (CDVAE, arXiv 2110.06197)
-MIN_COVALENT_RATIO = 0.7  # `strict`: shortest distance over the sum of covalent radii (`structures.covalent`)
+MIN_COVALENT_RATIO = 0.7  # for `strict`: shortest distance divided by the sum of covalent radii (`structures.covalent`)
 
 
 def is_valid(structure: Structure) -> bool:
-    """Whether all numbers are finite, every distance is >= 0.5 Å, periodic images counted, and the volume >= 0.1 Å^3 (published rule)."""
+    """Return whether all numbers are finite, all distances (with periodic images) >= 0.5 Å, and the volume >= 0.1 Å^3 (published rule)."""
     if not np.isfinite(structure.cart_coords).all():
         return False
     if structure.volume < MIN_VOLUME or min(structure.lattice.get_lll_reduced_lattice().abc) < MIN_DISTANCE:
@@ -34,9 +34,9 @@ def is_valid(structure: Structure) -> bool:
 
 
 def loose_matcher() -> StructureMatcher:
-    """Return the matcher that decides what resembles a structure enough to relax into it: ltol 0.25, stol 0.4, angle 7.
+    """Return the matcher that finds structures likely to relax into each other: ltol 0.25, stol 0.4, angle 7.
 
-    Of 207 generated Bi-Se structures that were novel, 61 resembled a known one; 74 % of these relaxed into a known one, and 18 % of the others.
+    Of 207 novel generated Bi-Se structures, 61 resembled a known one. 74 % of these relaxed into a known structure, and 18 % of the others.
     """
     from pymatgen.core.structure_matcher import StructureMatcher
 
@@ -45,21 +45,21 @@ def loose_matcher() -> StructureMatcher:
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen, and how many were left after each step.
+    """The selected structures, and the number of structures left after each step.
 
     Attributes
     ----------
     chosen : list of int
-        Indices into the structures given, best first.
+        Indices of the selected structures, best first.
     energies, uncertainties : list of float
-        Predictions for the chosen (eV/atom).
+        Predictions for the selected structures (eV/atom).
     valid, strict, unique, novel : int
-        How many of those given passed the published rule, also the covalent one, were the first of their kind, and
-        matched nothing ever submitted.
+        Number of structures that passed the published rule, also passed the covalent rule, were the first of their kind,
+        and matched nothing that was ever submitted.
     others : list of int
-        Indices of the novel that were not chosen, best first.
+        Indices of the novel structures that were not selected, best first.
     other_energies, other_uncertainties : list of float
-        Predictions for these.
+        Predictions for these structures (eV/atom).
     """
 
     chosen: list[int]
@@ -86,36 +86,36 @@ def select(
     min_elements: int = 2,
     restacked: Collection[int] = (),
 ) -> Selection:
-    """Choose structures to relax.
+    """Select structures to relax.
 
     Parameters
     ----------
     structures : sequence of Structure
-        Decoded structures, in the order generated.
+        Decoded structures, in the order of generation.
     seen : iterable of Structure
-        Everything ever submitted, references and training structures among them.
+        Everything ever submitted, including references and training structures.
     count : int
-        How many to choose at most.
+        Maximum number of structures to select.
     predict : callable or None
-        Structures -> formation energies and standard deviations (eV/atom); None keeps the order generated.
+        Function from structures to formation energies and standard deviations (eV/atom). None keeps the order of generation.
     hull_energy : callable
         Structure -> formation energy of the hull at its composition (eV/atom).
     kappa : float, default 1.0
-        Standard deviations added to the predicted energy above hull before ranking (upper confidence bound).
+        Number of standard deviations added to the predicted energy above hull before ranking (upper confidence bound).
     depth : float, default 0.2
-        Share of the hull's depth at its composition that is taken off a structure's energy above hull before ranking.
-        Beside the elements the hull is shallow and all lies near it, also what is worth little.
+        Fraction of the hull's depth at a structure's composition that is subtracted from its energy above hull before
+        ranking. Near the elements the hull is shallow. Without this, all structures there would rank high, even poor ones.
     min_elements : int, default 2
-        Structures of fewer elements are not chosen.
+        Minimum number of elements of a selected structure.
     restacked : collection of int, optional
-        Indices of those that are known layers in another stacking, which is mostly worth little.
+        Indices of structures that are known layers in another stacking. Most of these are of little use.
 
     Returns
     -------
     Selection
-        `Selection`; no reduced formula, and not the restacked, take more than an eighth of `count` (at least two)
-        while others are waiting. Where there are predictions, what loosely resembles something seen or chosen before
-        comes after what does not: such a structure mostly relaxes into the one it resembles.
+        Selected structures. As long as other structures are waiting, no reduced formula takes more than an eighth of
+        `count` (at least two), and neither do the restacked structures. With predictions, a structure that loosely resembles a
+        seen or selected one comes after those that do not, because it mostly relaxes into the structure that it resembles.
     """
     seen = list(seen)
     valid = [i for i, structure in enumerate(structures) if is_valid(structure)]
@@ -152,7 +152,7 @@ def select(
 def _new_ones(
     structures: Sequence[Structure], numbers: Iterable[int], seen: Iterable[Structure], min_elements: int
 ) -> tuple[list[int], list[int]]:
-    """Return the first of each kind, and those of them that match nothing seen."""
+    """Return the first structure of each kind, and those of them that match nothing seen."""
     known, met = StructureIndex(seen), StructureIndex()
     unique: list[int] = []
     novel: list[int] = []
@@ -168,7 +168,7 @@ def _new_ones(
 
 
 def _resembles_nothing(structures: Sequence[Structure], seen: Iterable[Structure]) -> Callable[[int], bool]:
-    """Return a function that tells whether a structure loosely resembles nothing seen, nor one of which it said so before."""
+    """Return a function that tells whether a structure loosely resembles nothing seen and nothing that the function accepted before."""
     resembled = StructureIndex(seen, loose_matcher())
 
     def is_fresh(k: int) -> bool:
@@ -183,7 +183,7 @@ def _resembles_nothing(structures: Sequence[Structure], seen: Iterable[Structure
 def _spread(
     order: Sequence[int], groups: Sequence[tuple[str, ...]], count: int, is_fresh: Callable[[int], bool]
 ) -> list[int]:
-    """First `count` of `order`: those that are fresh, then the others, no group above its quota; then what is above it."""
+    """Return the first `count` of `order`: fresh ones, then others, with no group above its quota. Then fill up from those above it."""
     quota = max(2, count // 8)
     taken: Counter[str] = Counter()
     first: list[int] = []

@@ -1,4 +1,4 @@
-"""Prototypes with the elements substituted, in random order: a baseline that a generator has to beat. It relaxes and ranks nothing."""
+"""Strategy `substitution`: prototypes with substituted elements, in random order, a baseline for generators. It relaxes and ranks nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ccdcgan_al.strategies.proposals import Proposals, Request
 
 
 def propose(request: Request) -> Proposals:
-    """Propose every prototype of the chemical system; what was a seed is no longer novel, so that selection leaves it out."""
+    """Propose every prototype of the chemical system. Selection leaves out the seeds, because they are no longer novel."""
     from ccdcgan_al.seeds.choose import prototype_structures
 
     structures = [prototype.structure for prototype in prototype_structures(request.elements)]

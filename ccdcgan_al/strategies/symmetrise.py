@@ -1,8 +1,8 @@
-"""The symmetry that a decoded structure nearly has, made exact. It moves atoms by less than an ångström and relaxes nothing.
+"""Make the approximate symmetry of a decoded structure exact. This moves atoms by less than an ångström and relaxes nothing.
 
-A generator puts atoms a few tenths of an ångström off the positions that a symmetry would give them, so nearly all it draws is P1. Ten generated
-Bi-Se structures in which this module finds a symmetry were relaxed (CHGNet, then 7net-0) from both starts: 7 ended lower from the symmetric one,
-2 the same, 1 higher, and the mean energy above hull fell from 150 to 137 meV/atom.
+A generator places atoms a few tenths of an ångström away from the positions that a symmetry requires. So nearly all drawn structures are P1.
+Ten generated Bi-Se structures in which this module finds a symmetry were relaxed (CHGNet, then 7net-0) from both starts. From the symmetric start, 7
+ended lower, 2 the same and 1 higher. The mean energy above hull fell from 150 to 137 meV/atom.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from ccdcgan_al.strategies.selection import MIN_COVALENT_RATIO, is_valid
 from ccdcgan_al.structures.covalent import covalent_ratio
 
-TOLERANCES = (0.8, 0.5, 0.3)  # Å, loosest first; spglib's symprec
-HAS_NONE = 2  # space groups up to this number, P1 and P-1, fix no position; with another one at 0.1 Å a structure stays as it is
-VOLUME_CHANGE = 1.2  # factor by which the volume an atom may change
+TOLERANCES = (0.8, 0.5, 0.3)  # Å, largest first; spglib's symprec
+HAS_NONE = 2  # space groups up to this number, P1 and P-1, fix no position; a structure with a higher one at 0.1 Å is not changed
+VOLUME_CHANGE = 1.2  # factor by which the volume per atom may change
 
 
 def symmetrised(structure: Structure) -> Structure:
     """Return the primitive standard cell of the highest symmetry within `TOLERANCES` that is still the same crystal.
 
-    It is the same where the reduced formula stays, the cell is no larger, the volume an atom changes by less than `VOLUME_CHANGE`, and every distance
-    is one of a strictly valid structure. A structure that has a symmetry already comes back as it was (0.8 Å would make simple cubic of bismuth),
-    and so does one for which no tolerance gives more than P1.
+    It is the same crystal if the reduced formula stays, the cell is no larger, the volume per atom changes by less than `VOLUME_CHANGE`, and all
+    distances are strictly valid. A structure is returned unchanged if it has a symmetry already (0.8 Å would turn bismuth into simple cubic),
+    or if no tolerance gives more than P1.
     """
     if _group(structure) > HAS_NONE:
         return structure
@@ -42,7 +42,7 @@ def symmetrised(structure: Structure) -> Structure:
 
 
 def _group(structure: Structure) -> int:
-    """Space group number at 0.1 Å; 1 where spglib finds none."""
+    """Return the space group number at 0.1 Å. Return 1 if spglib finds none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -52,7 +52,7 @@ def _group(structure: Structure) -> int:
 
 
 def _primitive(structure: Structure, tolerance: float) -> Structure | None:
-    """Primitive standard cell at a tolerance (Å); None where spglib finds no symmetry beyond P1."""
+    """Return the primitive standard cell at a tolerance (Å). Return None if spglib finds no symmetry beyond P1."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

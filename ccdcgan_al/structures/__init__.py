@@ -1,1 +1,1 @@
-"""Crystals compared and described: symmetry, duplicates, distances, families."""
+"""Comparison and description of crystals: symmetry, duplicates, distances, families."""

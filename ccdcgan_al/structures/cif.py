@@ -1,4 +1,4 @@
-"""A crystal as CIF text, with the symmetry that it has, that reads back as the same crystal. It writes no file."""
+"""CIF text of a crystal, with its symmetry, that can be read back as the same crystal. This module writes no file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ccdcgan_al.structures.matching import structure_matcher
 from ccdcgan_al.structures.symmetry import SYMPREC
 
 TOLERANCES = (SYMPREC, 0.01)  # Å, tried in this order
-DENSITY_CHANGE = 0.02  # share by which making a symmetry exact may change the volume an atom
+DENSITY_CHANGE = 0.02  # largest relative change of the volume per atom when a symmetry is made exact
 
 
 def cif_text(structure: Structure) -> str:
-    """Return CIF text with the symmetry that the structure has within 0.1 Å, or 0.01 Å; without any where neither gives the crystal back.
+    """Return CIF text with the symmetry of the structure at 0.1 Å or 0.01 Å. If neither text gives the crystal back, use no symmetry.
 
-    pymatgen writes one site an orbit and the operations of spglib. Where a structure has its symmetry only nearly, the two may not fit, and the text
-    then holds more atoms than the structure: of 1,685 relaxed Bi-Se crystals 21 were written with another formula or density at 0.1 Å.
+    pymatgen writes one site per orbit and the operations of spglib. If the symmetry is only approximate, the two may not fit, and the text
+    then holds more atoms than the structure. Of 1,685 relaxed Bi-Se crystals, 21 were written with another formula or density at 0.1 Å.
     """
     from pymatgen.io.cif import CifWriter
     from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
@@ -33,9 +33,9 @@ def cif_text(structure: Structure) -> str:
 
 
 def _is_of(text: str, structure: Structure) -> bool:
-    """Whether CIF text gives the crystal back: its composition, density and structure."""
+    """Return whether CIF text gives the crystal back: its composition, density and structure."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen's reader warns of what it rounds
+        warnings.simplefilter("ignore")  # pymatgen's reader warns when it rounds
         try:
             read = Structure.from_str(text, fmt="cif")
         except ValueError:

@@ -1,4 +1,4 @@
-"""Distances of atoms over the sums of their covalent radii. It judges nothing: how close or how far is too much, its callers say."""
+"""Interatomic distances divided by the sums of covalent radii. This module sets no limits. Its callers decide which ratios are acceptable."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 REACH = 5.0  # Å; two atoms of Cs touch at 4.88 Å, and only Fr is larger
-BEYOND_TABLE = 1.7  # Å, of the elements after Cm (1.69 Å), where the table ends
+BEYOND_TABLE = 1.7  # Å, radius of the elements after Cm (1.69 Å), where the table ends
 
 
 @lru_cache(maxsize=1)
 def _table() -> FloatArray:
-    """Return the covalent radii (Å) by atomic number, shape (119,), the first NaN.
+    """Return the covalent radii (Å) by atomic number, shape (119,). The first is NaN.
 
-    They are those of Cordero et al., Dalton Trans. 2008, 2832, as shipped by pymatgen: C is sp2; Mn, Fe and Co lie between their spin states.
+    The source is Cordero et al., Dalton Trans. 2008, 2832, as shipped by pymatgen. C is sp2. Mn, Fe and Co lie between their spin states.
     """
     from pymatgen.core import Element
     from pymatgen.core.molecule_structure_comparator import CovalentRadius
@@ -36,19 +36,19 @@ def covalent_radii(structure: Structure) -> FloatArray:
 
 
 def nearest_ratios(structure: Structure, reach: float = REACH) -> FloatArray:
-    """Return the smallest ratio of a distance from each atom (periodic images counted) to the sum of the two covalent radii.
+    """Return for each atom the smallest ratio of a distance (with periodic images) to the sum of the two covalent radii.
 
     Parameters
     ----------
     structure : Structure
         Ordered periodic structure.
     reach : float, default REACH
-        How far is looked (Å).
+        Largest distance to search (Å).
 
     Returns
     -------
     ndarray of float, shape (n_atoms,)
-        Inf where nothing is within reach.
+        Ratios. Inf if no atom is within reach.
     """
     radii = covalent_radii(structure)
     first, second, _, distances = structure.get_neighbor_list(reach)
@@ -58,5 +58,5 @@ def nearest_ratios(structure: Structure, reach: float = REACH) -> FloatArray:
 
 
 def covalent_ratio(structure: Structure) -> float:
-    """Return the smallest of `nearest_ratios`; inf where nothing is within 5 Å."""
+    """Return the smallest of `nearest_ratios`. Inf if no atom is within 5 Å."""
     return float(nearest_ratios(structure).min())

@@ -1,7 +1,7 @@
-"""Pauling electronegativities, of which some are not known: an answer that never depends on the order of the elements. It knows no charge.
+"""Pauling electronegativities. Results never depend on the order of the elements, although some values are unknown. It knows no charge.
 
-pymatgen gives NaN (and a warning) for He, Ne, Ar and what is heavier than Lr; whatever sorts or takes the largest of such values
-answers by the order in which they come.
+pymatgen gives NaN (and a warning) for He, Ne, Ar and the elements heavier than Lr. If a list contains NaN, sorting it or
+taking its maximum depends on its order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _pauling() -> dict[str, float]:
-    """Return what is known, by symbol. pymatgen remembers an element's value once it was asked for, so that it warns of none afterwards."""
+    """Return the known values by symbol. pymatgen caches an element's value at the first request, so it gives no warnings afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values = {element.symbol: float(element.X) for element in Element}
@@ -28,25 +28,25 @@ _PAULING = _pauling()
 
 
 def electronegativity(symbol: str) -> float | None:
-    """Return an element's Pauling electronegativity; None where none is known."""
+    """Return an element's Pauling electronegativity. None if it is unknown."""
     return _PAULING.get(symbol)
 
 
 def most_electronegative(symbols: Iterable[str]) -> str | None:
-    """Return the element of the largest electronegativity, of equal ones the first of the alphabet.
+    """Return the element with the largest electronegativity. If several are equal, return the first of the alphabet.
 
-    An element of which none is known is never it; None where none is known of any.
+    Elements of unknown electronegativity are ignored. None if all are unknown.
     """
     known = {symbol: value for symbol in symbols if (value := electronegativity(symbol)) is not None}
     return min(known, key=lambda symbol: (-known[symbol], symbol), default=None)
 
 
 def by_electronegativity(symbol: str) -> tuple[float, str]:
-    """Sort key that puts elements in rising order, those of which none is known first, equal ones by the alphabet."""
+    """Sort key for rising electronegativity. Elements of unknown value come first, and equal ones are in alphabetical order."""
     value = electronegativity(symbol)
     return (-math.inf if value is None else value), symbol
 
 
 def without_electronegativity(symbols: Iterable[str]) -> list[str]:
-    """Return those of which no electronegativity is known, in alphabetical order."""
+    """Return the elements of unknown electronegativity, in alphabetical order."""
     return sorted({symbol for symbol in symbols if electronegativity(symbol) is None})

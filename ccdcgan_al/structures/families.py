@@ -1,4 +1,4 @@
-"""Families of structures: what must not be split between training and held-out data. They judge no energy."""
+"""Families of structures, which must not be split between training and held-out data. This module judges no energy."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from ccdcgan_al.structures.matching import structure_matcher
 from ccdcgan_al.structures.symmetry import SYMPREC
 
-COPY = 0.02  # eV/atom by which relaxed copies of one structure may differ; four times what a relaxation scatters
+COPY = 0.02  # eV/atom, largest difference of relaxed copies of one structure; four times the scatter of a relaxation
 
 
 def merged_families(structures: Sequence[Structure], labels: Sequence[str], energies: Sequence[float]) -> list[str]:
-    """Return labels under which no two copies of a structure stand apart: families that share a copy become one.
+    """Return labels that are the same for all copies of a structure. Families that share a copy become one family.
 
-    A relaxed crystal may miss its space group by a hair and so get another label than its copy.
+    A relaxed crystal may narrowly miss its space group, so its label can differ from the label of its copy.
 
     Parameters
     ----------
     structures : sequence of Structure
         Relaxed structures.
     labels : sequence of str
-        A first family of each, by prototype.
+        First label of each structure's family, by prototype.
     energies : sequence of float
-        Of each (eV/atom); only structures within `COPY` are compared.
+        Energies of the structures (eV/atom). Only structures within `COPY` are compared.
 
     Returns
     -------
     list of str
-        One label a structure, the alphabetically first of those merged.
+        One label for each structure: the alphabetically first of the merged labels.
     """
     parent = {label: label for label in labels}
 
@@ -57,9 +57,9 @@ def merged_families(structures: Sequence[Structure], labels: Sequence[str], ener
 
 
 def standard_setting(structure: Structure) -> Structure:
-    """Niggli cell with the origin where spglib puts it (symprec 0.1), so that like crystals have like graphs.
+    """Return the Niggli cell with spglib's origin (symprec 0.1), so that like crystals have like graphs.
 
-    A structure in which no symmetry can be found comes back reduced, as it stands.
+    If no symmetry can be found, only the cell is reduced.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -73,7 +73,7 @@ def standard_setting(structure: Structure) -> Structure:
 
 
 def structure_family(structure: Structure) -> str:
-    """Label shared by copies of one prototype: anonymous formula and space group of the relaxed structure, elements not told apart."""
+    """Return a label shared by copies of one prototype: anonymous formula and space group of the relaxed structure, without the elements."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,8 +1,8 @@
-"""Fingerprints of crystals, equal for exact copies: another order of sites, origin or choice of cell vectors. They measure no likeness.
+"""Fingerprints of crystals. Exact copies have equal fingerprints, for any order of sites, origin or cell vectors. They measure no similarity.
 
-A fingerprint holds the composition of the cell, the seven vonorms of its lattice (Conway and Sloane, Proc. R. Soc. A 436, 55 (1992), doi
-10.1098/rspa.1992.0004) and moments of the shortest distances between the sites of two elements, all rounded. Copies that
-differ by more than rounding, or by a larger cell, are for StructureMatcher.
+A fingerprint contains the composition of the cell, the seven vonorms of its lattice (Conway and Sloane, Proc. R. Soc. A 436, 55 (1992), doi
+10.1098/rspa.1992.0004) and moments of the shortest distances between the sites of two elements, all rounded. Use StructureMatcher
+for copies that differ by more than rounding, or by a larger cell.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 WIDTH = 1e-3
-"""Å; means of distances are rounded to it."""
+"""Å; rounding step of mean distances."""
 
-_OFFSET = 0.3779  # of the rounding, so that round numbers of hand-made crystals do not lie on its edge
-_FEW_SITES = 4  # of these, a distance leaves the direction open; those of twice and thrice the vector do not
-_MOST_STEPS = 200  # of Selling's reduction; each shortens the vectors
-_SHORTER = 1e-9  # Å^2; less is rounding
+_OFFSET = 0.3779  # offset of the rounding, so that round numbers of hand-made crystals do not lie at a rounding edge
+_FEW_SITES = 4  # with so few sites, a distance does not determine the direction; distances of twice and three times the vector do
+_MOST_STEPS = 200  # maximum number of steps of Selling's reduction; each step shortens the vectors
+_SHORTER = 1e-9  # Å^2; a smaller decrease is a rounding error
 _PAIRS = tuple(combinations(range(4), 2))
 _SUBSETS = np.array(
     list(product((0, 1), repeat=4))[1:8], dtype=float
-)  # sums of some of the last three, the first left out
+)  # sums of some of the last three vectors, without the first
 
 
 def fingerprints(structures: Sequence[Structure]) -> list[str]:
@@ -45,7 +45,7 @@ def fingerprints(structures: Sequence[Structure]) -> list[str]:
 
 
 def fingerprints_of_documents(documents: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the fingerprint of each structure given as pymatgen's dict, without making it."""
+    """Return the fingerprint of each structure, from pymatgen's dicts. The structures themselves are not built."""
     return fingerprints_of_arrays(
         [document["lattice"]["matrix"] for document in documents],
         [[site["abc"] for site in document["sites"]] for document in documents],
@@ -61,16 +61,16 @@ def fingerprints_of_arrays(
     Parameters
     ----------
     lattices : sequence of object
-        Cell vectors in rows, (3, 3) each (Å).
+        Cell vectors as rows (Å), shape (3, 3) each.
     coordinates : sequence of object
-        Fractional coordinates, (n_sites, 3) each.
+        Fractional coordinates, shape (n_sites, 3) each.
     symbols : sequence of sequence of str
-        Of the elements, n_sites each.
+        Element symbols of the sites, n_sites each.
 
     Returns
     -------
     list of str
-        24 hexadecimal digits each.
+        Fingerprints of 24 hexadecimal digits.
     """
     table = {name: number for number, name in enumerate(sorted({name for names in symbols for name in names}))}
     by_size: dict[int, list[int]] = defaultdict(list)
@@ -112,15 +112,15 @@ def shortest(superbase: FloatArray, vectors: FloatArray) -> FloatArray:
     Parameters
     ----------
     superbase : ndarray of float
-        Obtuse, (n, 4, 3) (Å).
+        Obtuse superbases (Å), shape (n, 4, 3).
     vectors : ndarray of float
-        In coordinates of its first three vectors, (n, m, 3).
+        Vectors in coordinates of the first three vectors of their superbase, shape (n, m, 3).
 
     Returns
     -------
     array
-        (n, m), in Å. The Voronoi-relevant vectors of an obtuse superbase are the sums of some of its vectors: what none
-        of these 14 makes shorter is shortest (McKilliam, Grant and Clarkson, IEEE Trans. Inf. Theory 60, 6487 (2014)).
+        Lengths (Å), shape (n, m). The Voronoi-relevant vectors of an obtuse superbase are the sums of some of its vectors. A vector
+        is shortest if none of these 14 makes it shorter (McKilliam, Grant and Clarkson, IEEE Trans. Inf. Theory 60, 6487 (2014)).
     """
     points = (vectors - np.rint(vectors)) @ superbase[:, :3]
     relevant = _SUBSETS @ superbase  # (n, 7, 3); the other seven are their negatives
@@ -140,7 +140,7 @@ def shortest(superbase: FloatArray, vectors: FloatArray) -> FloatArray:
 
 
 def vonorms(superbase: FloatArray) -> FloatArray:
-    """Return the square roots of the seven vonorms of lattices, sorted, (n, 7) (Å): the same for every basis."""
+    """Return the square roots of the seven vonorms of lattices, sorted, (n, 7) (Å). They are the same for every basis."""
     sums = superbase[:, 1:] + superbase[:, :1]
     return np.sort(np.linalg.norm(np.concatenate([superbase, sums], axis=1), axis=2), axis=1)
 
@@ -148,7 +148,7 @@ def vonorms(superbase: FloatArray) -> FloatArray:
 def _invariants(
     cells: FloatArray, sites: FloatArray, species: NDArray[np.int_], n_elements: int
 ) -> list[NDArray[np.int64]]:
-    """Return the rounded invariants of crystals of one number of sites, whose elements are numbered in alphabetical order."""
+    """Return the rounded invariants of crystals with the same number of sites. Elements are numbered in alphabetical order."""
     base = superbases(cells)
     # coordinates in the reduced cell: the same Cartesian vectors
     reduced = sites @ (cells @ np.linalg.inv(base[:, :3]))
@@ -159,7 +159,7 @@ def _invariants(
     first, second = np.triu_indices(n_sites, 1)
     difference = reduced[:, second] - reduced[:, first]
     low, high = np.minimum(species[:, first], species[:, second]), np.maximum(species[:, first], species[:, second])
-    kinds = low * n_elements + high + n_elements**2 * np.arange(len(cells))[:, None]  # of each pair, by crystal
+    kinds = low * n_elements + high + n_elements**2 * np.arange(len(cells))[:, None]  # by pair and by crystal
     pairs, kind_of, size = np.unique(kinds.ravel(), return_inverse=True, return_counts=True)
     columns = []
     for multiple in (1, 2, 3) if n_sites <= _FEW_SITES else (1,):

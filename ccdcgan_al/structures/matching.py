@@ -1,7 +1,7 @@
-"""Which structures match, by pymatgen's StructureMatcher, among very many: with its own answers, and few of its comparisons. It ranks nothing.
+"""Matching structures, by pymatgen's StructureMatcher, in large sets: the same answers with far fewer comparisons. This module ranks nothing.
 
-A structure is reduced once. Two are compared only where their reduced cells have the same composition and where their lattices
-can be mapped onto each other within the matcher's tolerances, which is a condition that the matcher has, too.
+Each structure is reduced only once. Two structures are compared only if their reduced cells have the same composition and if their
+lattices can be mapped onto each other within the matcher's tolerances. The matcher has this condition, too.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ LTOL, STOL, ANGLE_TOL = 0.2, 0.3, 5.0
 """StructureMatcher tolerances; MatterGen, Nature 639, 624 (2025); angle in degrees."""
 
 
-_SLACK = 1e-6  # by which the condition on lattices is wider than the matcher's, for what rounding does
+_SLACK = 1e-6  # rounding allowance: the lattice condition is wider than the matcher's by this much
 
 
 @lru_cache(maxsize=1)
 def structure_matcher() -> StructureMatcher:
-    """Return the matcher that decides what is the same phase: primitive cells, volumes scaled, module's tolerances."""
+    """Return the matcher that decides whether two structures are the same phase: primitive cells, scaled volumes, the module's tolerances."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
     return StructureMatcher(ltol=LTOL, stol=STOL, angle_tol=ANGLE_TOL)
 
 
 class ReducedCell:
-    """A structure as the matcher compares it, with its lattice at one volume.
+    """A structure in the form that the matcher compares, and its lattice at volume 1.
 
     Parameters
     ----------
     structure : Structure
-        Any ordered structure; it is reduced as the matcher does.
+        Any ordered structure. It is reduced in the same way as by the matcher.
 
     Attributes
     ----------
     structure : Structure
-        Primitive, Niggli-reduced.
+        Primitive, Niggli-reduced structure.
     key : tuple of (str, int)
-        Reduced formula and number of sites; structures of different ones never match.
+        Reduced formula and number of sites. Structures with different keys never match.
     lengths, angles : ndarray of float, shape (3,)
-        Of the lattice at volume 1 (angles in degrees).
+        Lengths and angles (degrees) of the lattice at volume 1.
     """
 
     def __init__(self, structure: Structure) -> None:
@@ -62,7 +62,7 @@ class ReducedCell:
         self._reach = 0.0
 
     def _vectors(self, reach: float) -> tuple[FloatArray, FloatArray]:
-        """Lengths of the lattice's vectors up to `reach` at least, (n,), and the angles between them, (n, n) (degrees)."""
+        """Return the lengths of the lattice's vectors up to at least `reach`, (n,), and the angles between them, (n, n) (degrees)."""
         if reach > self._reach:
             span = np.floor(reach * np.linalg.norm(np.linalg.inv(self._matrix), axis=0) + _SLACK).astype(int)
             grid = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in span], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -76,7 +76,7 @@ class ReducedCell:
         return self._lengths, self._between
 
     def may_match(self, other: ReducedCell, matcher: StructureMatcher) -> bool:
-        """Whether some cell of this lattice has the lengths and angles of the other's reduced cell, within the tolerances."""
+        """Return whether some cell of this lattice has the lengths and angles of the other's reduced cell, within the tolerances."""
         ratio, tolerance = 1 + matcher.ltol + _SLACK, matcher.angle_tol + _SLACK
         lengths, between = self._vectors(ratio * float(other.lengths.max()))
         near = [(lengths < ratio * length) & (lengths > length / ratio) for length in other.lengths]
@@ -90,37 +90,37 @@ class ReducedCell:
         return bool((ab & (ac.astype(np.float32) @ bc.T.astype(np.float32) > 0)).any())
 
     def fits(self, other: ReducedCell, matcher: StructureMatcher) -> bool:
-        """Return what the matcher says of the two, this one first."""
+        """Return the matcher's answer for the two structures, with this one first."""
         if self.key != other.key or not self.may_match(other, matcher):
             return False
         return bool(matcher.fit(self.structure, other.structure, skip_structure_reduction=True))
 
 
 class StructureIndex:
-    """Structures, to ask whether a new one was seen before.
+    """An index of structures that tells whether a new structure was seen before.
 
     Parameters
     ----------
     structures : iterable of Structure, optional
-        What was seen to begin with.
+        Structures that are in the index from the start.
     matcher : StructureMatcher, optional
-        Decides what is the same, of primitive cells with scaled volumes; default `structure_matcher`.
+        Matcher for primitive cells with scaled volumes. The default is `structure_matcher`.
     """
 
     def __init__(self, structures: Iterable[Structure] = (), matcher: StructureMatcher | None = None) -> None:
         self._matcher = matcher or structure_matcher()
-        self._unreduced: dict[str, list[Structure]] = defaultdict(list)  # by formula, reduced when first asked for
+        self._unreduced: dict[str, list[Structure]] = defaultdict(list)  # by formula, reduced at the first query
         self._cells: dict[tuple[str, int], list[ReducedCell]] = defaultdict(list)
         self._lengths: dict[tuple[str, int], FloatArray] = {}
         for structure in structures:
             self.add(structure)
 
     def add(self, structure: Structure) -> None:
-        """Remember a structure."""
+        """Add a structure to the index."""
         self._unreduced[structure.composition.reduced_formula].append(structure)
 
     def __contains__(self, structure: Structure) -> bool:
-        """Whether a structure that matches this one was seen."""
+        """Return whether a structure in the index matches this one."""
         formula = structure.composition.reduced_formula
         self.reduce(formula)
         if not any(key[0] == formula for key in self._cells):
@@ -129,7 +129,7 @@ class StructureIndex:
         return any(cell.fits(self._cells[cell.key][number], self._matcher) for number in self._near(cell))
 
     def reduce(self, formula: str) -> None:
-        """Reduce what was seen of a reduced formula, which `in` does when it is first asked for it."""
+        """Reduce the structures of a reduced formula. `in` does this at the first query for the formula."""
         for known in self._unreduced.pop(formula, []):
             self._remember(ReducedCell(known))
 
@@ -138,7 +138,7 @@ class StructureIndex:
         self._lengths.pop(cell.key, None)
 
     def _near(self, cell: ReducedCell) -> list[int]:
-        """Those of the same composition whose lattices are not too short for any mapping, most alike first."""
+        """Return the cells of the same composition whose lattices are long enough for a mapping, most similar first."""
         known = self._cells.get(cell.key)
         if not known:
             return []
@@ -150,9 +150,9 @@ class StructureIndex:
 
 
 def group_structures(structures: Sequence[Structure]) -> list[list[int]]:
-    """Return the positions of structures that match, a list a group, as StructureMatcher's own `group_structures` groups them.
+    """Return the positions of matching structures, one list for each group, as StructureMatcher's `group_structures` groups them.
 
-    Each group is what matches the first of those that no earlier group has taken.
+    Each group holds the structures that match the first structure which is in no earlier group.
     """
     by_key: dict[tuple[str, int], list[tuple[int, ReducedCell]]] = defaultdict(list)
     for number, structure in enumerate(structures):

@@ -1,4 +1,4 @@
-"""Symmetry operations of a space group that a file names but does not write out, from the tables of spglib and pymatgen. It reads no file."""
+"""Symmetry operations of a space group that a file only names. They come from the tables of spglib and pymatgen. This module reads no file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pymatgen.core.operations import SymmOp
 from ccdcgan_al.errors import StructureInputError
 
 MONOCLINIC, CUBIC = range(3, 16), range(195, 231)  # numbers of the International Tables
-SAME_LENGTH, SAME_ANGLE = 0.02, 1.0  # by which an operation may change the cell that a file gives: share, degrees
-_SETTINGS = 530  # Hall numbers of spglib
-_ICSD = {"S": "1", "Z": "2"}  # its suffixes for the origin
+SAME_LENGTH, SAME_ANGLE = 0.02, 1.0  # largest changes of a file's cell by an operation: relative length, degrees
+_SETTINGS = 530  # number of Hall numbers in spglib
+_ICSD = {"S": "1", "Z": "2"}  # ICSD's suffixes for the origin
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Setting:
     Attributes
     ----------
     number : int
-        Of the International Tables.
+        Number in the International Tables.
     name : str
-        For people, e.g. ``R -3 m :H``.
+        Name for display, e.g. ``R -3 m :H``.
     choice : str
-        Of axes or origin; empty where there is one.
+        Choice of axes or origin. Empty if there is only one.
     operations : tuple of SymmOp
-        All of them, the centring's among them.
+        All operations, including those of the centring.
     """
 
     number: int
@@ -53,26 +53,26 @@ class _Row:
 
 
 def settings_of(symbol: str | None, number: int | None, hall: str | None = None) -> list[Setting]:
-    """Return the settings that a file may mean; more than one where it leaves the axes or the origin open.
+    """Return the settings that a file may mean. There are several if the file does not determine the axes or the origin.
 
     Parameters
     ----------
     symbol : str or None
-        Hermann-Mauguin symbol, with or without a setting (``R -3 m :H``, ``F d -3 m Z``); None where there is none.
+        Hermann-Mauguin symbol, with or without a setting (``R -3 m :H``, ``F d -3 m Z``). None if there is none.
     number : int or None
-        Of the International Tables; None where there is none.
+        Number in the International Tables. None if there is none.
     hall : str, optional
-        Hall symbol, which leaves nothing open; None where there is none.
+        Hall symbol, which determines the setting. None if there is none.
 
     Returns
     -------
     list of Setting
-        Empty where no table has the symbol, or nothing is given.
+        Settings. Empty if no table has the symbol, or if nothing is given.
 
     Raises
     ------
     StructureInputError
-        Symbol and number are of different space groups.
+        If symbol and number are of different space groups.
     """
     rows = [row for row in _table() if hall and row.hall == _bare(hall)]
     if not rows and symbol:
@@ -87,7 +87,7 @@ def settings_of(symbol: str | None, number: int | None, hall: str | None = None)
 
 
 def fits_cell(operations: list[SymmOp] | tuple[SymmOp, ...], lattice: Lattice) -> bool:
-    """Tell whether every operation leaves the lengths and angles of a cell as they are, within 2 % and 1 degree."""
+    """Return whether every operation keeps the lengths and angles of a cell, within 2 % and 1 degree."""
     metric = lattice.metric_tensor
     for operation in operations:
         turned = operation.rotation_matrix.T @ metric @ operation.rotation_matrix
@@ -101,7 +101,7 @@ def fits_cell(operations: list[SymmOp] | tuple[SymmOp, ...], lattice: Lattice) -
 
 
 def _checked(settings: list[Setting], symbol: str, number: int | None) -> list[Setting]:
-    """Return settings, or raise where none has the number that the file states."""
+    """Return the settings. Raise an error if none has the number that the file states."""
     if not settings or number is None:
         return settings
     same = [setting for setting in settings if setting.number == number]
@@ -115,7 +115,7 @@ def _checked(settings: list[Setting], symbol: str, number: int | None) -> list[S
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[_Row, ...]:
-    """Return spglib's table: each setting with the symbols that may stand for it, all bare."""
+    """Return spglib's table: each setting with its possible symbols, all without spaces and setting."""
     rows = []
     for hall_number in range(1, _SETTINGS + 1):
         kind = _kind(hall_number)
@@ -127,7 +127,7 @@ def _table() -> tuple[_Row, ...]:
         elif kind.number in MONOCLINIC:
             symbols.add(" ".join(part for part in long.split() if part != "1"))
         if kind.number in CUBIC and "-3" in kind.international_short:
-            symbols.add(kind.international_short.replace("-3", "3", 1))  # as it was written before 1935
+            symbols.add(kind.international_short.replace("-3", "3", 1))  # the notation before 1935
         if "e" in long.split():
             symbols |= _before_1992(long.split())
         bare = frozenset(_bare(symbol).lower() for symbol in symbols)
@@ -136,8 +136,8 @@ def _table() -> tuple[_Row, ...]:
 
 
 def _before_1992(parts: list[str]) -> set[str]:
-    """Return what a symbol with the glide plane e was before: Cmca and Cmcb of C m c e."""
-    axis = parts.index("e")  # 1 to 3, the direction that the plane is normal to
+    """Return the symbols before 1992 of a symbol with the glide plane e: Cmca and Cmcb for C m c e."""
+    axis = parts.index("e")  # 1 to 3, direction of the normal of the plane
     return {"".join([*parts[:axis], glide, *parts[axis + 1 :]]) for glide in "abc" if glide != "abc"[axis - 1]}
 
 
@@ -166,13 +166,13 @@ def _setting(row: _Row) -> Setting:
 
 
 def _of_pymatgen(symbol: str) -> Setting | None:
-    """Return the setting that pymatgen's tables, the COD's among them, have under a symbol, e.g. A -1; None where they have none."""
+    """Return the setting for a symbol from pymatgen's tables, which include the COD's, e.g. A -1. None if they do not have it."""
     from pymatgen.io.cif import CifBlock, CifParser
 
     name = "_symmetry_space_group_name_H-M"
     block = CifBlock({name: symbol}, [], "x")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it found the group by its name, or took P1, which is looked at
+        warnings.simplefilter("ignore")  # it found the group by its name, or took P1; both are checked
         parser = CifParser.from_str(str(block))
         found = tuple(parser.get_symops(block))
     if not any(name in warning for warning in parser.warnings):
@@ -183,7 +183,7 @@ def _of_pymatgen(symbol: str) -> Setting | None:
 
 
 def _split(symbol: str) -> tuple[str, str]:
-    """Return a symbol without spaces, and its setting: what follows a colon, or ICSD's and pymatgen's H, R, S, Z at the end."""
+    """Return a symbol without spaces, and its setting: the part after a colon, or H, R, S, Z at the end (ICSD's and pymatgen's suffixes)."""
     base, _, choice = symbol.partition(":")
     if not choice and (found := re.search(r"\s*([HRSZ])\s*$", base)):
         base, choice = base[: found.start()], found.group(1)

@@ -8,7 +8,7 @@ SYMPREC = 0.1  # Å, for relaxed structures, as the Materials Project uses
 
 
 def space_group(structure: Structure) -> str:
-    """Return the Hermann-Mauguin symbol; P1 where spglib finds nothing, which every crystal has."""
+    """Return the Hermann-Mauguin symbol. If spglib finds no symmetry, return P1, which every crystal has."""
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
     try:

@@ -1,1 +1,1 @@
-"""Benchmarks of the service: what the LaunchPad costs. Each returns an `Outcome` and uses a MongoDB of its own."""
+"""Benchmarks of the service and its LaunchPad. Each returns an `Outcome` and uses its own MongoDB."""

@@ -1,7 +1,7 @@
-"""How the database and what leans on it bear a million structures: insertion, queries, duplicates, hull. Structures and energies are made up.
+"""Performance of the database and of related functions with a million structures: insertion, queries, duplicates, hull. The data are artificial.
 
-Two structures in a hundred of those inserted are exact copies of earlier ones, written otherwise. Everything that is
-compared is timed in one run, in turns.
+Two in a hundred inserted structures are exact copies of earlier ones in another form. Alternatives that are compared are timed
+alternately in one run.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from launchpad.database.queries import QUERIES
 SYSTEM = ("Co", "Li", "O")
 NAME = "-".join(SYSTEM)
 COPIES = 0.02
-RELAXED, NEW_PHASES = 0.02, 200  # share of the million that has energies, and how many of these are new phases
+RELAXED, NEW_PHASES = 0.02, 200  # share of the million that has energies, and number of new phases among them
 QUERIES_TIMED = 50
 PAIRS_TIMED = 2000
 METHOD = Method("made-up", "made up for a benchmark", "0")
-INSERT_GOAL, QUERY_GOAL, DUPLICATES_GOAL, HULL_GOAL = 0.6, 50.0, 100.0, 10.0  # ratio, ms, times, s
+INSERT_GOAL, QUERY_GOAL, DUPLICATES_GOAL, HULL_GOAL = 0.6, 50.0, 100.0, 10.0  # ratio, ms, factor, s
 GOAL = (
     f"insertion >= {INSERT_GOAL:g} of insert_many; query <= {QUERY_GOAL:g} ms, all by an index; "
     f"duplicates >= {DUPLICATES_GOAL:g} times, same answers; hull <= {HULL_GOAL:g} s"
@@ -45,7 +45,7 @@ GOAL = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what, how many, its figure, and whether that is what was wanted."""
+    """One row of the table: what was measured, the number of items, the result, and whether it meets the goal."""
 
     what: str
     count: int
@@ -56,16 +56,16 @@ class Row:
 
 
 def measure_database(count: int = 1_000_000, kept: int = 100_000, new: int = 1000, entries: int = 100_000) -> Outcome:
-    """Measure all four.
+    """Measure insertion, queries, duplicates and hull.
 
     Parameters
     ----------
     count : int, default 1000000
-        Structures to insert and to query among.
+        Number of structures to insert and to query.
     kept, new : int
-        Structures to compare with, and to compare.
+        Number of structures to compare with, and number of structures to compare.
     entries : int, default 100000
-        Of the hull.
+        Number of entries of the hull.
     """
     with temporary_database() as where:
         rows = [_insertion(where, count), _query(where, count)]
@@ -83,7 +83,7 @@ def measure_database(count: int = 1_000_000, kept: int = 100_000, new: int = 100
 
 
 def _generated(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield documents as a campaign's generated structures have, of 2 to 12 sites; some are copies written otherwise."""
+    """Yield documents like a campaign's generated structures, of 2 to 12 sites. Some are copies in another form."""
     generator = np.random.default_rng(seed)
     now, last = datetime.now(UTC), None
     provenance = {"strategy": "ccdcgan", "round": 1, "seed": 0, "models": {}, "code_version": __version__}
@@ -120,7 +120,7 @@ def _random_structure(generator: np.random.Generator, n_sites: int) -> Structure
 
 
 def _insertion(where: TemporaryDatabase, count: int) -> Row:
-    """Insert the same documents both ways, in turns of ten chunks; making them is not timed."""
+    """Insert the same documents in both ways, alternating in turns of ten chunks. Making the documents is not timed."""
     structures, bare = where.store.structures, where.store.database["bare"]
     source, seconds, new, offered = _generated(count, 0), {"checked": 0.0, "bare": 0.0}, 0, 0
     while part := [document for _, document in zip(range(10 * CHUNK), source, strict=False)]:
@@ -149,7 +149,7 @@ def _insertion(where: TemporaryDatabase, count: int) -> Row:
 
 
 def _query(where: TemporaryDatabase, count: int) -> Row:
-    """Give some of the structures energies, and time the query for new phases; explain all documented ones."""
+    """Give some of the structures energies, and time the query for new phases. Explain all documented queries."""
     structures, generator = where.store.structures, np.random.default_rng(1)
     chosen = [item["_id"] for item in structures.find({}, {"_id": 1}).limit(max(int(RELAXED * count), 2))]
     new = min(NEW_PHASES, len(chosen) // 2)
@@ -186,15 +186,15 @@ def _query(where: TemporaryDatabase, count: int) -> Row:
 
 
 def scans(where: TemporaryDatabase, command: dict[str, Any]) -> bool:
-    """Whether MongoDB would read a whole collection for a query."""
+    """Return whether MongoDB would read a whole collection for a query."""
     plan = where.store.database.command("explain", command, verbosity="queryPlanner")
     return "'COLLSCAN'" in str(plan)
 
 
 def _duplicates(kept: int, new: int) -> Row:
-    """Compare new structures with kept ones, distorted copies of the shipped relaxed ones, and time single comparisons.
+    """Compare new structures with kept ones, which are distorted copies of the package's relaxed ones. Also time single comparisons.
 
-    Every other new one has its atoms anywhere in such a cell, so that mostly nothing matches it, which costs most.
+    Every second new structure has random positions in such a cell, so that mostly nothing matches it. This costs most.
     """
     generator = np.random.default_rng(2)
     shipped = [item.relaxed for item in read_set()[0]]
@@ -238,17 +238,17 @@ def _duplicates(kept: int, new: int) -> Row:
 
 
 def _distorted(shipped: list[Structure], generator: np.random.Generator) -> Structure:
-    """Return one of the shipped structures, strained by up to 8 % and its atoms moved by up to 0.5 Å."""
+    """Return one of the package's structures, strained by up to 8 %, with atoms moved by up to 0.5 Å."""
     structure = shipped[int(generator.integers(len(shipped)))].copy()
     structure.apply_strain(generator.uniform(-0.08, 0.08, 3))
     return structure.perturb(float(generator.uniform(0, 0.5)))
 
 
 def _hull(where: TemporaryDatabase, entries: int) -> Row:
-    """Build the hull of a ternary as a round's close does, and write what it writes."""
+    """Build the hull of a ternary as the close of a round does, and write the same documents."""
     generator = np.random.default_rng(3)
     phases = [_phase(generator, number) for number in range(entries)]
-    build_hull(phases[:10], SYSTEM)  # imports
+    build_hull(phases[:10], SYSTEM)  # imports the modules before the timing
     with timed() as building:
         hull = build_hull(phases, SYSTEM)
     with timed() as judging:
@@ -271,7 +271,7 @@ def _hull(where: TemporaryDatabase, entries: int) -> Row:
 
 
 def _phase(generator: np.random.Generator, number: int) -> Phase:
-    """Return a phase of made-up energy, the first ones elements; few come near the hull, as in a search."""
+    """Return a phase with an artificial energy. The first phases are elements. Few phases are near the hull, as in a real search."""
     structure = _random_structure(generator, int(generator.integers(2, 13)))
     if number < len(SYSTEM):
         structure = Structure(structure.lattice, [SYSTEM[number]], [[0, 0, 0]])

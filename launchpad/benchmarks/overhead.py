@@ -1,7 +1,7 @@
-"""What the LaunchPad adds to ML relaxations: local workers against a bare loop on as many processes, same structures, one run.
+"""Overhead of the LaunchPad for ML relaxations: local workers, compared with a bare loop on the same number of processes, in one run.
 
-Both are timed from before the first process starts to the end of the last relaxation, so both load the potential. The CPU
-time of all processes, mongod included, stands beside the wall time: other work on the machine disturbs it less.
+Both relax the same structures. Both are timed from before the first process starts to the end of the last relaxation, so both load
+the potential. The CPU time of all processes, mongod included, is also given: other work on the machine affects it less.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ ELEMENTS = ("Bi", "Se")
 
 @job
 def close_nothing(relaxations: Relaxations) -> Response:
-    """Stand where a round's close stands; what the round learns is not measured here."""
+    """Replace the close of a round. Learning is not measured here."""
     return Response(stored_data={"relaxations": sum(document is not None for document in relaxations.values())})
 
 
 def measure_overhead(count: int = 32, repeats: int = 2, method: str = DEFAULT_METHOD, workers: int = 2) -> Outcome:
-    """Time both, in the order A B B A A B ..., so that a machine that gets slower or faster favours neither.
+    """Time both, in the order A B B A A B ..., so that a machine that becomes slower or faster favours neither.
 
     Parameters
     ----------
     count : int, default 32
-        Structures, seeds of Bi-Se.
+        Number of structures, which are seeds of Bi-Se.
     repeats : int, default 2
-        How often each is timed.
+        Number of times that each is timed.
     method : str, default DEFAULT_METHOD
-        What relaxes.
+        Method that relaxes.
     workers : int, default 2
-        Processes, one thread each.
+        Number of processes, with one thread each.
     """
     maker = relaxer(method)
     seeds = choose_seeds(ELEMENTS, count, 0, [], [])
@@ -100,7 +100,7 @@ def measure_overhead(count: int = 32, repeats: int = 2, method: str = DEFAULT_ME
 
 
 def _by_launchpad(candidates: list[Candidate], maker: Any, workers: int) -> dict[str, Any]:
-    """Relax through the LaunchPad by local workers, as `ccdcgan-al run` does."""
+    """Relax through the LaunchPad with local workers, as `ccdcgan-al run` does."""
     with temporary_database() as where:
         mongod = psutil.Process(where.mongod)
         before = _cpu_seconds() + sum(mongod.cpu_times()[:2])
@@ -129,7 +129,7 @@ def _wait(where: TemporaryDatabase, running: LocalWorkers, count: int) -> None:
 
 
 def _by_loop(candidates: list[Candidate], maker: Any, workers: int) -> dict[str, Any]:
-    """Relax by a bare loop: each process takes the next structure when it is done with one."""
+    """Relax in a bare loop. Each process takes the next structure when it has finished one."""
     environment = worker_environment(Path(tempfile.gettempdir()), "mongodb://none/none")
     before = _cpu_seconds()
     with (
@@ -147,13 +147,13 @@ def _by_loop(candidates: list[Candidate], maker: Any, workers: int) -> dict[str,
 
 
 def _cpu_seconds() -> float:
-    """CPU time of this process and of those children that have ended."""
+    """Return the CPU time of this process and of its ended children (s)."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def _sums(wall: float, cpu: float, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the figures of one run."""
+    """Return the results of one run."""
     return {
         "wall": wall,
         "cpu": cpu,

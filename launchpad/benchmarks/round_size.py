@@ -1,6 +1,6 @@
-"""LaunchPad time per structure against the size of a round: real workflows and database, relaxations that return at once.
+"""LaunchPad time per structure as a function of the round's size: real workflows and database, relaxations that return at once.
 
-Run as ``python -m launchpad.benchmarks.round_size`` this module is the worker: FireWorks' own `rapidfire`, timed.
+``python -m launchpad.benchmarks.round_size`` runs this module as the worker: FireWorks' own `rapidfire`, timed.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ CELL = Structure(Lattice.cubic(9.0), ["Bi"] * 4 + ["Se"] * 8, [[i / 12, i / 7, i
 
 @dataclass
 class NoRelaxation(Relaxer):
-    """A relaxer that relaxes nothing and returns at once; it belongs to this benchmark and to no campaign."""
+    """A relaxer that relaxes nothing and returns at once. Only this benchmark uses it."""
 
     method: str = NOTHING.name
 
     def relax(self, structure: Structure, structure_id: str) -> Relaxed:  # noqa: ARG002 - as every relaxer
-        """Return the structure as it is."""
+        """Return the structure unchanged."""
         return Relaxed(structure, -1.0, NOTHING, 0, 0.0, converged=True)
 
 
 @job
 def record_batch(campaign_id: str, batch: int, relaxations: Relaxations) -> Response:
-    """Do what closes a batch, less the science: record it, and note that it is back."""
+    """Close a batch without the science: record its results, and record that it is back."""
     store = CampaignStore.of_worker()
     store.record(campaign_id, [document for document in relaxations.values() if document])
     return Response(stored_data={"last": store.returned(campaign_id, 0, batch)})
 
 
 def measure_round_size(sizes: list[int], repeats: int = 3) -> Outcome:
-    """Time rounds of several sizes, the smallest before and after each of the others, since machines are noisy.
+    """Time rounds of several sizes. The smallest is timed before and after each of the others, because timings fluctuate.
 
     Parameters
     ----------
     sizes : list of int
-        Structures in a round.
+        Numbers of structures in a round.
     repeats : int, default 3
-        How often the smallest is measured each time.
+        Number of repeats of the smallest, each time.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def measure_round_size(sizes: list[int], repeats: int = 3) -> Outcome:
 
 
 def _round(where: TemporaryDatabase, campaign: Campaign, size: int) -> dict[str, float]:
-    """Run one round and return its seconds."""
+    """Run one round and return its times (s)."""
     campaign_id = campaign.campaign_id
     where.store.add_campaign(campaign)
     candidates = [Candidate(f"Bi-Se-r0-{i:05d}", CELL, "seed", 0, "benchmark") for i in range(size)]
@@ -147,7 +147,7 @@ def _round(where: TemporaryDatabase, campaign: Campaign, size: int) -> dict[str,
 
 
 def work(config: str) -> None:
-    """Run all that is ready, as `rlaunch rapidfire` does, and print the seconds it took without the imports."""
+    """Run everything that is ready, as `rlaunch rapidfire` does, and print the time without the imports (s)."""
     from pathlib import Path
 
     from fireworks import FWorker

@@ -1,4 +1,4 @@
-"""A MongoDB and a config folder for one measurement, gone after it; nobody's database is touched."""
+"""A temporary MongoDB and config folder for one measurement. They are removed afterwards. Other databases are not touched."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from launchpad.service.mongod import ensure_mongo, mongo_status, stop_local_mong
 
 @dataclass(frozen=True)
 class TemporaryDatabase:
-    """The database in which a measurement runs.
+    """The database of a measurement.
 
     Attributes
     ----------
     uri : str
-        Address of its MongoDB.
+        Address of the MongoDB.
     config : Path
-        Its config folder.
+        Config folder.
     launchpad : LaunchPad
-        Opened.
+        Open LaunchPad.
     store : CampaignStore
-        Opened.
+        Open store.
     mongod : int
-        Process id of its MongoDB.
+        Process id of the MongoDB.
     """
 
     uri: str
@@ -43,7 +43,7 @@ class TemporaryDatabase:
 
 @contextmanager
 def temporary_database() -> Iterator[TemporaryDatabase]:
-    """Start a MongoDB in a temporary folder; it is stopped, and the folder removed, afterwards."""
+    """Start a MongoDB in a temporary folder. Afterwards it is stopped and the folder is removed."""
     with tempfile.TemporaryDirectory(prefix="ccdcgan-al-benchmark-", ignore_cleanup_errors=True) as home:
         settings = Settings(home=Path(home), mongo_uri=None)
         try:

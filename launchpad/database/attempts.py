@@ -1,4 +1,4 @@
-"""What came back for a structure is appended, never overwritten: names of attempts, and the update that adds one. It writes nothing itself."""
+"""Attempts of relaxations, which are added and never overwritten: their ids, and the update that adds one. This module writes nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def attempt_id(kind: str, document: dict[str, Any]) -> str:
-    """Return a name for what came back, the same for the same document."""
+    """Return an id for a relaxation document. It is the same for the same document."""
     content = {key: value for key, value in document.items() if key not in ("attempt_id", "kind")}
     return hashlib.sha256(f"{kind} {json.dumps(content, sort_keys=True, default=str)}".encode()).hexdigest()[:24]
 
@@ -16,22 +16,22 @@ def attempt_id(kind: str, document: dict[str, Any]) -> str:
 def append_attempt_update(kind: str, document: dict[str, Any], more: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the update, a pipeline, that adds a relaxation document to a structure's attempts.
 
-    One that is there already changes nothing. A new one becomes the structure's `kind` where it is better than what that
-    holds: an energy beats a failure, and any word of a Firework beats `lost`; of equals the one that finished later counts.
+    If the attempt is already there, nothing changes. A new attempt becomes the structure's `kind` if it is better than the
+    present one. An energy is better than a failure, and any other failure is better than `lost`. If both are equal, the later one counts.
 
     Parameters
     ----------
     kind : str
-        One of `launchpad.database.schema.KINDS`. The structure's state follows its ``relaxation``.
+        One of `launchpad.database.schema.KINDS`. The structure's state is that of its ``relaxation``.
     document : dict
-        Of `workflows.documents`, plain.
+        Document of `workflows.documents`, as plain JSON.
     more : dict
-        Further fields that are set with it, by name.
+        Other fields to set, by name.
 
     Returns
     -------
     list of dict
-        The stages of the pipeline.
+        Stages of the pipeline.
     """
     name = attempt_id(kind, document)
     rank = 2 if document["state"] == "relaxed" else 0 if document["reason"] == "lost" else 1

@@ -1,4 +1,4 @@
-"""A campaign database, opened: its address, its collections, its schema up to date. It knows no collection's fields."""
+"""An open campaign database: its address, its collections and its current schema. This module knows no collection's fields."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ TIMEOUT_SECONDS = 30.0
 
 
 def now() -> datetime:
-    """Return the time that a write carries."""
+    """Return the time to store with a write."""
     return datetime.now(UTC)
 
 
 class CampaignDatabase:
-    """The collections of one database; docs/database.md has their fields.
+    """The collections of one database. docs/database.md has their fields.
 
     Parameters
     ----------
     mongo_uri : str
         MongoDB URI that names the database.
     timeout : float
-        How long to wait for a server that does not answer (s).
+        Time to wait for a server that does not answer (s).
 
     Raises
     ------
     MongoError
-        The database is of a newer schema version.
+        If the database has a newer schema version.
     """
 
     def __init__(self, mongo_uri: str, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -54,12 +54,12 @@ class CampaignDatabase:
 
     @classmethod
     def of_worker(cls) -> Self:
-        """Open the database that this worker's environment names; a worker waits for one that does not answer.
+        """Open the database of this worker's environment. If the database does not answer, the worker waits.
 
         Raises
         ------
         MongoError
-            `CCDCGAN_AL_MONGO_URI` is not set.
+            If `CCDCGAN_AL_MONGO_URI` is not set.
         """
         uri = Settings().mongo_uri
         if uri is None:
@@ -72,22 +72,22 @@ class CampaignDatabase:
         return self.database.name
 
     def repair(self) -> int:
-        """Make whatever is missing of this version's validators and indexes, and return the version of the schema."""
+        """Create missing validators and indexes of this version, and return the schema version."""
         return repair(self.database)
 
     def ask(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        """Ask one of the queries of docs/queries.md.
+        """Run one of the queries of docs/queries.md.
 
         Parameters
         ----------
         query : str
-            Its name in `launchpad.database.queries.QUERIES`.
+            Name of the query in `launchpad.database.queries.QUERIES`.
         **values : str, int or float
-            Its parameters.
+            Parameters of the query.
 
         Returns
         -------
         list of dict
-            What it shows of each document, in its order.
+            Shown fields of each document, in the query's order.
         """
         return QUERIES[query].run(self.database, **values)

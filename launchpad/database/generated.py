@@ -1,4 +1,4 @@
-"""Generated structures in bulk: exact copies of what the campaign has are left out, the rest is inserted. It makes no structure and chooses none."""
+"""Bulk insertion of generated structures without exact copies of the campaign's structures. This module generates and selects no structure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 CHUNK = 5000
-"""Documents at a time: fingerprints of some are found while others are written."""
+"""Number of documents in a chunk. The fingerprints of one chunk are computed while another is written."""
 
 WRITERS = 2
 
@@ -23,25 +23,25 @@ WRITERS = 2
 def insert_new(
     structures: Collection[dict[str, Any]], campaign_id: str, documents: Iterable[dict[str, Any]], chunk: int = CHUNK
 ) -> int:
-    """Insert documents of generated structures, less exact copies (by fingerprint) of each other and of the campaign's.
+    """Insert documents of generated structures, without exact copies (by fingerprint) of each other and of the campaign's structures.
 
-    May be repeated: what is there stays as it is.
+    It can be repeated. Existing documents are not changed.
 
     Parameters
     ----------
     structures : collection of dict
-        The collection.
+        Collection `structures`.
     campaign_id : str
-        Whose they are.
+        Campaign of the structures.
     documents : iterable of dict
-        Without fingerprint and structure_id, which they get; `start` is the structure as pymatgen's dict.
+        Documents without fingerprint and structure_id, which are added here. `start` is the structure as pymatgen's dict.
     chunk : int, default CHUNK
-        How many at a time.
+        Number of documents in a chunk.
 
     Returns
     -------
     int
-        How many were new.
+        Number of new structures.
     """
     query = {"campaign_id": campaign_id, "state": {"$ne": "generated"}}
     known = {item["fingerprint"] for item in structures.find(query, {"_id": 0, "fingerprint": 1})}
@@ -53,7 +53,7 @@ def insert_new(
             names = fingerprints_of_documents([document["start"] for document in part])
             for document, name in zip(part, names, strict=True):
                 if name not in known:
-                    structure_id = f"{document['chemical_system']}-g-{name}"  # unique: MongoDB tells which are there
+                    structure_id = f"{document['chemical_system']}-g-{name}"  # unique: MongoDB finds existing ones
                     document.update(campaign_id=campaign_id, structure_id=structure_id, fingerprint=name)
                     kept.append(document)
             if len(written) > WRITERS:
@@ -69,7 +69,7 @@ def _chunks(documents: Iterable[dict[str, Any]], size: int) -> Iterator[list[dic
 
 
 def _insert(structures: Collection[dict[str, Any]], documents: Sequence[dict[str, Any]]) -> int:
-    """Insert, and return how many were new; another process may insert the same at the same moment."""
+    """Insert documents, and return the number of new ones. Another process may insert the same documents at the same time."""
     from pymongo.errors import BulkWriteError
 
     if not documents:

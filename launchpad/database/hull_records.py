@@ -1,4 +1,4 @@
-"""How structures stand after a hull was rebuilt: what goes into `structures` and `hulls`, as plain documents. It writes nothing."""
+"""Results of a rebuilt hull as plain documents for `structures` and `hulls`. This module writes nothing to the database."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from ccdcgan_al.hull.hull import Hull
 
 MOST_ENTRIES = 5000
-"""Entries of a hull document, the lowest; one has some 400 bytes, so that the document stays far below MongoDB's 16 MB."""
+"""Number of lowest entries in a hull document. An entry has some 400 bytes, so the document stays far below MongoDB's 16 MB."""
 
 OF_THE_MACHINE = ("lost", "inconsistent", "calculator_error")
-"""Reasons for which a distorted phase failed that tell nothing of the phase."""
+"""Failure reasons of a distorted phase that give no information about the phase."""
 
 _SCHEMES = {"uncorrected": "energy_above_hull", "MP2020": "corrected_energy_above_hull"}
 
 
 def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
-    """Return a hull as a document a scheme of energies: what spans it, and what is near it, lowest first.
+    """Return a hull as one document for each scheme of energies: the phases that span it, and the phases near it, lowest first.
 
     Parameters
     ----------
     hull : Hull
-        Of the campaign's own method.
+        Hull of the campaign's own method.
     changes : HullChanges
-        What the round changed in the uncorrected hull.
+        Changes of the uncorrected hull in the round.
     """
     documents = []
     for scheme, above in _SCHEMES.items():
         near = [entry for entry in hull.entries if (getattr(entry, above) or 0.0) <= METASTABLE]
         if scheme == "MP2020" and hull.no_corrections:
-            near = []  # the document says why
+            near = []  # the document states the reason
         near.sort(key=lambda entry: (getattr(entry, above), entry.structure_id))
         documents.append(
             {
@@ -65,18 +65,18 @@ def hull_documents(hull: Hull, changes: HullChanges) -> list[dict[str, Any]]:
 
 
 def element_references(hull: Hull) -> dict[str, Any]:
-    """Return what sets the zero of a hull, as a plain document.
+    """Return the zero of a hull as a plain document.
 
     Parameters
     ----------
     hull : Hull
-        Of any method.
+        Hull of any method.
 
     Returns
     -------
     dict
-        ``scheme``; ``energies`` by symbol (eV/atom) that stand at the corners; ``deviations`` by symbol (eV/atom) of the
-        method's elements from the Materials Project's; ``warnings``, a sentence for each that is off.
+        ``scheme``; ``energies`` at the corners by symbol (eV/atom); ``deviations`` of the method's elements from the
+        Materials Project's by symbol (eV/atom); ``warnings``, one sentence for each element with a large deviation.
     """
     references = hull.element_references
     return {
@@ -93,18 +93,18 @@ def figures(
     unstable: Mapping[str, str | None] | None = None,
     known: Sequence[Structure] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Return the figures of each structure of the campaign's hull, by structure_id.
+    """Return the hull results of each structure on the campaign's hull, by structure_id.
 
     Parameters
     ----------
     hull : Hull
-        Of the campaign's own method.
+        Hull of the campaign's own method.
     round_number : int
-        The round after which it was built.
+        Round after which the hull was built.
     unstable : mapping of str to str or None, optional
-        Phases relaxed again from a small distortion -> why they did not come back, None where they did.
+        structure_id -> why a phase did not relax back after a small distortion. The value is None if it did.
     known : sequence of Structure, optional
-        Starting structures, unrelaxed: what matches one is not new; nor is what matches a relaxed one.
+        Unrelaxed starting structures. A structure that matches one of them, or a relaxed one, is not new.
     """
     new = {entry.structure_id for entry in new_phases(hull, known, METASTABLE, unstable)}
     duplicates = hull.duplicates()
@@ -135,24 +135,24 @@ def figures(
 def confirmed_figures(
     hull: Hull, confirming: Hull, failed: Iterable[dict[str, Any]] = ()
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return what the confirming method says of each structure that it relaxed, by structure_id.
+    """Return the results of the confirming method for each structure that it relaxed, by structure_id.
 
-    This is the one derivation of it: it is stored in `structures`, and the report and the commands that look show it.
+    Only this function derives them. They are stored in `structures`. The report and the look-up commands show the stored values.
 
     Parameters
     ----------
     hull : Hull
-        Of the campaign's own method.
+        Hull of the campaign's own method.
     confirming : Hull
-        Of the confirming method (`ccdcgan_al.hull.confirmation.confirming_hull`).
+        Hull of the confirming method (`ccdcgan_al.hull.confirmation.confirming_hull`).
     failed : iterable of dict
-        Documents of the structures that the confirming method did not relax (`CampaignStore.not_confirmed`). Those that
-        failed for the machine's reasons (`OF_THE_MACHINE`) are left out, for they tell nothing of the phase.
+        Documents of the structures that the confirming method did not relax (`CampaignStore.not_confirmed`). Failures
+        caused by the machine (`OF_THE_MACHINE`) are left out, because they give no information about the phase.
 
     Returns
     -------
     dict
-        The field ``confirmed``: ``method``, and either the figures (eV/atom, docs/database.md) or the ``problem``.
+        Field ``confirmed``: ``method``, and either the energies (eV/atom, docs/database.md) or the ``problem``.
     """
     method = confirming.method.name
     problems = dict.fromkeys(relaxed_elsewhere(hull, confirming), ELSEWHERE)
@@ -175,14 +175,14 @@ def confirmed_figures(
 
 
 def distortion_outcomes(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:
-    """Return, for phases relaxed again from a small distortion, why they did not come back, None for those that did.
+    """Return for distorted and relaxed phases why they did not relax back, or None if they did.
 
-    Of a phase whose relaxation failed for the machine's reasons (`OF_THE_MACHINE`) nothing is known, and it is left out.
+    Phases whose relaxation failed because of the machine (`OF_THE_MACHINE`) are left out, because nothing is known about them.
 
     Parameters
     ----------
     distorted : iterable of dict
-        Their documents (`CampaignStore.distorted`).
+        Documents of the phases (`CampaignStore.distorted`).
     """
     reasons: dict[str, str | None] = {}
     for document in distorted:

@@ -1,4 +1,4 @@
-"""Every index but those on FireWorks' collections (`launchpad.batches`), in one table with the queries that it serves. It runs no query.
+"""All indexes except those on FireWorks' collections (`launchpad.batches`), in one table with the queries that use them. It runs no query.
 
 `python -m launchpad.database.indexes` prints the tables of docs/database.md.
 """
@@ -14,23 +14,23 @@ from launchpad.database.schema import SCHEMA, markdown
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-DUPLICATE_KEY = 11000  # MongoDB's error code where a unique index refuses
+DUPLICATE_KEY = 11000  # MongoDB's error code for a duplicate in a unique index
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index, and the queries that it is there for.
+    """An index, and the queries that use it.
 
     Attributes
     ----------
     collection : str
-        Where.
+        Name of the collection.
     keys : tuple of str
-        Fields, ascending.
+        Fields, in ascending order.
     serves : str
-        Which queries, in words.
+        Description of the queries that use the index.
     options : dict
-        Further options of `create_index`.
+        Other options of `create_index`.
     """
 
     collection: str
@@ -100,7 +100,7 @@ INDEXES: tuple[Index, ...] = (
 
 
 def ensure_indexes(database: Database[dict[str, Any]]) -> None:
-    """Make the indexes that are missing; those that are there cost one look a collection."""
+    """Create the missing indexes. For existing indexes this costs only one request for each collection."""
     from pymongo import IndexModel
 
     for collection in {index.collection: None for index in missing_indexes(database)}:
@@ -111,13 +111,13 @@ def ensure_indexes(database: Database[dict[str, Any]]) -> None:
 
 
 def missing_indexes(database: Database[dict[str, Any]]) -> list[Index]:
-    """Return the indexes that are not there."""
+    """Return the missing indexes."""
     there = {name: database[name].index_information() for name in dict.fromkeys(i.collection for i in INDEXES)}
     return [index for index in INDEXES if index.name not in there[index.collection]]
 
 
 def index_table() -> str:
-    """Return the table of all indexes, as docs/database.md holds it."""
+    """Return the table of all indexes for docs/database.md."""
     rows = ["| collection | keys | options | serves |", "|---|---|---|---|"]
     for index in INDEXES:
         keys = ", ".join(f"`{key}`" for key in index.keys)

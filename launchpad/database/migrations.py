@@ -1,7 +1,7 @@
-"""The database's schema version: validators, indexes, and numbered migrations from older ones. It knows no campaign.
+"""The schema version of the database: validators, indexes, and numbered migrations from older versions. This module knows no campaign.
 
-A migration changes what older versions wrote. Each may be run again, by several processes at once, and after it was killed
-halfway: it looks for what is still to do. The version is written last.
+A migration changes data of older versions. It can be repeated, run by several processes at the same time, and run again after it was
+killed: it looks for the data that still need the change. The version is written last.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 COLLECTION = "schema_version"
-DUPLICATE_NAMESPACE, UNAUTHORIZED = 48, 13  # MongoDB's error codes: the collection is there; not allowed
+DUPLICATE_NAMESPACE, UNAUTHORIZED = 48, 13  # MongoDB's error codes: the collection exists; not allowed
 _AT_A_TIME = 500
 
 
 def m0001_one_schema(database: Database[dict[str, Any]]) -> None:
-    """From the unversioned database of ccdcgan-al 0.1.0.dev: systems, fingerprints, attempts with ids, hulls by scheme."""
+    """Migrate the unversioned database of ccdcgan-al 0.1.0.dev: systems, fingerprints, attempts with ids, hulls by scheme."""
     from pymongo import UpdateOne
 
     hulls = database["hulls"]
     if "campaign_id_1_round_1" in hulls.index_information():
-        hulls.drop_index("campaign_id_1_round_1")  # there are two hulls a round now
+        hulls.drop_index("campaign_id_1_round_1")  # now there are two hulls per round
     for campaign in database["campaigns"].find({"chemical_system": {"$exists": False}}):
         choices = campaign["campaign"]
         change = {"chemical_system": choices["chemical_system"], "method": choices["method"]}
@@ -68,7 +68,7 @@ def m0001_one_schema(database: Database[dict[str, Any]]) -> None:
 
 
 def _hulls_by_scheme(database: Database[dict[str, Any]], systems: dict[str, str]) -> None:
-    """Give each hull a scheme, and put its figures, where they are the newest, into the structures; the next close writes the rest."""
+    """Give each hull a scheme, and copy the results of the newest hulls into the structures. The next close of a round writes the rest."""
     from pymongo import UpdateOne
 
     figures = (
@@ -116,7 +116,7 @@ def _hulls_by_scheme(database: Database[dict[str, Any]], systems: dict[str, str]
 
 
 def m0002_element_references(database: Database[dict[str, Any]]) -> None:
-    """Label what older versions wrote: the zero of their formation energies is the method's own elements.
+    """Mark the data of older versions: the zero of their formation energies is the method's own elements.
 
     `launchpad.database.rejudge` gives a campaign this version's zero when it is next run, closed or reported.
     """
@@ -128,7 +128,7 @@ def m0002_element_references(database: Database[dict[str, Any]]) -> None:
 
 
 def m0003_parents(database: Database[dict[str, Any]]) -> None:
-    """Strategy, operation and parents of a structure, in fields of their own; `source` is the label of a seed alone. Mutants were neighbours."""
+    """Give strategy, operation and parents their own fields. `source` is then only a seed's label. Mutants were called neighbours before."""
     from pymongo import UpdateOne
 
     structures, without = database["structures"], {"parents": {"$exists": False}}
@@ -146,9 +146,9 @@ def m0003_parents(database: Database[dict[str, Any]]) -> None:
 
 
 def m0004_relax_makers(database: Database[dict[str, Any]]) -> None:
-    """Rewrite the relaxation jobs of the LaunchPad, and those that launches put there again, as this version's Makers make them.
+    """Rewrite the relaxation jobs of the LaunchPad, and those that launches added again, for this version's Makers.
 
-    What they put out stays as it is: it reads the same (`workflows.documents.read_relaxation`).
+    Their outputs are not changed, because they are read in the same way (`workflows.documents.read_relaxation`).
     """
     old_job = {f"function.{key}": value for key, value in OLD_FUNCTION.items()}
     old_task = {f"spec._tasks.job.{key}": value for key, value in old_job.items()}
@@ -157,7 +157,7 @@ def m0004_relax_makers(database: Database[dict[str, Any]]) -> None:
 
 
 def _rewrite(database: Database[dict[str, Any]], collection: str, query: dict[str, Any], field: str) -> None:
-    """Bring the relaxation jobs within a field of the documents that a query finds up to date, some hundred at a time."""
+    """Update the relaxation jobs in a field of all documents of a query, some hundred at a time."""
     from pymongo import UpdateOne
 
     writes = []
@@ -183,20 +183,20 @@ VERSION = max(MIGRATIONS)
 
 
 def schema_version(database: Database[dict[str, Any]]) -> int:
-    """Return the schema version of a database, 0 where it has none."""
+    """Return the schema version of a database. Return 0 if it has none."""
     found = database[COLLECTION].find_one({"_id": COLLECTION})
     return 0 if found is None else int(found["version"])
 
 
 def prepare(database: Database[dict[str, Any]]) -> list[str]:
-    """Bring a database to this version of the schema, and return the names of the migrations that were applied.
+    """Bring a database to this version of the schema, and return the names of the applied migrations.
 
-    One read where it is there already. Collections get their validators, and all indexes are made.
+    If the database is already at this version, it costs only one read. Otherwise validators and indexes are created, too.
 
     Raises
     ------
     MongoError
-        The database is of a newer version than this program knows.
+        If the database has a newer version than this program knows.
     """
     version = schema_version(database)
     if version == VERSION:
@@ -223,7 +223,7 @@ def prepare(database: Database[dict[str, Any]]) -> list[str]:
 
 
 def repair(database: Database[dict[str, Any]]) -> int:
-    """Bring a database to this version, make whatever is missing of its validators and indexes, and return the version."""
+    """Bring a database to this version, create missing validators and indexes, and return the version."""
     prepare(database)
     ensure_validators(database)
     ensure_indexes(database)
@@ -231,12 +231,12 @@ def repair(database: Database[dict[str, Any]]) -> int:
 
 
 def ensure_validators(database: Database[dict[str, Any]]) -> None:
-    """Make the collections, each with its validator; those that have it are left alone.
+    """Create the collections with their validators. Collections with the right validator are not changed.
 
     Raises
     ------
     MongoError
-        The user may not change a collection that is there (`readWrite` makes new ones, `dbAdmin` changes them).
+        If the user may not change an existing collection (`readWrite` creates new ones, `dbAdmin` changes them).
     """
     from pymongo.errors import OperationFailure
 

@@ -1,4 +1,4 @@
-"""The queries of docs/queries.md, as data: what the document shows, what its tests run and what the command line asks. It writes nothing.
+"""The queries of docs/queries.md, as data. The document shows them, its tests run them, and the command line uses them. This module writes nothing.
 
 `python -m launchpad.database.queries` prints docs/queries.md.
 """
@@ -21,30 +21,30 @@ EXAMPLE: dict[str, Any] = {
     "round_number": 1,
     "within": 0.05,
 }
-"""What the document's queries ask about; the first lines of its Python blocks."""
+"""Example values of the document's queries. They are also the first lines of its Python blocks."""
 
-LINE = 120  # characters of a line of Python
+LINE = 120  # maximum number of characters of a line of Python
 _NEAR = {"$gte": 0, "$lte": ":within"}
 
 
 @dataclass(frozen=True)
 class Query:
-    """One question to the database: a find, or an aggregation where there is a pipeline.
+    """One query: a find, or an aggregation if there is a pipeline.
 
     Attributes
     ----------
     question : str
-        In words.
+        Question that the query answers.
     collection : str
-        Where.
+        Name of the collection.
     where : mapping
-        Filter; strings that begin with a colon and name one of `EXAMPLE` stand for its value.
+        Filter. A string that is a colon and a name of `EXAMPLE` stands for the value.
     show : tuple of str, optional
-        Fields, empty for all.
+        Fields to show. Empty means all.
     sort : tuple of str, optional
-        Fields in ascending order.
+        Fields to sort by, in ascending order.
     stages : tuple of mapping, optional
-        Of an aggregation, after the filter.
+        Stages of an aggregation, after the filter.
     """
 
     question: str
@@ -55,16 +55,16 @@ class Query:
     stages: tuple[Mapping[str, Any], ...] = ()
 
     def parameters(self) -> list[str]:
-        """Names that the query takes, in the order of `EXAMPLE`."""
+        """Return the names of the query's parameters, in the order of `EXAMPLE`."""
         return [name for name in EXAMPLE if f'":{name}"' in json.dumps([self.where, self.stages])]
 
     def filled(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return filter and stages with values in them.
+        """Return filter and stages with the given values.
 
         Raises
         ------
         TypeError
-            A value is missing, or is no text or number: an operator of MongoDB is none.
+            If a value is missing, or is neither text nor number. MongoDB operators are not accepted.
         """
         for name in self.parameters():
             if not isinstance(values.get(name), str | int | float):
@@ -73,7 +73,7 @@ class Query:
         return found[0], found[1]
 
     def run(self, database: Database[dict[str, Any]], **values: Any) -> list[dict[str, Any]]:
-        """Ask a database; returns the documents."""
+        """Run the query in a database, and return the documents."""
         where, stages = self.filled(values)
         collection = database[self.collection]
         if stages:
@@ -89,7 +89,7 @@ class Query:
         return {"find": self.collection, "filter": where, "sort": dict.fromkeys(self.sort, 1)}
 
     def python(self) -> str:
-        """Return the query as lines of Python for pymongo, `db` being the database."""
+        """Return the query as lines of Python for pymongo. `db` is the database."""
         lines = [f"{name} = {json.dumps(EXAMPLE[name])}" for name in self.parameters()]
         if self.stages:
             stages = [{"$match": self.where}, *self.stages]
@@ -344,16 +344,16 @@ def structure_filter(
     reason: str | None = None,
     new: bool = False,
 ) -> dict[str, Any]:
-    """Return a filter on `structures` from what a user asked for; values are compared, never operators.
+    """Return a filter on `structures` for a user's choices. Values are compared and are never used as operators.
 
     Parameters
     ----------
     campaign_ids : sequence of str
-        Of which campaigns.
+        Names of the campaigns.
     formula : str, optional
-        Any formula, reduced here.
+        Any formula. It is reduced here.
     within : float, optional
-        Most energy above the hull (eV/atom).
+        Maximum energy above hull (eV/atom).
     state : str, optional
         State of the structure, see docs/database.md.
     origin : str, optional
@@ -363,7 +363,7 @@ def structure_filter(
     reason : str, optional
         Reason of a failure, see docs/database.md.
     new : bool, default False
-        New phases alone.
+        Whether to return only new phases.
     """
     from pymatgen.core import Composition
 
@@ -384,7 +384,7 @@ def structure_filter(
 
 
 def _fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """Return a template with values in the place of their names."""
+    """Return a template in which values replace their names."""
     if isinstance(template, Mapping):
         return {key: _fill(item, values) for key, item in template.items()}
     if isinstance(template, list | tuple):
@@ -394,7 +394,7 @@ def _fill(template: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _literal(template: Any, indent: int = 0, *, whole: bool = True) -> str:
-    """Return a template as Python, names in the place of values, broken into lines as ruff would."""
+    """Return a template as Python code, in which names replace values. The line breaks are those of ruff."""
     if not isinstance(template, Mapping | list | tuple):
         name = template.removeprefix(":") if isinstance(template, str) else ""
         if template == f":{name}" and name in EXAMPLE:

@@ -1,4 +1,4 @@
-"""What a reference entry must be to share a hull with others: its functional, U values and POTCARs, its energy, its name. It stores nothing."""
+"""Conditions for a reference entry to share a hull with others: functional, U values, POTCARs, energy and name. This module stores nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 MATERIALS_PROJECT, FILE = "materials_project", "file"
-SAME_ENERGY = 1e-6  # eV/atom, between two copies of one entry
+SAME_ENERGY = 1e-6  # eV/atom, tolerance for two copies of one entry
 _FUNCTIONALS = {"GGA": "PBE", "PBE": "PBE", "GGA+U": "PBE+U", "PBE+U": "PBE+U", "R2SCAN": "r2SCAN"}
-FAMILIES = {"PBE": ("PBE", "PBE+U"), "r2SCAN": ("r2SCAN",)}  # functional of a method -> those of its references
+FAMILIES = {"PBE": ("PBE", "PBE+U"), "r2SCAN": ("r2SCAN",)}  # functional of a method -> functionals of its references
 
 
 def check_entries(entries: Sequence[ComputedStructureEntry]) -> None:
-    """Raise StructureInputError where an entry can be no phase of a hull, or where two phases have one entry_id in a family of functionals."""
+    """Raise StructureInputError if an entry cannot be a phase of a hull, or if two phases in a family of functionals have the same entry_id."""
     first: dict[tuple[str, str], ComputedStructureEntry] = {}
     for entry in entries:
         if not (math.isfinite(entry.uncorrected_energy) and math.isfinite(entry.correction)):
@@ -42,7 +42,7 @@ def check_entries(entries: Sequence[ComputedStructureEntry]) -> None:
 
 
 def same_phase(one: ComputedStructureEntry, other: ComputedStructureEntry) -> bool:
-    """Tell whether two entries are one: energies within 1e-6 eV/atom, and structures that match."""
+    """Return whether two entries are the same: energies within 1e-6 eV/atom, and structures that match."""
     if one is other:
         return True
     energies = [entry.uncorrected_energy / len(entry.structure) for entry in (one, other)]
@@ -50,28 +50,28 @@ def same_phase(one: ComputedStructureEntry, other: ComputedStructureEntry) -> bo
 
 
 def family_of(functional: str) -> str:
-    """Return the functional whose hull takes another's entries: PBE for PBE+U."""
+    """Return the functional whose hull takes these entries: PBE for PBE+U."""
     return next((family for family, members in FAMILIES.items() if functional in members), functional)
 
 
 def named(entry: ComputedStructureEntry) -> str:
-    """Return what a message calls an entry: id, formula, sites and energy."""
+    """Return the description of an entry for a message: id, formula, sites and energy."""
     formula, sites = entry.composition.element_composition.reduced_formula, len(entry.structure)
     return f"entry {entry.entry_id} ({formula}, {sites} sites, {entry.uncorrected_energy / sites:.6g} eV/atom)"
 
 
 def bare(structure: Structure) -> Structure:
-    """Return a copy without oxidation states, which are no part of a phase."""
+    """Return a copy without oxidation states, because a phase does not depend on them."""
     return structure.copy().remove_oxidation_states()
 
 
 def same_crystal(one: Structure, other: Structure) -> bool:
-    """Tell whether two structures match, oxidation states left out."""
+    """Return whether two structures match, without oxidation states."""
     return bool(structure_matcher().fit(bare(one), bare(other)))
 
 
 def functional_of(entry: ComputedStructureEntry) -> str:
-    """Return the functional of an entry, by its run type: PBE, PBE+U or r2SCAN."""
+    """Return the functional of an entry from its run type: PBE, PBE+U or r2SCAN."""
     run_type = str(getattr(entry.parameters.get("run_type"), "value", entry.parameters.get("run_type")))
     if entry.entry_id is None or run_type.upper() not in _FUNCTIONALS:
         raise StructureInputError(
@@ -82,22 +82,22 @@ def functional_of(entry: ComputedStructureEntry) -> str:
 
 
 def fitting_correction(entry: ComputedStructureEntry, source: str) -> float | None:
-    """Return the MP2020 correction (eV/atom) of a PBE or PBE + U entry by its own parameters; None for r2SCAN, which has none.
+    """Return the MP2020 correction (eV/atom) of a PBE or PBE + U entry from its own parameters. Return None for r2SCAN, which has none.
 
-    An entry of a file has to name its POTCARs. The Materials Project's own may come without: it chose them itself, and
-    then U values and run type alone are checked.
+    An entry from a file must name its POTCARs. An entry from the Materials Project need not name them, because the Materials Project
+    chose them itself. Then only U values and run type are checked.
 
     Raises
     ------
     StructureInputError
-        U values, POTCARs or run type are not those with which the Materials Project, and so the method ``vasp``,
-        computes this composition.
+        If U values, POTCARs or run type differ from those that the Materials Project, and so the method ``vasp``, uses
+        for this composition.
     """
     functional = functional_of(entry)
     if functional not in FAMILIES["PBE"]:
         return None
     hubbard_u, potcar = _hubbard_u(entry), _potcar(entry)
-    run_type = functional.replace("PBE", "GGA")  # the scheme's word for it
+    run_type = functional.replace("PBE", "GGA")  # the scheme's name for it
     problem = "" if potcar or source != FILE else "an entry of a file has to name its POTCARs"
     if not problem:
         try:
@@ -127,7 +127,7 @@ def _hubbard_u(entry: ComputedStructureEntry) -> dict[str, float]:
 
 
 def _potcar(entry: ComputedStructureEntry) -> list[str]:
-    """Return the TITELs of an entry's POTCARs, from `potcar_spec` or `potcar_symbols`; empty where it names none."""
+    """Return the TITELs of an entry's POTCARs, from `potcar_spec` or `potcar_symbols`. Empty if it names none."""
     specs, symbols = entry.parameters.get("potcar_spec") or [], entry.parameters.get("potcar_symbols") or []
     try:
         titles = [str(title) for title in [_titel(spec) for spec in specs if spec] or symbols if title]
@@ -139,7 +139,7 @@ def _potcar(entry: ComputedStructureEntry) -> list[str]:
 
 
 def _titel(spec: Any) -> Any:
-    """Return the TITEL of a POTCAR's description: a dictionary, or the object of emmet that mp-api makes of it."""
+    """Return the TITEL from a POTCAR's description, which is a dictionary or mp-api's object of emmet."""
     return spec["titel"] if isinstance(spec, dict) else spec.titel
 
 

@@ -1,4 +1,4 @@
-"""Reference entries in MongoDB: stored once, read as phases for the hull of a VASP campaign. It asks no server and computes nothing."""
+"""Reference entries in MongoDB: stored once, and read as phases of a VASP campaign's hull. It contacts no other server and computes nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ __all__ = [
     "save_entries",
 ]
 
-MOST_BYTES = 500_000_000  # of a file of entries
+MOST_BYTES = 500_000_000  # maximum size of a file with entries
 
 
 def save_entries(
@@ -60,28 +60,28 @@ def save_entries(
     database_version: str | None = None,
     systems: Sequence[str] = (),
 ) -> int:
-    """Store entries, each once, and return how many were not there before.
+    """Store each entry once, and return the number of new entries.
 
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     entries : sequence of ComputedStructureEntry
-        With structures, an entry_id and a run type.
+        Entries with structure, entry_id and run type.
     source : str
         `MATERIALS_PROJECT` or `FILE`.
     thermo_type, database_version : str, optional
-        Of the Materials Project.
+        Thermo type and database version of the Materials Project.
     systems : sequence of str, optional
-        Chemical systems that were asked for; what an earlier version gave for them and this one does not is
+        Chemical systems of the request. If the stored entries of an earlier version are not in this version, they become
         `superseded`.
 
     Raises
     ------
     StructureInputError
-        An entry without id or run type, of a functional that no hull here takes, disordered, with an energy that is
-        not finite, or, of PBE, with other U values or POTCARs than the Materials Project's; two phases with one
-        entry_id, among these or, of a file, one of them stored before; nothing is stored then.
+        If an entry has no id or run type, has a functional that no hull here uses, is disordered, has an energy that is not
+        finite, or (for PBE) has other U values or POTCARs than the Materials Project's. Also if two phases have the same entry_id,
+        among these entries or with an entry stored from a file. In these cases nothing is stored.
     """
     now, writes, keys = datetime.now(UTC), [], []
     check_entries(entries)
@@ -116,7 +116,7 @@ def save_entries(
 
 
 def _check_against_stored(store: CampaignStore, entries: Sequence[ComputedStructureEntry]) -> None:
-    """Raise where an entry stored from a file has the entry_id of one of these and is another phase: it would be overwritten."""
+    """Raise an error if an entry stored from a file has the same entry_id but is another phase, because it would be overwritten."""
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
     given = {(family_of(functional_of(entry)), str(entry.entry_id)): entry for entry in entries}
@@ -140,13 +140,13 @@ def plain(entry: ComputedStructureEntry) -> dict[str, Any]:
 
 
 def read_entries(path: Path) -> list[ComputedStructureEntry]:
-    """Read pymatgen's `ComputedStructureEntry` dictionaries from a JSON file, a list or one under the key `entries`.
+    """Read pymatgen's `ComputedStructureEntry` dictionaries from a JSON file. It is a list, or has a list under the key `entries`.
 
     Raises
     ------
     StructureInputError
-        A file that is missing, too large, no JSON, or holds something else, or entries that `check_entries` refuses;
-        the message says which entry.
+        If the file is missing, too large, no JSON, or has other content, or if `check_entries` rejects an entry. The message
+        names the entry.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -168,7 +168,7 @@ def read_entries(path: Path) -> list[ComputedStructureEntry]:
             functional_of(entry)
         except StructureInputError as error:
             raise StructureInputError(f"{path}: {error}") from None
-        except Exception as error:  # noqa: BLE001 - readers of free dictionaries fail in many ways
+        except Exception as error:  # noqa: BLE001 - reading free dictionaries can raise many kinds of errors
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
             raise StructureInputError(f"{path}: entry {number} is no ComputedStructureEntry ({reason})") from None
         entries.append(entry)
@@ -182,16 +182,16 @@ def read_entries(path: Path) -> list[ComputedStructureEntry]:
 def reference_phases(store: CampaignStore, elements: Sequence[str], method: Method) -> list[Phase]:
     """Return the stored references of a chemical system as phases of a VASP method, uncorrected.
 
-    They count as of the campaign's method, whose input sets, POTCARs and U values are the Materials Project's and checked
-    run by run (`workflows.vasp`); each entry's own are checked here again, and give its MP2020 correction. Their
-    functional has to be the method's.
+    They count as phases of the campaign's method. Its input sets, POTCARs and U values are the Materials Project's and are checked
+    in each run (`workflows.vasp`). The U values and POTCARs of each entry are checked again here, and give its MP2020 correction.
+    The entries must have the functional of the method.
 
     Raises
     ------
     MixedMethodsError
-        The method is none of VASP: a potential's energies do not share a hull with these.
+        If the method is not VASP, because a potential's energies do not share a hull with these entries.
     HullError
-        An entry that an earlier version stored unchecked, with other U values or POTCARs.
+        If an earlier version stored an entry without checks, and it has other U values or POTCARs.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -203,14 +203,14 @@ def reference_phases(store: CampaignStore, elements: Sequence[str], method: Meth
     families = list(FAMILIES.get(method.functional, (method.functional,)))
     query = {"chemical_system": {"$in": subsystems(elements)}, "state": "current", "functional": {"$in": families}}
     phases: dict[str, Phase] = {}
-    for document in store.references.find(query).sort("key", 1):  # a file's entry comes before the same one fetched
+    for document in store.references.find(query).sort("key", 1):  # a file entry comes before the same downloaded one
         entry = ComputedStructureEntry.from_dict(document["entry"])
         energy = entry.uncorrected_energy / len(entry.structure)
         name = document["entry_id"]
         if name in phases:
             if same_crystal(phases[name].structure, entry.structure):
                 continue
-            name = f"{name}-{document['source']}"  # another phase by the same name: both are kept
+            name = f"{name}-{document['source']}"  # another phase with the same name: both are kept
         try:
             correction = fitting_correction(entry, document["source"])
         except StructureInputError as error:
@@ -221,7 +221,7 @@ def reference_phases(store: CampaignStore, elements: Sequence[str], method: Meth
 
 
 def reference_counts(store: CampaignStore) -> list[dict[str, Any]]:
-    """Return what is stored: chemical system, functional, source, thermo type, version, newest date and number of entries."""
+    """Return a summary of the stored entries: chemical system, functional, source, thermo type, version, newest date and number."""
     kind = ("chemical_system", "functional", "source", "thermo_type", "database_version")
     stages: list[dict[str, Any]] = [
         {"$match": {"state": "current"}},
@@ -238,7 +238,7 @@ def reference_counts(store: CampaignStore) -> list[dict[str, Any]]:
 
 
 def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) -> list[Phase]:
-    """Return the phases of a campaign's hull: what it relaxed and, for a VASP campaign, the stored references that match nothing withheld."""
+    """Return the phases of a campaign's hull: relaxed ones and, for VASP, stored references, except those that match a withheld structure."""
     own = store.phases(campaign.campaign_id, up_to_round)
     if campaign.method != DFT or not own:
         return own
@@ -249,7 +249,7 @@ def campaign_phases(store: CampaignStore, campaign: Campaign, up_to_round: int) 
 
 
 def stored_elements(store: CampaignStore, campaign: Campaign) -> set[str]:
-    """Return the elements of which a VASP campaign's hull has a stored reference, whatever it relaxes itself; of a potential's campaign none."""
+    """Return the elements with a stored reference for a VASP campaign's hull, relaxed or not. The set is empty for a potential's campaign."""
     if campaign.method != DFT:
         return set()
     query = {
@@ -261,6 +261,6 @@ def stored_elements(store: CampaignStore, campaign: Campaign) -> set[str]:
 
 
 def _named_apart(phase: Phase, campaign: Campaign) -> Phase:
-    """Return a reference by another name where it has one of a campaign on this system, whose exported entries may be imported."""
+    """Return a reference, renamed if its name is like a campaign structure's on this system. It may come from an exported campaign."""
     of_campaigns = phase.structure_id.startswith(f"{campaign.chemical_system}-r")
     return replace(phase, structure_id=f"stored-{phase.structure_id}") if of_campaigns else phase

@@ -1,7 +1,7 @@
-"""Judges a campaign of an earlier version again, where its stored figures have another zero than this version's hulls. It relaxes nothing.
+"""New hull results for a campaign of an earlier version, if they have another zero than this version's hulls. This module relaxes nothing.
 
 Until schema version 2 the energies of the elements were always those of the campaign's own method. The total energies are
-stored, so hulls, counts and figures of every round follow from them; a predicted formation energy moves with its composition.
+stored, so the hulls, counts and results of every round follow from them. A predicted formation energy shifts with its composition.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 
 def judge_again(store: CampaignStore, campaign_id: str) -> bool:
-    """Give a campaign's stored figures this version's zero; may be repeated, and goes on where it was killed.
+    """Give a campaign's stored results this version's zero. It can be repeated, and continues after it was killed.
 
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     campaign_id : str
-        The campaign.
+        Name of the campaign.
 
     Returns
     -------
     bool
-        False where its figures have this zero already, or where it has none yet.
+        Whether something was changed. False if the results already have this zero, or if there are no results.
 
     Raises
     ------
     HullError
-        A hull that an earlier version stored cannot be built.
+        If a hull that an earlier version stored cannot be built.
     """
     method = store.recorded_method(campaign_id)
     if method is None:
@@ -60,7 +60,7 @@ def judge_again(store: CampaignStore, campaign_id: str) -> bool:
     unstable = distortion_outcomes(store.distorted(campaign_id))
     store.save_figures(campaign_id, figures(last, newest, unstable, known))
     _confirmations(store, campaign, last, newest)
-    for number in rounds:  # the hulls last: what is left of them says that there is something to do
+    for number in rounds:  # the hulls are written last: an old one shows that this function has not finished
         hull = build_hull(campaign_phases(store, campaign, number), campaign.elements)
         store.recount_round(campaign_id, number, hull_counts(hull, number, known))
         store.save_hull(campaign_id, number, hull_documents(hull, hull_changes(hull, number)))
@@ -68,7 +68,7 @@ def judge_again(store: CampaignStore, campaign_id: str) -> bool:
 
 
 def _move_predictions(store: CampaignStore, campaign_id: str, hull: Hull) -> None:
-    """Move each predicted formation energy from the method's own elements to the hull's references, once."""
+    """Shift each predicted formation energy once, from the method's own elements to the hull's references."""
     scheme = hull.element_references.scheme
     wanted = {
         "campaign_id": campaign_id,
@@ -88,14 +88,14 @@ def _move_predictions(store: CampaignStore, campaign_id: str, hull: Hull) -> Non
 
 
 def _confirmations(store: CampaignStore, campaign: Campaign, hull: Hull, newest: int) -> None:
-    """Store the figures by the confirming method again, where there are some."""
+    """Store the results of the confirming method again, if there are any."""
     confirmed = store.phases(campaign.campaign_id, newest, field="confirmation")
     if not confirmed:
         return
     try:
         failed = store.not_confirmed(campaign.campaign_id)
         found = confirmed_figures(hull, confirming_hull(hull, confirmed), failed)
-    except CcdcganError:  # with this zero another phase is on the hull, which nobody confirmed: old figures are none
+    except CcdcganError:  # with this zero an unconfirmed phase is on the hull: the old results are invalid
         store.drop_confirmed(campaign.campaign_id)
         return
     store.save_figures(campaign.campaign_id, found)

@@ -1,4 +1,4 @@
-"""What relaxations gave back: attempts are added to the structures, and read as phases of one method. It relaxes nothing."""
+"""Results of relaxations: they are added to the structures as attempts, and read as phases of one method. This module relaxes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workflows.schemas import RelaxationDocument, plain
 
 
 class Relaxations(Structures):
-    """The relaxations of a campaign's structures, by its own method, from a distortion, and by the confirming method."""
+    """The relaxations of a campaign's structures: by its own method, from a distortion, and by the confirming method."""
 
     def record(
         self,
@@ -25,18 +25,18 @@ class Relaxations(Structures):
         *,
         as_field: str = "relaxation",
     ) -> None:
-        """Add what came back from relaxations to the attempts; recording the same document twice changes nothing.
+        """Add the documents of relaxations to the attempts. Recording the same document twice changes nothing.
 
-        The newest valid attempt counts: a failure never takes the place of an energy.
+        The newest valid attempt counts. A failure never replaces an energy.
 
         Parameters
         ----------
         campaign_id : str
-            Whose structures they are.
+            Campaign of the structures.
         documents : iterable of RelaxationDocument or dict
-            As jobflow hands them over, or plain.
+            Documents from jobflow, or as plain JSON.
         as_field : str
-            What they were relaxed for, one of `launchpad.database.schema.KINDS`.
+            Purpose of the relaxations, one of `launchpad.database.schema.KINDS`.
         """
         stored = [plain(document) for document in documents]
         if not stored:
@@ -54,7 +54,7 @@ class Relaxations(Structures):
         self.structures.bulk_write(writes)
 
     def _fw_ids(self, campaign_id: str, structure_ids: list[str], kind: str) -> dict[str, int]:
-        """Newest Firework of each structure that relaxed it for this purpose."""
+        """Return the newest Firework of each structure that relaxed it for this purpose."""
         query = {"spec.campaign_id": campaign_id, "spec.structure_id": {"$in": structure_ids}}
         shown = {"_id": 0, "fw_id": 1, "spec.structure_id": 1, "spec.stage": 1}
         found = {}
@@ -65,7 +65,7 @@ class Relaxations(Structures):
         return found
 
     def phases(self, campaign_id: str, up_to_round: int, *, field: str = "relaxation") -> list[Phase]:
-        """Relaxed structures as phases for a hull, in the order of their ids."""
+        """Return relaxed structures as phases of a hull, in the order of their ids."""
         found = []
         for document in self.documents(campaign_id, up_to_round, state="relaxed"):
             if field not in document:
@@ -86,35 +86,35 @@ class Relaxations(Structures):
         return found
 
     def recorded_method(self, campaign_id: str, *, field: str = "relaxation") -> Method | None:
-        """Return the method of the energies that a campaign has, by the first of its structures; None where it has none."""
+        """Return the method of a campaign's energies, from its first structure. Return None if it has no energies."""
         query = {"campaign_id": campaign_id, f"{field}.state": "relaxed"}
         first = self.structures.find_one(query, {f"{field}.method": 1}, sort=[("structure_id", ASCENDING)])
         return None if first is None else Method(**first[field]["method"])
 
     def distorted(self, campaign_id: str) -> list[dict[str, Any]]:
-        """Documents of the phases that were relaxed again from a small distortion."""
+        """Return the documents of the phases that were relaxed from a small distortion."""
         query = {"campaign_id": campaign_id, "distortion": {"$exists": True}}
         return list(self.structures.find(query, {"attempts": 0}))
 
     def not_confirmed(self, campaign_id: str) -> list[dict[str, Any]]:
-        """Documents of the structures that the confirming method was to relax, and did not."""
+        """Return the documents of the structures for which the confirming relaxation failed."""
         return self.documents(campaign_id, None, **{"confirmation.state": "failed"})
 
     def mean_seconds(self, campaign_id: str) -> float | None:
-        """Mean time of a campaign's relaxations so far (s), also of those that are not recorded yet; None where there is none."""
+        """Return the mean time of a campaign's relaxations (s), including those that are not recorded yet. Return None if there are none."""
         timed = {"metadata.campaign_id": campaign_id, "output.seconds": {"$gt": 0}}
         mean = {"$group": {"_id": None, "mean": {"$avg": "$output.seconds"}}}
         found = list(self.database["jobflow_outputs"].aggregate([{"$match": timed}, mean]))
         return float(found[0]["mean"]) if found else None
 
     def relaxation_outputs(self) -> list[dict[str, Any]]:
-        """Return what all relaxations of the database gave back, as jobflow stored it (`workflows.documents`)."""
+        """Return the outputs of all relaxations of the database, as jobflow stored them (`workflows.documents`)."""
         found = self.database["jobflow_outputs"].find({"output.structure_id": {"$exists": True}}, {"output": 1})
         return [document["output"] for document in found]
 
 
 def _analysed(relaxation: dict[str, Any]) -> dict[str, Any]:
-    """Return what the worker found out about a structure, where its pymatgen was this one: corrections come with it."""
+    """Return the worker's analysis of a structure, if its pymatgen version was the same, because pymatgen contains the corrections."""
     if (relaxation.get("versions") or {}).get("pymatgen") != version("pymatgen"):
         return {}
     correction = relaxation.get("mp2020_correction_per_atom")

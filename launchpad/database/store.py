@@ -1,7 +1,7 @@
-"""The campaign's documents in MongoDB, put together from the parts of this room. Every write is an upsert that can be repeated.
+"""The campaign's documents in MongoDB, combined from the modules of this package. Every write is an upsert that can be repeated.
 
-Each part has a collection of its own: `campaigns`, `structures`, `rounds` and `hulls`; `relaxations` has the relaxations within the
-structures. The models are in `CampaignStore.models`. Nothing is computed here but fingerprints.
+`campaigns`, `structures`, `rounds` and `hulls` each have their own collection. `relaxations` handles the relaxations inside the
+structures. `CampaignStore.models` has the models. Only fingerprints are computed here.
 """
 
 from __future__ import annotations
@@ -12,4 +12,4 @@ from launchpad.database.rounds import Rounds
 
 
 class CampaignStore(Relaxations, Rounds, Hulls):
-    """Campaigns, structures, rounds, hulls, models and references of one database; docs/database.md has their fields."""
+    """Campaigns, structures, rounds, hulls, models and references of one database. docs/database.md has their fields."""

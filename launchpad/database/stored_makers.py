@@ -1,7 +1,7 @@
-"""Relaxation jobs as older versions stored them, and how this one does. It rewrites what it is given and reads no database.
+"""Conversion of stored relaxation jobs of older versions to this version. It converts the given data and reads no database.
 
-Before schema version 4 a relaxation's job was the function `workflows.jobs.relax` of structure, structure_id and Maker; now it is the
-Maker's own ``make`` of the structure, the id is metadata, the output has a schema, and two Makers have other names.
+Before schema version 4 a relaxation job was the function `workflows.jobs.relax` with structure, structure_id and Maker. Now it is the
+Maker's own ``make`` with the structure. The id is in the metadata, the output has a schema, and two Makers have other names.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _RENAMED = {
 
 
 def with_makers(stored: Any) -> Any:
-    """Return stored JSON with every relaxation job in it, however deep, as this version stores it.
+    """Return stored JSON in which every relaxation job, at any depth, has the form of this version.
 
     Parameters
     ----------
     stored : Any
-        The tasks of a Firework, or the action of a launch; not changed.
+        Tasks of a Firework, or the action of a launch. It is not changed.
 
     Returns
     -------
     Any
-        The same, where it holds no such job.
+        Converted data. If there is no such job, they equal `stored`.
     """
     if isinstance(stored, list):
         return [with_makers(item) for item in stored]
@@ -41,7 +41,7 @@ def with_makers(stored: Any) -> Any:
 
 
 def _relaxation_job(job: dict[str, Any]) -> dict[str, Any]:
-    """Return one relaxation job as this version stores it."""
+    """Return one relaxation job in the form of this version."""
     structure, structure_id, maker = job["function_args"]
     name = _RENAMED.get((maker.get("@module"), maker.get("@class")), maker.get("@class"))
     return {

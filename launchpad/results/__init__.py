@@ -1,1 +1,1 @@
-"""What people ask of a campaign: queries, tables, exports, reports."""
+"""Output of campaigns: queries, tables, exports, reports."""

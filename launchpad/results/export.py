@@ -1,4 +1,4 @@
-"""Relaxed structures in the formats of other programs: CIF, POSCAR, ASE database, pymatgen entries, OPTIMADE. It reads no database."""
+"""Relaxed structures in formats of other programs: CIF, POSCAR, ASE database, pymatgen entries, OPTIMADE. This module reads no database."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ FIGURES = (
     "strategy", "operation", "parents", "campaign_id",
 )  # fmt: skip
 PREFIX = "_ccdcgan_al_"
-"""Of the fields that OPTIMADE does not define."""
+"""Prefix of the fields that OPTIMADE does not define."""
 
 OPTIMADE = "1.2.0"
-"""The version of the specification (https://github.com/Materials-Consortia/OPTIMADE) that `optimade` follows."""
+"""Version of the specification (https://github.com/Materials-Consortia/OPTIMADE) that `optimade` follows."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 def export(documents: Sequence[dict[str, Any]], style: str, out: Path) -> list[Path]:
-    """Write structures.
+    """Write structures to files.
 
     Parameters
     ----------
     documents : sequence of dict
-        Of `structures`, relaxed.
+        Documents of `structures`, relaxed.
     style : str
         One of `STYLES`.
     out : Path
-        A folder for `cif` and `poscar`, else a file.
+        Folder for `cif` and `poscar`, otherwise a file.
 
     Returns
     -------
     list of Path
-        The files written.
+        Written files.
 
     Raises
     ------
     ValueError
-        An unknown style, nothing to write, or an `out` of the other kind.
+        If the style is unknown, if there is nothing to write, or if `out` is a file instead of a folder or the reverse.
     """
     if style not in STYLES:
         raise ValueError(f"unknown format {style!r}: use one of {', '.join(STYLES)}")
@@ -76,8 +76,8 @@ def structure_of(document: dict[str, Any]) -> Structure:
 def entry_of(document: dict[str, Any]) -> ComputedStructureEntry:
     """Return a document as pymatgen's entry: its own energy, uncorrected, and how it was obtained.
 
-    A VASP energy carries its run type, U values and POTCARs, with which pymatgen applies MP2020. A potential's has none:
-    so nothing takes it for a DFT energy.
+    A VASP energy has its run type, U values and POTCARs, with which pymatgen applies MP2020. A potential's energy has none of these,
+    so that no program mistakes it for a DFT energy.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -98,7 +98,7 @@ def entry_of(document: dict[str, Any]) -> ComputedStructureEntry:
 
 
 def figures_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of a structure beside its geometry; energies in eV/atom."""
+    """Return the data of a structure without its geometry. Energies are in eV/atom."""
     return {name: document.get(name) for name in FIGURES}
 
 
@@ -108,12 +108,12 @@ def optimade_of(document: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     document : dict
-        Of `structures`, relaxed.
+        Document of `structures`, relaxed.
 
     Returns
     -------
     dict
-        With the attributes that the specification asks for, and figures of this project under `PREFIX`.
+        Resource with the attributes that the specification requires, and this project's data under `PREFIX`.
     """
     structure = structure_of(document)
     composition = structure.composition.element_composition
@@ -154,7 +154,7 @@ def optimade_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name(document: dict[str, Any]) -> str:
-    """Return a file's name for a structure; never a path."""
+    """Return a file name for a structure. It never contains a path."""
     name = f"{document['structure_id']}-{document['formula']}"
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -182,7 +182,7 @@ def _each(documents: Sequence[dict[str, Any]], out: Path, suffix: str, text: Cal
 
 
 def _ase(documents: Sequence[dict[str, Any]], out: Path) -> list[Path]:
-    """Write an ASE database (SQLite); figures are its key-value pairs, so that `ase db FILE energy_above_hull<0.05` finds them."""
+    """Write an ASE database (SQLite). The data are its key-value pairs, so that `ase db FILE energy_above_hull<0.05` finds them."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.db import connect
     from pymatgen.io.ase import AseAtomsAdaptor
@@ -193,7 +193,7 @@ def _ase(documents: Sequence[dict[str, Any]], out: Path) -> list[Path]:
         for document in documents:
             atoms = AseAtomsAdaptor.get_atoms(structure_of(document), msonable=False)
             atoms.calc = SinglePointCalculator(atoms, energy=document["relaxation"]["energy_per_atom"] * len(atoms))
-            figures = {**figures_of(document), "parents": " ".join(document["parents"])}  # ASE takes no lists
+            figures = {**figures_of(document), "parents": " ".join(document["parents"])}  # ASE accepts no lists
             known = {name: value for name, value in figures.items() if value is not None and value != ""}
             known |= {"structure_id": document["structure_id"], "method": document["relaxation"]["method"]["name"]}
             database.write(atoms, key_value_pairs=known)

@@ -1,7 +1,7 @@
-"""Finished relaxations whose worker died before it could write to the database: found in launch folders and recorded.
+"""Finished relaxations whose worker died before it could write to the database. They are found in launch folders and recorded.
 
-It trusts no file: sizes are bounded, links are not followed, nothing in a file is run or taken for a path, and a result
-only fills a gap. It never replaces what is recorded.
+Files are not trusted. Sizes are limited, links are not followed, and nothing in a file is run or used as a path. A result is
+recorded only if there is none. It never replaces a recorded result.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from launchpad.database.store import CampaignStore
 from workflows.documents import read_relaxation
 from workflows.jobs import RELAXATION_FILE
 
-MOST_BYTES = 4_000_000  # a document of 20 sites has 20 kB, one of a VASP run some hundred
-MOST_FIREWORK_BYTES = 16_000_000  # what MongoDB would have taken
-FIREWORK_FILE = "FW.json"  # FireWorks writes it into a launch's folder before the job begins
+MOST_BYTES = 4_000_000  # a document of 20 sites has 20 kB, a document of a VASP run some hundred kB
+MOST_FIREWORK_BYTES = 16_000_000  # MongoDB's limit
+FIREWORK_FILE = "FW.json"  # FireWorks writes it into a launch's folder before the job starts
 
 Outcome = Literal["recorded", "left", "refused"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was done with one file, and why.
+    """Result of harvesting one file, with its reason.
 
     Attributes
     ----------
     path : Path
         The file.
     outcome : Outcome
-        ``recorded``; ``left``, since the database has it; or ``refused``.
+        ``recorded``; ``left``, because the database already has it; or ``refused``.
     reason : str
-        In words.
+        Reason in words.
     structure_id : str, optional
-        Whose it is, None where that is not known.
+        Id of the structure. None if it is not known.
     """
 
     path: Path
@@ -54,28 +54,28 @@ class Finding:
 
 
 class _RefusedError(ValueError):
-    """A file that is not taken; the message says why."""
+    """A file that is refused. The message states the reason."""
 
 
 def harvest(folder: Path, store: CampaignStore) -> list[Finding]:
-    """Record the finished relaxations of a folder and all below it that the database lacks; may be repeated.
+    """Record the finished relaxations of a folder and its subfolders that are missing in the database. It can be repeated.
 
     Parameters
     ----------
     folder : Path
-        Where workers were started, or any folder above their launch folders.
+        Folder in which workers were started, or any folder above their launch folders.
     store : CampaignStore
-        The database of the campaigns.
+        Database of the campaigns.
 
     Returns
     -------
     list of Finding
-        One finding a file, newest file first.
+        One finding for each file, newest file first.
 
     Raises
     ------
     NotADirectoryError
-        `folder` is no folder.
+        If `folder` is not a folder.
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder: give one in which workers ran")
@@ -84,14 +84,14 @@ def harvest(folder: Path, store: CampaignStore) -> list[Finding]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield result files below a folder; os.walk follows no links."""
+    """Yield the result files below a folder. os.walk does not follow links."""
     for place, _, names in os.walk(folder):
         if RELAXATION_FILE in names:
             yield Path(place) / RELAXATION_FILE
 
 
 def _harvest(path: Path, store: CampaignStore) -> Finding:
-    """Record one file, or say why not."""
+    """Record one file, or return why it is not recorded."""
     structure_id: str | None = None
     try:
         document = _relaxation(path)
@@ -122,7 +122,7 @@ def _harvest(path: Path, store: CampaignStore) -> Finding:
 
 
 def _relaxation(path: Path) -> dict[str, Any]:
-    """Read a relaxation document, checked."""
+    """Read a relaxation document and check it."""
     document = _json(path, MOST_BYTES)
     try:
         result = read_relaxation(document)
@@ -147,7 +147,7 @@ def _submitted(store: CampaignStore, campaign_id: str, structure_id: str) -> dic
 
 
 def _spec(folder: Path, structure_id: str) -> dict[str, Any]:
-    """Return what the Firework of a launch folder was to do; atomate2 compresses files of finished VASP runs."""
+    """Return the spec of a launch folder's Firework. The file may be compressed, because atomate2 compresses files of finished VASP runs."""
     for name in (FIREWORK_FILE, f"{FIREWORK_FILE}.gz"):
         if os.path.lexists(folder / name):
             spec = _json(folder / name, MOST_FIREWORK_BYTES).get("spec")
@@ -158,7 +158,7 @@ def _spec(folder: Path, structure_id: str) -> dict[str, Any]:
 
 
 def _check_method(document: dict[str, Any], campaign: Campaign, store: CampaignStore, *, confirms: bool) -> None:
-    """Refuse a result of another method than the campaign's, also of the same one in another version."""
+    """Refuse a result of another method than the campaign's, or of another version of it."""
     wanted, name = campaign.confirming_method if confirms else campaign.method, document["method"].get("name")
     if name != wanted:
         raise _RefusedError(f"it was relaxed by {str(name)[:40]!r}, its campaign relaxes by {wanted!r}")
@@ -170,8 +170,8 @@ def _check_method(document: dict[str, Any], campaign: Campaign, store: CampaignS
 
 
 def _check_composition(document: dict[str, Any], stored: dict[str, Any]) -> None:
-    """Refuse a structure of other atoms than those that were to be relaxed."""
-    if document["state"] != "relaxed":  # what became of the atoms may be the very failure
+    """Refuse a structure whose atoms differ from the structure that was to be relaxed."""
+    if document["state"] != "relaxed":  # a change of the atoms may be the reason of the failure
         return
     came, wanted = (Structure.from_dict(found).composition for found in (document["structure"], stored["start"]))
     if came != wanted:

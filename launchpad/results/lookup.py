@@ -1,4 +1,4 @@
-"""What the commands that only look ask of `CampaignStore`: which campaign, its hull, a structure's lineage. It writes and prints nothing."""
+"""Look-ups in `CampaignStore` for the commands that only read: the campaign, its hull, a structure's lineage. It writes and prints nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENTRY = (
     "energy_above_hull", "corrected_formation_energy_per_atom", "corrected_energy_above_hull", "correction_driven",
     "own_elements_formation_energy_per_atom", "own_elements_energy_above_hull", "element_driven",
 )  # fmt: skip
-_SHOWN = 5  # names that an error lists
+_SHOWN = 5  # maximum number of names in an error message
 
 
 def campaigns_of(store: CampaignStore, system: str, method: str | None = None) -> list[dict[str, Any]]:
@@ -28,16 +28,16 @@ def campaigns_of(store: CampaignStore, system: str, method: str | None = None) -
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     system : str
-        Elements in alphabetical order, `Bi-Se`.
+        Elements in alphabetical order, e.g. `Bi-Se`.
     method : str, optional
-        Those by this method alone.
+        Return only campaigns with this method.
 
     Raises
     ------
     ValueError
-        There is none; the message says which there are.
+        If there is none. The message names the existing campaigns.
     """
     there = store.campaigns_on(system)
     found = [document for document in there if method is None or document["method"] == method]
@@ -51,12 +51,12 @@ def campaigns_of(store: CampaignStore, system: str, method: str | None = None) -
 
 
 def campaign_of(store: CampaignStore, system: str, campaign_id: str | None, method: str | None = None) -> str:
-    """Return the campaign that is meant: the one named, else the newest on the system.
+    """Return a campaign: the given one, otherwise the newest on the system.
 
     Raises
     ------
     ValueError
-        There is none of this name, or it is on another system.
+        If there is no campaign of this name, or if it is on another system.
     """
     names = [document["_id"] for document in campaigns_of(store, system, method)]
     if campaign_id is None:
@@ -70,12 +70,12 @@ def campaign_of(store: CampaignStore, system: str, campaign_id: str | None, meth
 
 
 def stored_hull(store: CampaignStore, campaign_id: str, round_number: int | None = None) -> dict[str, Any]:
-    """Return a campaign's uncorrected hull as it was stored after a round; None: the newest.
+    """Return a campaign's stored uncorrected hull after a round. None means the newest.
 
     Raises
     ------
     ValueError
-        There is none; the message says after which rounds there are hulls.
+        If there is none. The message names the rounds that have hulls.
     """
     hull = store.stored_hull(campaign_id, round_number)
     if hull is None:
@@ -90,30 +90,30 @@ def stored_hull(store: CampaignStore, campaign_id: str, round_number: int | None
 def hull_rows(
     store: CampaignStore, campaign_id: str, within: float, round_number: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return what is on a campaign's hull, or near it, lowest first; of structures that match, the one that stands for them.
+    """Return the structures on or near a campaign's hull, lowest first. Matching structures are represented by one of them.
 
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     campaign_id : str
-        The campaign.
+        Name of the campaign.
     within : float
-        Most energy above the hull (eV/atom).
+        Maximum energy above hull (eV/atom).
     round_number : int, optional
-        The hull after this round; None: the newest.
+        Round whose hull is used. None means the newest hull.
 
     Returns
     -------
     list of dict
         Fields of `ccdcgan_al.types.HullEntry`, and `is_new_phase`, `confirmed_energy_above_hull` (eV/atom, or None), `source`, `strategy`,
-        `operation`, `parents` and `problem` (why it does not return from a distortion, or None). A phase that several structures
-        relaxed into is there where the lowest of them lies near enough; the figures are those of the one that stands for it.
+        `operation`, `parents` and `problem` (why it does not relax back after a distortion, or None). If several structures relaxed into
+        one phase, the phase is included if the lowest of them is near enough. The energies are those of its representative.
 
     Raises
     ------
     ValueError
-        There is no hull of this round, or `within` is more than what hulls are stored with.
+        If there is no hull of this round, or if `within` is larger than the limit of the stored hulls.
     """
     hull = stored_hull(store, campaign_id, round_number)
     if within > hull["within"]:
@@ -145,35 +145,35 @@ def hull_rows(
 
 
 def descent(document: dict[str, Any]) -> str:
-    """Return what a structure descends from, in words: ``rock salt``, ``ccdcgan``, ``ccdcgan: slip of Bi-Se-r1-0003``."""
+    """Return the descent of a structure in words: ``rock salt``, ``ccdcgan``, ``ccdcgan: slip of Bi-Se-r1-0003``."""
     strategy, operation, parents = (document[name] for name in DESCENT)
     made = f": {operation} of {' and '.join(parents)}" if operation else ""
     return f"{strategy}{made}" if strategy else str(document["source"])
 
 
 def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = None) -> dict[str, Any]:
-    """Return where a structure comes from and what became of it.
+    """Return the origin of a structure, its relaxations and their results.
 
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     structure_id : str
-        Its name.
+        Id of the structure.
     campaign_id : str, optional
-        Its campaign; needed where several hold the name.
+        Name of its campaign. It is needed if several campaigns have a structure with this id.
 
     Returns
     -------
     dict
-        The structure's document without geometry, with `models` (name, sha256, bytes), `learnt_from` (how many relaxed
-        structures these models had seen), `copies` (structure_ids), `problem` (why it does not return from a distortion, or
-        None) and `attempts` (kind, state, reason, energy_per_atom, seconds).
+        The structure's document without geometry, with `models` (name, sha256, bytes), `learnt_from` (number of relaxed
+        structures on which these models were trained), `copies` (structure_ids), `problem` (why it does not relax back after a
+        distortion, or None) and `attempts` (kind, state, reason, energy_per_atom, seconds).
 
     Raises
     ------
     ValueError
-        No such structure, or several campaigns hold one of this name.
+        If there is no such structure, or if several campaigns have one of this id.
     """
     names = store.campaign_ids() if campaign_id is None else [campaign_id]
     found = store.structures_named(structure_id, names)
@@ -205,25 +205,25 @@ def lineage(store: CampaignStore, structure_id: str, campaign_id: str | None = N
 def relaxed_documents(
     store: CampaignStore, campaign_id: str, within: float, *, new: bool = False, ids: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Return the whole documents of a campaign's relaxed phases near its hull, each phase once, lowest first.
+    """Return the complete documents of a campaign's relaxed phases near its hull, one for each phase, lowest first.
 
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     campaign_id : str
-        The campaign.
+        Name of the campaign.
     within : float
-        Most energy above the hull (eV/atom).
+        Maximum energy above hull (eV/atom).
     new : bool, default False
-        New phases alone.
+        Return only new phases.
     ids : sequence of str, optional
-        These structures, however high they lie.
+        Return these structures, whatever their energy above hull.
 
     Raises
     ------
     ValueError
-        One of `ids` is not there, or not relaxed.
+        If one of `ids` does not exist, or is not relaxed.
     """
     if ids:
         where: dict[str, Any] = {"campaign_id": campaign_id, "structure_id": {"$in": list(ids)}, "state": "relaxed"}
@@ -247,7 +247,7 @@ def _height(document: dict[str, Any]) -> tuple[float, str]:
 
 
 def _each_once(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the document that stands for each phase; the lowest where a stored reference, which nobody relaxed here, stands for it."""
+    """Return the document that represents each phase. If a stored reference represents it, return the lowest relaxed one."""
     present = {document["structure_id"] for document in documents}
     once: dict[str, dict[str, Any]] = {}
     for document in sorted(documents, key=_height):
@@ -258,9 +258,9 @@ def _each_once(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def discovery_counts(store: CampaignStore, campaign_id: str, within: float) -> list[int]:
-    """Return how many new phases there were after each relaxation of a campaign, in the order of rounds and ranks.
+    """Return the number of new phases after each relaxation of a campaign, in the order of rounds and ranks.
 
-    Of structures that match, the lowest counts (`is_new_phase`), where it was relaxed.
+    Of matching structures, the lowest counts (`is_new_phase`), at the time when it was relaxed.
     """
     counts, total = [], 0
     for document in store.tried(campaign_id):

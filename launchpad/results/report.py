@@ -1,4 +1,4 @@
-"""A campaign's report from its database: one JSON object, the tables that people read, and the files. It runs nothing."""
+"""A campaign's report from its database: one JSON object, the tables for readers, and the files. This module runs no calculation."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ ROUND_KEYS_AFTER = (
     "constraint_mae_ev_per_atom",
     "constraint_mae_structures",
 )
-_WRITTEN = re.compile(r"(new|candidate)-[A-Za-z-]+-r\d+-\d{4,}-.+\.cif")  # what `write` calls its CIFs
+_WRITTEN = re.compile(r"(new|candidate)-[A-Za-z-]+-r\d+-\d{4,}-.+\.cif")  # names of the CIF files that `write` makes
 
 
 class CampaignReport:
-    """Everything that a campaign found, read from the database once.
+    """The complete results of a campaign, read from the database once.
 
     Parameters
     ----------
     store : CampaignStore
-        The database.
+        Database of the campaigns.
     campaign_id : str
-        The campaign.
+        Name of the campaign.
 
     Raises
     ------
     KeyError
-        No such campaign.
+        If there is no such campaign.
     HullError
-        No hull yet: some element has no relaxed structure.
+        If there is no hull yet, because an element has no relaxed structure.
     """
 
     def __init__(self, store: CampaignStore, campaign_id: str) -> None:
@@ -94,7 +94,7 @@ class CampaignReport:
         self.confirmed = confirmed_figures(self.hull, self.confirming_hull, failed) if self.confirming_hull else {}
 
     def _confirming_hull(self, store: CampaignStore, campaign_id: str) -> Hull | None:
-        """Hull of the confirming method; None where it has not run, or lacks what is on the campaign's hull."""
+        """Return the hull of the confirming method. None if it has not run, or lacks a phase on the campaign's hull."""
         phases = store.phases(campaign_id, self.campaign.rounds, field="confirmation")
         try:
             return confirming_hull(self.hull, phases) if phases else None
@@ -102,7 +102,7 @@ class CampaignReport:
             return None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as one JSON object; docs/reference/report-json.md names its keys."""
+        """Return the report as one JSON object. docs/reference/report-json.md describes its keys."""
         return {
             "chemical_system": self.campaign.chemical_system,
             "campaign_id": self.campaign.campaign_id,
@@ -143,7 +143,7 @@ class CampaignReport:
         }
 
     def _round(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the counts of one round, and the seconds from its opening to its close."""
+        """Return the counts of one round, and the time from its opening to its close (s)."""
         seconds = (document["closed"] - document["opened"]).total_seconds() if "closed" in document else None
         return {
             **{key: document.get(key) for key in (*ROUND_KEYS, *ROUND_KEYS_AFTER)},
@@ -154,7 +154,7 @@ class CampaignReport:
         }
 
     def _entry(self, entry: HullEntry) -> dict[str, Any]:
-        """One phase with its figures on both scales, and by the confirming method where it was relaxed by that too."""
+        """Return a phase with its energies on both scales, and those of the confirming method if it relaxed the phase."""
         return {
             "structure_id": entry.structure_id,
             "formula": entry.formula,
@@ -179,7 +179,7 @@ class CampaignReport:
         }
 
     def _confirmed(self, structure_id: str) -> dict[str, Any] | None:
-        """Figures of a structure by the confirming method (eV/atom), against that method's own hull; None where it was not tried."""
+        """Return a structure's energies by the confirming method on its own hull (eV/atom). None if this method was not used for it."""
         if structure_id not in self.confirmed:
             return None
         found = self.confirmed[structure_id]["confirmed"]
@@ -191,7 +191,7 @@ class CampaignReport:
         return {**shown, "problem": found["problem"]} if "problem" in found else shown
 
     def write(self, folder: Path) -> dict[str, Path]:
-        """Write report.json, the hull as PNG and HTML, and one CIF for each new phase and candidate; return the paths."""
+        """Write report.json, the hull as PNG and HTML, and one CIF for each new phase and candidate. Return the paths."""
         from ccdcgan_al.reports.hull_page import hull_page
         from ccdcgan_al.reports.plots import hull_figure
         from ccdcgan_al.structures.cif import cif_text
@@ -208,7 +208,7 @@ class CampaignReport:
         hull_figure(self.hull).savefig(files["hull picture"], dpi=150, bbox_inches="tight")
         files["structures"].mkdir(exist_ok=True)
         for old in files["structures"].iterdir():
-            if _WRITTEN.fullmatch(old.name):  # of an earlier report; whatever else is there is the user's
+            if _WRITTEN.fullmatch(old.name):  # files of an earlier report; other files belong to the user
                 old.unlink()
         for entry in self.candidates:
             kind = "new" if entry.energy_above_hull <= ON_HULL else "candidate"

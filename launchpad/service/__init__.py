@@ -1,1 +1,1 @@
-"""The machinery under a campaign: mongod, FireWorks, workers, recovery."""
+"""The infrastructure of a campaign: mongod, FireWorks, workers, recovery."""

@@ -1,6 +1,6 @@
-"""The config folder of a campaign: FireWorks' and jobflow's own files, so that their own commands work on it.
+"""The config folder of a campaign: FireWorks' and jobflow's own files, so that their own commands work with it.
 
-It writes files and opens the LaunchPad that they describe; it starts no process (see `launchpad.service.mongod` and
+This module writes files and opens the LaunchPad that they describe. It starts no process (see `launchpad.service.mongod` and
 `launchpad.service.workers`).
 """
 
@@ -40,36 +40,36 @@ TEMPLATES = (
 )
 WITH_ADDRESS = ("my_launchpad.yaml", "jobflow.yaml", "environment.sh")
 RECORD = ".written.json"
-"""In the folder: what was written last, so that an edited file is known."""
+"""File in the folder that records the last written content, so that edited files are recognised."""
 
 Queue = Literal["slurm", "pbs", "sge"]
 
 
 def write_config(folder: Path, mongo_uri: str, *, queue: Queue | None = None, force: bool = False) -> Path:
-    """Write the config files into `folder`, readable by their owner alone, and return its absolute path.
+    """Write the config files into `folder`, readable only by their owner, and return its absolute path.
 
-    After it, ``lpad -c FOLDER get_wflows`` and ``rlaunch -c FOLDER rapidfire`` work (the latter after
-    ``source FOLDER/environment.sh``, which tells jobflow where to put outputs). Files that say the same are left alone,
-    and so is a file that somebody edited (see `edited_files`).
+    Afterwards ``lpad -c FOLDER get_wflows`` and ``rlaunch -c FOLDER rapidfire`` work (the second needs
+    ``source FOLDER/environment.sh`` first, which tells jobflow where to store outputs). Files with the same content are not changed.
+    A file that a user edited is not changed either (see `edited_files`).
 
     Parameters
     ----------
     folder : Path
-        Created where it is missing.
+        Config folder. It is created if it does not exist.
     mongo_uri : str
-        Address that names its database, as `launchpad.service.mongod.ensure_mongo` returns it.
+        Address that names its database, from `launchpad.service.mongod.ensure_mongo`.
     queue : Queue, optional
-        Whose qadapters; None: as before, SLURM in a new folder.
+        Queue system of the qadapter files. None means the previous choice, or SLURM in a new folder.
     force : bool, default False
-        Write edited files anew too; what was edited is kept as ``NAME.bak``.
+        Whether to write edited files again. The edited version is kept as ``NAME.bak``.
 
     Raises
     ------
     MongoError
-        The URI names no database, or an edited file names another.
+        If the URI names no database, or an edited file names another database.
     """
     folder = folder.expanduser().resolve()
-    values = {  # a JSON string is a YAML string, whatever is in it
+    values = {  # every JSON string is a valid YAML string
         "uri": json.dumps(mongo_uri),
         "database": json.dumps(database_name(mongo_uri)),
         "folder": json.dumps(str(folder)),
@@ -105,14 +105,14 @@ def write_config(folder: Path, mongo_uri: str, *, queue: Queue | None = None, fo
 
 
 def edited_files(folder: Path) -> list[str]:
-    """Return the names of config files that are there and were not written, as they are, by `write_config`."""
+    """Return the names of config files whose content differs from the content that `write_config` wrote."""
     hashes = _record(folder).get("sha256", {})
     paths = [folder / name for name in TEMPLATES]
     return [path.name for path in paths if path.is_file() and _sha256(path.read_bytes()) != hashes.get(path.name)]
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """Return what `write_config` wrote last: the queue, and each file's sha256; empty where it cannot be read."""
+    """Return the record of the last `write_config`: the queue, and the sha256 of each file. Empty if it cannot be read."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -125,7 +125,7 @@ def _sha256(text: str | bytes) -> str:
 
 
 def _check_address(path: Path, mongo_uri: str) -> None:
-    """Refuse an edited file that names another database than the one that is used."""
+    """Raise an error if an edited file names another database than the given one."""
     text = path.read_text(encoding="utf-8")
     if path.name in WITH_ADDRESS and mongo_uri not in text and json.dumps(mongo_uri) not in text:
         raise MongoError(
@@ -135,12 +135,12 @@ def _check_address(path: Path, mongo_uri: str) -> None:
 
 
 def address_of(folder: Path) -> str:
-    """Return the MongoDB URI, database included, that the workers of a config folder use.
+    """Return the MongoDB URI, with its database, that the workers of a config folder use.
 
     Raises
     ------
     MongoError
-        `environment.sh` is not there or names none.
+        If `environment.sh` does not exist or names no URI.
     """
     path = folder.expanduser().resolve() / "environment.sh"
     if not path.is_file():
@@ -154,12 +154,12 @@ def address_of(folder: Path) -> str:
 
 
 def check_config(folder: Path) -> list[str]:
-    """Read the config files as FireWorks and jobflow do, connect where they say, and return what was found, in lines.
+    """Read the config files as FireWorks and jobflow do, connect to their databases, and return the results as lines.
 
     Raises
     ------
     MongoError
-        A file is not what its reader wants, a database does not answer, or two files name different ones.
+        If a file has wrong content, a database does not answer, or two files name different databases.
     """
     from fireworks import FWorker
     from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
@@ -203,9 +203,9 @@ def check_config(folder: Path) -> list[str]:
 
 
 def open_launchpad(folder: Path) -> LaunchPad:
-    """Return the LaunchPad of a config folder; one that was never used gets its counters and indexes first.
+    """Return the LaunchPad of a config folder. A new LaunchPad first gets its counters and indexes.
 
-    From then on this process breaks a lock that a dead worker left (`launchpad.service.fireworks_compat`).
+    From then on this process breaks locks that a dead worker left (`launchpad.service.fireworks_compat`).
     """
     from fireworks import LaunchPad
     from pymongo.errors import PyMongoError
@@ -222,7 +222,7 @@ def open_launchpad(folder: Path) -> LaunchPad:
 
 
 def launchpad_at(mongo_uri: str) -> LaunchPad:
-    """Return the LaunchPad of a database that `open_launchpad` has opened before, without a config folder.
+    """Return the LaunchPad of a database without a config folder. `open_launchpad` must have opened it before.
 
     Parameters
     ----------
@@ -235,9 +235,9 @@ def launchpad_at(mongo_uri: str) -> LaunchPad:
 
 
 def worker_environment(folder: Path, mongo_uri: str, threads: int = 1) -> dict[str, str]:
-    """Return the environment of a worker: this process's own, the config folder's files, its number of threads.
+    """Return the environment of a worker: this process's environment, the config folder's files, and the number of threads.
 
-    The hash seed is fixed so that the order of a set of strings, and all that follows from it, is the same every time.
+    The hash seed is fixed, so that the order of a set of strings, and everything that follows from it, is always the same.
 
     Parameters
     ----------
@@ -246,8 +246,8 @@ def worker_environment(folder: Path, mongo_uri: str, threads: int = 1) -> dict[s
     mongo_uri : str
         Address that names its database.
     threads : int, default 1
-        Threads of every numerical library; one for a relaxation, since a cell filter's tiny matrices otherwise keep
-        all cores busy with waiting for each other.
+        Number of threads of every numerical library. A relaxation uses one. With more, the small matrices of a cell filter
+        keep all cores busy, because the threads wait for each other.
     """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")

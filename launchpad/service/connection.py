@@ -1,11 +1,11 @@
-"""What a worker does while the database is away: it waits where it can, leaves where it must, and lets no Firework fizzle for it.
+"""The behaviour of a worker without a database: it waits if it can, and ends if it must. No Firework becomes FIZZLED for this reason.
 
-FireWorks takes a lost connection for a failure of the Firework: it marks it, or its whole workflow, FIZZLED as soon as
-the connection is back, and a round would close without a relaxation that was finished. With `hold_on` a worker waits, for as
-long as it takes, before it asks a database that does not answer; a command that was on its way when the connection
-broke, whose fate nobody knows, ends the worker at once with the exit code `NO_DATABASE`. Its Firework stays RUNNING and is
-made ready again (`launchpad.service.recovery`); its rerun finds a finished relaxation on disk (`workflows.jobs`). What FireWorks
-writes for information, a sign of life or FW.json on a full disk, may fail.
+FireWorks treats a lost connection as a failure of the Firework. It marks the Firework, or its whole workflow, as FIZZLED as soon as
+the connection is back, and a round would close without a finished relaxation. With `hold_on` a worker waits for a database that
+does not answer before it sends a command, however long this takes. If the connection breaks during a command, nobody can know whether
+the command was done. Then the worker ends at once with the exit code `NO_DATABASE`. Its Firework stays RUNNING and is made ready
+again (`launchpad.service.recovery`). The rerun finds a finished relaxation on disk (`workflows.jobs`). Data that FireWorks writes only
+for information, such as a sign of life or FW.json on a full disk, may fail.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _SHUTTING_DOWN = {91, 11600}  # ShutdownInProgress, InterruptedAtShutdown
 
 
 def hold_on() -> None:
-    """Change this process, which runs `rlaunch` and nothing else, as the module says; call it before `rlaunch`."""
-    common.SERVER_SELECTION_TIMEOUT = PATIENCE_SECONDS  # the default of every client made from now on
+    """Change this process as the module describes. Call it before `rlaunch`, in a process that runs only `rlaunch`."""
+    common.SERVER_SELECTION_TIMEOUT = PATIENCE_SECONDS  # the default of every client created from now on
     monitoring.register(_Commands())
     monitoring.register(_Connections())
     let_information_fail()
@@ -52,7 +52,7 @@ class _Commands(monitoring.CommandListener):
 
 
 class _Connections(monitoring.ConnectionPoolListener):
-    """Ends the worker when the server that it was about to ask takes no connection."""
+    """Ends the worker when the server accepts no connection for its next command."""
 
     def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
         if event.reason == monitoring.ConnectionCheckOutFailedReason.CONN_ERROR:
@@ -90,7 +90,7 @@ class _Connections(monitoring.ConnectionPoolListener):
 
 
 def _leave(reason: str) -> None:
-    """End the process, unless this is the thread that only says now and then that the worker lives."""
+    """End the process, unless this is the thread that only sends signs of life."""
     if threading.current_thread() is threading.main_thread():
         sys.stderr.write(
             f"worker leaves, since the database went away ({redact(reason)}); its Firework will be run again\n"

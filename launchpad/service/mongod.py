@@ -82,7 +82,7 @@ def find_mongod(settings: Settings) -> Path:
     Raises
     ------
     MongoError
-        There is no `mongod`. The message names three ways to get one.
+        If there is no `mongod`. The message names three ways to get one.
     """
     if settings.mongod is not None:
         if not os.access(settings.mongod, os.X_OK) or settings.mongod.is_dir():
@@ -110,8 +110,8 @@ def ensure_mongo(settings: Settings) -> str:
     Raises
     ------
     MongoError
-        There is no `mongod`, it does not start (the message quotes the errors of its log), or the server of the URI
-        does not answer. No message contains a password.
+        If there is no `mongod`, if it does not start (the message quotes the errors of its log), or if the server of the
+        URI does not answer. No message contains a password.
     """
     if settings.mongo_uri is not None:
         return _durable(_named_server(settings.mongo_uri.get_secret_value(), settings.database))

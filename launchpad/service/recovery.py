@@ -1,7 +1,7 @@
-"""Fireworks that dead workers left behind, and how they are made ready again. It starts and ends no process.
+"""Recovery of Fireworks that dead workers left. They are made ready again. This module starts and ends no process.
 
-Dead is a local worker that no longer holds the lock of its folder, or one, wherever it is, that has given no sign of life
-for half an hour. What a worker that was killed within a write leaves torn is repaired beside, a lock that it held is broken.
+A local worker is dead if it no longer holds the lock of its folder. Any worker is dead if it has given no sign of life for half an
+hour. If a worker was killed during a write, the incomplete data are repaired, and the locks that it held are broken.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from fireworks import LaunchPad
 
 MAX_LOSSES = (
-    3  # a Firework that took so many workers down with it (memory, a crash in native code) is a failure of its own
+    3  # a Firework that killed so many workers (memory, a crash in native code) is the cause, and it fails itself
 )
-TORN_SECONDS = 60.0  # a write takes milliseconds; RESERVED without a launch, or locked, for longer: its worker died
-SILENT_SECONDS = 1800.0  # a worker gives a sign of life every 300 s (PING_TIME_SECS in FW_config.yaml)
-LOCK_SECONDS = 20.0  # FireWorks holds a workflow's lock for well under a second
+TORN_SECONDS = 60.0  # s; a write takes milliseconds: if a checkout or a lock is older, its worker died
+SILENT_SECONDS = 1800.0  # s; a worker gives a sign of life every 300 s (PING_TIME_SECS in FW_config.yaml)
+LOCK_SECONDS = 20.0  # s; FireWorks holds a workflow's lock for well under a second
 UNFINISHED: dict[str, object] = {
     "metadata.campaign_id": {"$exists": True},
     "state": {"$in": ["READY", "RESERVED", "RUNNING"]},
@@ -35,24 +35,24 @@ UNFINISHED: dict[str, object] = {
 }
 LOCK_FILE = "worker.lock"
 
-logger = logging.getLogger("ccdcgan_al.workers")  # a logger named `launchpad` is FireWorks' own, and prints
+logger = logging.getLogger("ccdcgan_al.workers")  # a logger named `launchpad` belongs to FireWorks, and prints
 
 
 def recover_lost_runs(launchpad: LaunchPad, launches: Path, *, reason: str, count: bool = False) -> list[int]:
-    """Make Fireworks that dead local workers left RUNNING ready again, at once, and return their ids.
+    """Make Fireworks that dead local workers left RUNNING ready again at once. Return their ids.
 
-    Dead is who no longer holds the lock of its folder: nothing is concluded from times or process ids, and workers
-    of other commands and machines are left alone. It also repairs what a worker killed within a write leaves behind:
-    locked workflows, checkouts without a launch, launches that ended but whose Firework does not know.
+    A local worker is dead if it no longer holds the lock of its folder. Times and process ids are not used, and workers
+    of other commands and machines are not touched. The function also repairs the effects of a worker killed during a write:
+    locked workflows, checkouts without a launch, and launches that ended although their Firework is still RUNNING.
 
     Parameters
     ----------
     launches : Path
-        The folder of the local workers' folders.
+        Folder that contains the local workers' folders.
     reason : str
-        Stored with the lost launch.
+        Reason to store with the lost launch.
     count : bool, default False
-        Whether a loss counts against the Firework; after `MAX_LOSSES` of these it is FIZZLED with the reason.
+        Whether the loss counts against the Firework. After `MAX_LOSSES` of these it is FIZZLED with the reason.
     """
     ready: list[int] = []
     with contextlib.ExitStack() as stack:
@@ -77,15 +77,15 @@ def recover_lost_runs(launchpad: LaunchPad, launches: Path, *, reason: str, coun
 
 
 def sweep(launchpad: LaunchPad, held: dict[object, object]) -> dict[object, object]:
-    """Mend what dead workers, wherever they were, left behind; return the locks that are held, for the next sweep.
+    """Repair the effects of dead workers on any machine. Return the present locks for the next sweep.
 
-    A lock that may be a live worker's stays, and its workflow is left for the next sweep: nothing here waits for it.
+    A lock that may belong to a live worker is kept, and its workflow is left for the next sweep. Nothing here waits for it.
 
     Parameters
     ----------
     held : dict
-        What the sweep before returned, at least `TORN_SECONDS` ago; one of these that is still held, and whose
-        workflow has not changed, is broken.
+        Result of the last sweep, at least `TORN_SECONDS` ago. A lock is broken if it is still held and its workflow has
+        not changed.
     """
     now = locks(launchpad)
     _break(launchpad, [key for key, updated in now.items() if held.get(key, key) == updated])
@@ -96,12 +96,12 @@ def sweep(launchpad: LaunchPad, held: dict[object, object]) -> dict[object, obje
 
 
 def recover_silent_runs(launchpad: LaunchPad, silent: float = SILENT_SECONDS) -> list[int]:
-    """Make Fireworks ready again whose worker, wherever it is, has given no sign of life for so long; return their ids.
+    """Make Fireworks ready again whose worker, on any machine, has given no sign of life for `silent` seconds. Return their ids.
 
-    As `lpad detect_lostruns --rerun --refresh`, but for campaigns alone, and no Firework is FIZZLED for a moment, in which
-    the closing of its round could start without it. The refresh tells a Firework of a launch that ended while its worker
-    was killed before it could. And a Firework that is still RESERVED while its launch runs is lost too, where `lpad` sees none:
-    its worker died between the two writes. (RESERVED with a RESERVED launch it waits in the queue of a cluster.)
+    This is like `lpad detect_lostruns --rerun --refresh`, but only for campaigns. No Firework is FIZZLED for a moment, in which the
+    closing of its round could start without it. The refresh updates a Firework whose launch ended while its worker was killed before the
+    update. A Firework that is still RESERVED while its launch is RUNNING is lost too, although `lpad` does not see it: its worker died
+    between the two writes. (A Firework that is RESERVED with a RESERVED launch waits in the queue of a cluster.)
     """
     ours = {**not_locked(launchpad), "spec.campaign_id": {"$exists": True}, "state": {"$in": ["RUNNING", "RESERVED"]}}
     launch_ids, fw_ids, _ = launchpad.detect_lostruns(expiration_secs=silent, query=ours, refresh=True)
@@ -113,7 +113,7 @@ def recover_silent_runs(launchpad: LaunchPad, silent: float = SILENT_SECONDS) ->
 
 
 def _give_back(launchpad: LaunchPad, launch_id: int, fw_id: int, reason: str, *, count: bool = False) -> list[int]:
-    """Make the Firework of a lost launch ready, unless it was lost too often, and mark the launch; return what is ready."""
+    """Make the Firework of a lost launch ready, unless it was lost too often, and mark the launch. Return the ids that are ready."""
     from fireworks import FWAction
 
     ready: list[int] = []
@@ -123,7 +123,7 @@ def _give_back(launchpad: LaunchPad, launch_id: int, fw_id: int, reason: str, *,
     current = firework and not archived and (not firework["launches"] or launch_id in firework["launches"])
     if current and firework["state"] in ("RUNNING", "RESERVED"):
         if not (count and _losses(launchpad, firework) + 1 >= MAX_LOSSES):
-            # before the launch is marked: a Firework that is FIZZLED for a moment would start its children
+            # done before the launch is marked: a Firework that is FIZZLED for a moment would start its children
             ready += launchpad.rerun_fw(fw_id)
         else:
             verdict = f"gave up after {MAX_LOSSES} lost workers: {reason}"
@@ -133,13 +133,13 @@ def _give_back(launchpad: LaunchPad, launch_id: int, fw_id: int, reason: str, *,
 
 
 def _losses(launchpad: LaunchPad, firework: dict) -> int:
-    """Return how many workers died while they ran this Firework."""
+    """Return the number of workers that died while they ran this Firework."""
     earlier = {"launch_id": {"$in": firework.get("archived_launches", [])}, "action.stored_data._lost": True}
     return int(launchpad.launches.count_documents(earlier))
 
 
 def release_torn_checkouts(launchpad: LaunchPad) -> None:
-    """Make Fireworks ready whose worker died between reserving them and writing the launch."""
+    """Make Fireworks ready whose worker died after it reserved them and before it wrote the launch."""
     before = datetime.now(UTC) - timedelta(seconds=TORN_SECONDS)
     torn = {**not_locked(launchpad), "state": "RESERVED", "launches": [], "updated_on": {"$lt": before}}
     for firework in launchpad.fireworks.find(torn, {"fw_id": 1}):
@@ -148,7 +148,7 @@ def release_torn_checkouts(launchpad: LaunchPad) -> None:
 
 
 def _break_stale_locks(launchpad: LaunchPad) -> None:
-    """Unlock and refresh workflows that stay locked, and unchanged, for `LOCK_SECONDS`."""
+    """Unlock and refresh workflows that stay locked and unchanged for `LOCK_SECONDS`."""
     stale, deadline = locks(launchpad), time.monotonic() + LOCK_SECONDS
     while stale and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -166,11 +166,11 @@ def _break(launchpad: LaunchPad, stale: list[object]) -> None:
 
 
 def repair(launchpad: LaunchPad, which: dict[str, object]) -> None:
-    """Refresh workflows that say other than their Fireworks: a worker died between the two writes, or a write was overtaken.
+    """Refresh workflows whose states differ from their Fireworks': a worker died between the two writes, or a write came too late.
 
-    A refresh tells a Firework's children only where it changes the Firework itself, so those that wait are asked too.
-    A Firework that is RESERVED without a launch is left alone: a worker may be checking it out at this moment, and a
-    refresh would make it READY, so that two workers ran it. Where that worker died, `release_torn_checkouts` sees it.
+    A refresh updates a Firework's children only if it changes the Firework itself, so waiting Fireworks are also refreshed.
+    A Firework that is RESERVED without a launch is not touched: a worker may be checking it out at this moment. A refresh would
+    make it READY, and two workers would run it. If its worker died, `release_torn_checkouts` finds it.
     """
     for workflow in launchpad.workflows.find(which, {"fw_states": 1}):
         known = workflow["fw_states"]
@@ -187,7 +187,7 @@ def repair(launchpad: LaunchPad, which: dict[str, object]) -> None:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[IO[str] | None]:
-    """Yield the locked lock file of a worker's folder, or None where a live worker holds it."""
+    """Yield the locked lock file of a worker's folder. Yield None if a live worker holds it."""
     with (folder / LOCK_FILE).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

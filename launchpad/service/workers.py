@@ -1,12 +1,12 @@
-"""Local workers: FireWorks' own `rlaunch rapidfire`, one process each, kept alive and ended without losing work.
+"""Local workers: one process of FireWorks' own `rlaunch rapidfire` each. They are kept alive, and ended without loss of work.
 
-Run as ``python -m launchpad.service.workers`` this module is such a worker. It calls FireWorks' `rlaunch` and adds three things:
-it dies with the command that started it; at SIGTERM it leaves at once, but not within a write to the LaunchPad; and it
-outlasts a database that goes away (`launchpad.service.connection`).
+``python -m launchpad.service.workers`` runs this module as such a worker. It calls FireWorks' `rlaunch` and adds three things.
+It ends with the command that started it. At SIGTERM it ends at once, but not during a write to the LaunchPad. It also
+survives a loss of the database (`launchpad.service.connection`).
 
-Why not SIGINT, which `rlaunch` handles: it marks the running Firework FIZZLED, starts that Firework's children where
-they allow fizzled parents (so a round would close on a relaxation that was merely interrupted), and takes the next one.
-A Firework whose worker dies instead stays RUNNING, and `recovery.recover_lost_runs` makes it ready again.
+SIGINT, which `rlaunch` handles, is not used. At SIGINT `rlaunch` marks the running Firework FIZZLED, starts its children if
+they allow fizzled parents (so a round would close with an interrupted relaxation), and takes the next Firework.
+If the worker is killed instead, its Firework stays RUNNING, and `recovery.recover_lost_runs` makes it ready again.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 
 WorkerKind = Literal["relaxation", "training"]
 
-MAX_DEATHS, DEATH_WINDOW = 5, 600.0  # so many deaths of one worker in so many seconds: the fault is not the Firework's
+MAX_DEATHS, DEATH_WINDOW = 5, 600.0  # so many deaths of one worker in so many seconds are not a Firework's fault
 PROBE_BYTES = 100_000  # a launch writes some ten kB
 _LOG_FILE = "worker.log"
 _PR_SET_PDEATHSIG = 1
 
-logger = logging.getLogger("ccdcgan_al.workers")  # a logger named `launchpad` is FireWorks' own, and prints
+logger = logging.getLogger("ccdcgan_al.workers")  # a logger named `launchpad` belongs to FireWorks, and prints
 
 
 class WorkerError(CcdcganError, RuntimeError):
-    """A local worker keeps dying; the message ends with the last lines of its log."""
+    """A local worker dies again and again. The message ends with the last lines of its log."""
 
 
 @dataclass
@@ -63,10 +63,10 @@ class _Worker:
 
 
 class LocalWorkers:
-    """Relaxation workers of one thread each and one training worker, alive for as long as the context.
+    """Relaxation workers with one thread each, and one training worker. They run as long as the context.
 
-    Call `check` every second or so, from the thread that entered the context (Linux ends a worker when the *thread*
-    that started it ends). Launch folders and logs lie in ``folder/launches/<worker>/``.
+    Call `check` about every second, from the thread that entered the context (Linux ends a worker when the *thread*
+    that started it ends). Launch folders and logs are in ``folder/launches/<worker>/``.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class LocalWorkers:
     relaxation_workers : int
         Number of processes that relax.
     training_threads : int, optional
-        Threads of the training worker; none: all cores.
+        Threads of the training worker. None means all cores.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class LocalWorkers:
         return {worker.name: worker.process.pid for worker in self._workers}
 
     def start(self) -> list[int]:
-        """Make ready what dead workers of earlier runs left RUNNING, start the workers, return those Fireworks' ids."""
+        """Make Fireworks ready that dead workers of earlier runs left RUNNING, start the workers, and return the Fireworks' ids."""
         if self._workers:
             raise RuntimeError("these workers run already; call stop() first")
         self.launches.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -130,15 +130,15 @@ class LocalWorkers:
         return recovered
 
     def check(self) -> list[str]:
-        """Restart workers that died, make their Fireworks ready again, and return their names; every minute look for others' dead.
+        """Restart dead workers, make their Fireworks ready again, and return the workers' names. Every minute do this for other machines, too.
 
         Raises
         ------
         WorkerError
-            A worker died `MAX_DEATHS` times within `DEATH_WINDOW` seconds, or its folder cannot be written to.
+            If a worker died `MAX_DEATHS` times within `DEATH_WINDOW` seconds, or its folder is not writable.
         MongoError
-            The database does not answer. `launchpad.service.mongod.ensure_mongo` brings a local one back, at its old
-            port where that is free: call it, and then this again.
+            If the database does not answer. Call `launchpad.service.mongod.ensure_mongo`, which starts a local one again (at its
+            old port if it is free), and then call this again.
         """
         from pymongo.errors import PyMongoError
 
@@ -175,10 +175,10 @@ class LocalWorkers:
         return [worker.name for worker in dead]
 
     def stop(self, timeout: float = 15.0) -> list[int]:
-        """End the workers, and make the Fireworks that they were running ready again; return the ids of these.
+        """End the workers, and make the Fireworks that they were running ready again. Return the ids of these Fireworks.
 
-        A worker that has not left after `timeout` seconds is killed. Where the database does not answer, that is
-        logged, and the next `start` recovers.
+        A worker that has not ended after `timeout` seconds is killed. If the database does not answer, this is logged, and the
+        next `start` recovers the Fireworks.
         """
         from pymongo.errors import PyMongoError
 
@@ -210,7 +210,7 @@ class LocalWorkers:
         return self._launchpad
 
     def _add(self, kind: WorkerKind, threads: int) -> None:
-        """Start a worker in the first folder of its kind that no live worker holds."""
+        """Start a worker in the first folder of its kind that no live worker uses."""
         token, number = _token(self.launches), 1
         while True:
             folder = self.launches / f"{kind}-{number}-{token}"
@@ -223,7 +223,7 @@ class LocalWorkers:
             number += 1
 
     def _spawn(self, folder: Path, kind: WorkerKind, threads: int, lock: IO[str]) -> subprocess.Popen[bytes]:
-        # its working directory is the config folder: an FW_config.yaml there beats one in ~/.fireworks
+        # its working directory is the config folder: an FW_config.yaml there has priority over one in ~/.fireworks
         command = [
             *(sys.executable, "-m", "launchpad.service.workers", str(os.getpid()), str(folder)),
             *("-c", str(self.folder), "-w", str(self.folder / f"my_fworker_{kind}.yaml"), "--loglvl", "WARNING"),
@@ -237,8 +237,8 @@ class LocalWorkers:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal is the command's to handle, not its workers'
-                pass_fds=(lock.fileno(),),  # the worker holds its folder's lock until it is dead, however it dies
+                start_new_session=True,  # the command handles Ctrl-C in the terminal, not its workers
+                pass_fds=(lock.fileno(),),  # the worker holds its folder's lock until it is dead
             )
         lock.write(f"{process.pid}\n")
         lock.flush()
@@ -246,7 +246,7 @@ class LocalWorkers:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise where nothing can be written to a worker's folder; its log would not say so, for the same reason."""
+    """Raise an error if a worker's folder is not writable. In that case the worker's log cannot state it."""
     probe = folder / ".writable"
     try:
         with probe.open("wb") as file:
@@ -264,7 +264,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _token(launches: Path) -> str:
-    """Return this folder's own few letters: on another machine that shares the database, the same path has others."""
+    """Return a few random letters for this folder. On another machine with the same database and path, they are different."""
     path = launches / ".token"
     with contextlib.suppress(FileExistsError), path.open("x") as file:
         file.write(secrets.token_hex(3))
@@ -282,7 +282,7 @@ def _tail(log: Path, lines: int = 15) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be a worker: ``PARENT_PID FOLDER RLAUNCH_ARGUMENT...``; ends when the parent does."""
+    """Run as a worker: ``PARENT_PID FOLDER RLAUNCH_ARGUMENT...``. It ends when its parent ends."""
     parent, folder, *rlaunch_arguments = arguments
     give_up = float("inf")
 
@@ -291,19 +291,19 @@ def main(arguments: Sequence[str]) -> int:
         if signum == signal.SIGTERM:
             give_up = min(give_up, time.monotonic() + 10.0)
         if writes_to_launchpad(frame) and time.monotonic() < give_up:
-            signal.setitimer(signal.ITIMER_REAL, 0.05)  # ask again in a moment
+            signal.setitimer(signal.ITIMER_REAL, 0.05)  # try again after a moment
             return
         sys.stdout.flush()
         sys.stderr.flush()
         if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)  # with all that it started, VASP included
+            os.killpg(0, signal.SIGKILL)  # with all processes that it started, VASP included
         os._exit(128 + signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGALRM, leave)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before prctl
+    if os.getppid() != int(parent):  # the parent died before prctl
         return 1
     from fireworks.scripts.rlaunch_run import rlaunch
 

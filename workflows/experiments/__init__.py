@@ -1,1 +1,1 @@
-"""Experiments and benchmarks that need no queue."""
+"""Experiments and benchmarks that run without a queue."""

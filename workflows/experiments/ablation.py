@@ -1,8 +1,8 @@
-"""The ablation: every strategy on the same data and the same budget, over several seeds. `ccdcgan_al.reports.ablation` tells its results.
+"""The ablation: every strategy on the same data with the same budget, over several seeds. `ccdcgan_al.reports.ablation` reports its results.
 
-Each strategy, seed and number of structures learnt from is one file in a work folder, written when it is whole, and relaxations go through a
-`ResultCache`, so a run that was cut off goes on where it was, and several processes may share the work. Networks that two strategies have in
-common are trained once a process; their time counts for each of them.
+Each combination of strategy, seed and training size is one file in a work folder. The file is written only when it is complete, and
+relaxations use a `ResultCache`. So an interrupted run continues where it stopped, and several processes can share the work. If two strategies
+share a network, each process trains it only once. Its training time counts for both.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from workflows.result_cache import ResultCache
 
 @dataclass(frozen=True)
 class AblationData:
-    """What every strategy learns from and is judged by.
+    """The data that every strategy learns from and is judged by.
 
     Attributes
     ----------
     elements : tuple of str
-        Symbols.
+        Element symbols.
     starts : dict of str to Structure
-        structure_id -> structure before relaxation.
+        structure_id -> unrelaxed structure.
     hull : Hull
-        Of every relaxed structure of the data set.
+        Hull of all relaxed structures of the data set.
     training : tuple of str
         structure_ids that the strategies learn from.
     """
@@ -68,7 +68,7 @@ class AblationData:
 
     @property
     def examples(self) -> list[Example]:
-        """What the strategies learn from, in order of structure_id."""
+        """Examples that the strategies learn from, in order of structure_id."""
         return [
             Example(self.starts[entry.structure_id], phase.structure, entry.formation_energy_per_atom)
             for phase, entry in zip(self.hull.phases, self.hull.entries, strict=True)
@@ -77,28 +77,28 @@ class AblationData:
 
     @functools.cached_property
     def digest(self) -> str:
-        """First 12 digits of the sha256 of what was relaxed to what energy."""
+        """First 12 digits of the sha256 of the relaxed structures and their energies."""
         content = [[phase.structure_id, phase.energy_per_atom] for phase in self.hull.phases]
         return hashlib.sha256(json.dumps([self.elements, content]).encode()).hexdigest()[:12]
 
     @property
     def seen(self) -> list[Structure]:
-        """Every structure of the data set, before and after: what a novel one must not match."""
+        """Every structure of the data set, before and after relaxation. A novel structure must match none of them."""
         return [*self.starts.values(), *(phase.structure for phase in self.hull.phases)]
 
 
 def read_data(file: Path, training: int, seed: int = 0) -> AblationData:
-    """Read a data set and choose `training` structures to learn from, the same for the same seed.
+    """Read a data set and choose `training` structures to learn from. The choice is the same for the same seed.
 
     Parameters
     ----------
     file : Path
-        JSON, gzipped: `elements`, `method` and `structures`, each with `structure_id`, `energy_per_atom` (eV/atom), and `start` and
-        `relaxed` as `lattice` (Å), `species` and fractional `coordinates`. `docs/results/ablation-data.json.gz` is one.
+        Gzipped JSON with `elements`, `method` and `structures`. Each structure has `structure_id`, `energy_per_atom` (eV/atom), and `start` and
+        `relaxed` as `lattice` (Å), `species` and fractional `coordinates`. `docs/results/ablation-data.json.gz` is an example.
     training : int
-        How many structures to learn from.
+        Number of structures to learn from.
     seed : int
-        Of the choice.
+        Random seed of the choice.
     """
     with gzip.open(file, "rt", encoding="utf-8") as stream:
         document = json.load(stream)
@@ -125,17 +125,17 @@ class Ablation:
     Attributes
     ----------
     data : AblationData
-        See `AblationData`.
+        Data set, see `AblationData`.
     work : Path
-        Folder of its files.
+        Folder for the results.
     cache : ResultCache
-        Of relaxations.
+        Cache of the relaxations.
     maker : GuardedForceFieldRelaxMaker
-        What relaxes.
+        Maker that relaxes.
     draws : int, default 1000
-        Crystal graphs a strategy draws.
+        Number of crystal graphs that a strategy draws.
     relaxations : int, default 12
-        Structures it may have relaxed.
+        Number of structures relaxed for each strategy and seed.
     """
 
     data: AblationData
@@ -148,12 +148,12 @@ class Ablation:
     relaxations: int = 12
 
     def run(self, strategies: Sequence[Strategy], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Run what is not there yet, seed by seed, and yield each strategy's result.
+        """Run the missing parts, seed by seed, and yield each strategy's result.
 
         Raises
         ------
         ValueError
-            A part that is there is of another data set.
+            If an existing part is of another data set.
         """
         for seed in seeds:
             for strategy in strategies:
@@ -170,7 +170,7 @@ class Ablation:
                 yield part
 
     def _run_one(self, strategy: Strategy, seed: int) -> dict[str, Any]:
-        """Propose, select, relax and judge."""
+        """Propose, select, relax, and judge the results."""
         seconds: dict[str, float] = {}
         proposals = self._propose(strategy, seed, seconds)
         with _timed(seconds, "select"):
@@ -206,7 +206,7 @@ class Ablation:
         }
 
     def _propose(self, strategy: Strategy, seed: int, seconds: dict[str, float]) -> Proposals:
-        """Proposals of a strategy; the networks come from this process's memory where it trained them before."""
+        """Return the proposals of a strategy. Networks that this process has already trained are used again."""
         drawer = strategy_entry(strategy).load()
         if not isinstance(drawer, GanStrategy):
             with _timed(seconds, "draw"):
@@ -226,7 +226,7 @@ class Ablation:
         return CrystalCodec.load("fast", self.data.elements)
 
     def _constraint(self, seed: int) -> tuple[Any, float]:
-        """Constraint of a seed and the seconds that it took."""
+        """Return the constraint of a seed and its training time (s)."""
 
         def train() -> tuple[Any]:
             return (train_constraint(self._codec, self._learnable, seed, self.data.hull.formation_energy_at),)
@@ -234,7 +234,7 @@ class Ablation:
         return self._remembered(("constraint", seed), train)
 
     def _gan(self, seed: int, *, guided: bool) -> tuple[Any, Any, float]:
-        """Training graphs and GAN of a seed, trained as for `ccdcgan` or plain, and the seconds that it took."""
+        """Return the training graphs and the GAN of a seed, trained as for `ccdcgan` or plain, and the training time (s)."""
         guide = self._constraint(seed)[0] if guided else None
         sample_weights = boltzmann_weights(self._learnable, self.data.hull.formation_energy_at) if guided else None
         return self._remembered(
@@ -250,7 +250,7 @@ class Ablation:
         return {}
 
     def _remembered(self, key: Any, train: Callable[[], tuple[Any, ...]]) -> Any:
-        """Return what `train` returned for this key, and the CPU seconds that it took."""
+        """Return the result of `train` for this key, and the CPU seconds of its training."""
         if key not in self._memory:
             seconds: dict[str, float] = {}
             with _timed(seconds, "train"):
@@ -259,7 +259,7 @@ class Ablation:
         return self._memory[key]
 
     def _relax(self, structure: Structure, known: StructureIndex) -> dict[str, Any]:
-        """Relax a candidate and place it against the hull; a new one is known from then on."""
+        """Relax a candidate and compare it with the hull. A new structure is known from then on."""
         document = self.cache.relax(structure, self.maker)
         result = read_relaxation(document)
         answer = {"formula": structure.composition.reduced_formula, "n_sites": len(structure)}
@@ -282,7 +282,7 @@ class Ablation:
         }
 
     def result(self, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Everything a report needs, as one document."""
+        """Return all data for a report, as one document."""
         known = [
             {
                 "fraction": round(float(phase.structure.composition.get_atomic_fraction(self.data.elements[-1])), 6),
@@ -309,7 +309,7 @@ class Ablation:
 
 @contextmanager
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the CPU seconds of a block under a name; unlike the clock's they do not depend on what else the machine does.
+    """Add the CPU seconds of a block under a name. Unlike wall time, they do not depend on other processes of the machine.
 
     Yields
     ------
@@ -321,5 +321,5 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _number(value: Any) -> float | None:
-    """Six decimals; None for what is no number."""
+    """Round to six decimals. Return None if the value is no number."""
     return round(float(value), 6) if np.isfinite(value) else None

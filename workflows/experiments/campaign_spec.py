@@ -1,8 +1,8 @@
-"""Campaign specs: the choices for a chemical system, one YAML file each in `campaigns/`. They relax nothing and know no energy.
+"""Campaign specs: the choices for a chemical system, one YAML file for each in `campaigns/`. They relax nothing and know no energy.
 
-A spec names the phases of the system that are known. Relaxed with the campaign's own method they make, with the elements, the reference hull that
-`benchmark discovery` judges by. A known phase is a prototype of the AFLOW library (its label or Strukturbericht symbol) with the elements
-substituted, or is written out: space group, lattice, and one site an orbit.
+A spec names the known phases of the system. These phases and the elements are relaxed with the campaign's own method, and make the reference
+hull of `benchmark discovery`. A known phase is either a prototype of the AFLOW library (label or Strukturbericht symbol) with substituted
+elements, or it is given by space group, lattice, and one site per orbit.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ FOLDER = Path(__file__).parent / "campaigns"
 
 
 class KnownPhase(BaseModel):
-    """A phase that is known in the system.
+    """A known phase of the system.
 
     Attributes
     ----------
     formula : str
-        Reduced, e.g. ``Bi2Se3``.
+        Reduced formula, e.g. ``Bi2Se3``.
     prototype : str, optional
-        AFLOW label or Strukturbericht symbol; None where the crystal is written out.
+        AFLOW label or Strukturbericht symbol. None if the crystal is given explicitly.
     space_group : str, optional
         Hermann-Mauguin symbol of the standard setting.
     lattice : tuple of (float, float, float, float, float, float), optional
-        A, b, c (Å), alpha, beta, gamma (degrees) of the conventional cell.
+        a, b, c (Å) and alpha, beta, gamma (degrees) of the conventional cell.
     sites : tuple of tuple of (str, float, float, float), optional
-        [symbol, x, y, z], one an orbit.
+        [symbol, x, y, z], one site per orbit.
     source : str
-        Where it is from.
+        Source of the data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +53,7 @@ class KnownPhase(BaseModel):
 
     @property
     def name(self) -> str:
-        """Formula and prototype or space group."""
+        """Formula and prototype, or formula and space group."""
         return f"{self.formula} {self.prototype or self.space_group}"
 
     def structure(self) -> Structure:
@@ -62,7 +62,7 @@ class KnownPhase(BaseModel):
         Raises
         ------
         ValueError
-            No such prototype for this formula, or sites that give another formula.
+            If there is no such prototype for this formula, or if the sites give another formula.
         """
         if self.prototype is not None:
             return self._from_prototype(self.prototype)
@@ -95,7 +95,7 @@ class KnownPhase(BaseModel):
 
 
 class CampaignSpec(BaseModel):
-    """What is chosen for a system."""
+    """The choices for a system."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,7 +117,7 @@ class CampaignSpec(BaseModel):
 
 
 def systems(folder: Path = FOLDER) -> list[str]:
-    """Chemical systems that have a spec."""
+    """Return the chemical systems that have a spec."""
     return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
@@ -127,7 +127,7 @@ def read_spec(chemical_system: str, folder: Path = FOLDER) -> CampaignSpec:
     Raises
     ------
     ValueError
-        There is none, or it is not a spec; the message names the file.
+        If there is none, or if the file is not a spec. The message names the file.
     """
     elements = parse_chemical_system(chemical_system)
     found = [file for file in sorted(folder.glob("*.yaml")) if parse_chemical_system(file.stem) == elements]

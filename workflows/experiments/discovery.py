@@ -1,8 +1,8 @@
-"""Discovery: every strategy runs the campaign's own loop on the same references, seeds, budget, relaxer and duplicate check, and one hull judges.
+"""Discovery: every strategy runs the campaign's own loop with the same references, seeds, budget, relaxer, duplicate check and final hull.
 
-The loop is `ccdcgan_al.loop`, as on the LaunchPad, here in one process. Relaxations go through a `ResultCache`, and a round's structures are
-kept before they are relaxed, so a run that was cut off goes on where it was, and several processes may share the work, each with its own strategies
-and seeds. It judges nothing: `workflows.experiments.discovery_judge` does, and `ccdcgan_al.reports.discovery` tells the results.
+The loop is `ccdcgan_al.loop`, as on the LaunchPad, but in one process. Relaxations use a `ResultCache`, and a round's structures are stored
+before they are relaxed. So an interrupted run continues where it stopped, and several processes can share the work by strategy and seed.
+This module judges nothing. `workflows.experiments.discovery_judge` judges, and `ccdcgan_al.reports.discovery` reports the results.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from workflows.result_cache import ResultCache
 
 @dataclass(frozen=True)
 class Reference:
-    """What is known of a system, relaxed with the campaign's own method.
+    """The known phases of a system, relaxed with the campaign's own method.
 
     Attributes
     ----------
     hull : Hull
-        Of the elements and the known phases.
+        Hull of the elements and the known phases.
     withheld : dict of str to list of Structure
-        Name -> structures (as known, and relaxed) that seeds and training must not hold.
+        Name -> structures (as known, and relaxed) that must not be in seeds and training set.
     failed : dict of str to str
-        Name -> why it is missing from the hull.
+        Name -> reason why the phase is missing from the hull.
     in_limits : tuple of str
-        Names of withheld phases whose known or relaxed cell a strategy could propose.
+        Names of withheld phases that a strategy could propose, because the known or the relaxed cell is within the limits.
     """
 
     hull: Hull
@@ -72,17 +72,17 @@ class Discovery:
     Attributes
     ----------
     spec : CampaignSpec
-        Of the system.
+        Spec of the system.
     work : Path
-        Folder of its files.
+        Folder of the runs' files.
     cache : ResultCache
-        Of relaxations.
+        Cache of the relaxations.
     budget, seed_count, per_round : int
-        In place of the spec's.
+        Replace the values of the spec.
     withhold_hull : bool
-        In place of the spec's.
+        Replaces the value of the spec.
     maker : object, default None
-        What relaxes; None: the relaxer of the spec's method.
+        Maker that relaxes. None means the relaxer of the spec's method.
     """
 
     spec: CampaignSpec
@@ -95,7 +95,7 @@ class Discovery:
     maker: Any = None
 
     def campaign(self, strategy: Strategy, seed: int) -> Campaign:
-        """Return the campaign that a strategy and seed are; with the same seed, the same starting structures."""
+        """Return the campaign of a strategy and a seed. The same seed gives the same starting structures."""
         share = self.budget - self.seed_count
         rounds = -(-share // self.per_round)
         once = strategy == ONE_SHOT
@@ -116,17 +116,17 @@ class Discovery:
 
     @functools.cached_property
     def relax(self) -> Any:
-        """What relaxes."""
+        """Maker that relaxes."""
         return self.maker if self.maker is not None else relaxer(self.spec.method)
 
     @functools.cached_property
     def reference(self) -> Reference:
-        """Relax what is known, build its hull, and find what is withheld."""
+        """Known phases, relaxed, with their hull and the withheld structures."""
         known = {f"{item.formula} {item.label}": item.structure for item in self._elements()}
         compounds = {phase.name: phase.structure() for phase in self.spec.known}
         relaxed, failed = self._relaxed({**known, **compounds})
         missing = self._lacking(relaxed)
-        if further := [seed for element in missing for seed in self._further(element)]:  # all known ones failed
+        if further := [seed for element in missing for seed in self._further(element)]:  # all first choices failed
             known |= {f"{item.formula} {item.label}": item.structure for item in further}
             more, others = self._relaxed({f"{item.formula} {item.label}": item.structure for item in further})
             relaxed, failed = relaxed | more, failed | others
@@ -152,16 +152,16 @@ class Discovery:
             yield from element_structures(element)[:REFERENCES_PER_ELEMENT]
 
     def _lacking(self, relaxed: dict[str, Relaxed]) -> list[str]:
-        """Return the elements of which nothing was relaxed."""
+        """Return the elements without a relaxed structure."""
         return lacking(self.spec.elements, (item.structure for item in relaxed.values()))
 
     def _further(self, element: str) -> list[Seed]:
-        """Return the prototypes of an element that are tried where those of `_elements` fail."""
+        """Return the prototypes of an element that are tried if those of `_elements` fail."""
         first = REFERENCES_PER_ELEMENT
         return element_structures(element)[first : first + FURTHER]
 
     def _relaxed(self, structures: dict[str, Structure]) -> tuple[dict[str, Relaxed], dict[str, str]]:
-        """Relax by name; returns what was relaxed, and the reasons of the rest."""
+        """Relax structures by name. Return the relaxed ones, and the reasons for the others."""
         relaxed, failed = {}, {}
         for name, structure in structures.items():
             result = read_relaxation(self.cache.relax(structure, self.relax))
@@ -178,12 +178,12 @@ class Discovery:
     # runs
 
     def run(self, strategy: Strategy, seed: int) -> None:
-        """Run a strategy and seed to the end of its budget, from wherever it was left.
+        """Run a strategy and seed until the budget is used. An interrupted run continues.
 
         Raises
         ------
         ValueError
-            Its file holds a run with other choices.
+            If the file has a run with other choices.
         """
         campaign = self.campaign(strategy, seed)
         rounds = self._read(strategy, seed, campaign)
@@ -215,7 +215,7 @@ class Discovery:
     def _open(
         self, campaign: Campaign, number: int, starts: dict[str, Structure], phases: Sequence[Phase]
     ) -> dict[str, Any]:
-        """Choose the structures of a round, with what it cost."""
+        """Choose the structures of a round. Return them with the computing time."""
         wall, cpu = time.perf_counter(), time.process_time()
         counts: dict[str, Any] = {}
         models: dict[str, str] = {}
@@ -236,7 +236,7 @@ class Discovery:
         }
 
     def _relax_round(self, campaign: Campaign, number: int, items: Iterable[dict[str, Any]]) -> list[Phase]:
-        """Relax a round's structures; seeds that became what is withheld are left out."""
+        """Relax a round's structures. Seeds that relaxed into a withheld structure are left out."""
         found = []
         for item in items:
             result = read_relaxation(self.cache.relax(Structure.from_dict(item["start"]), self.relax))
@@ -248,22 +248,22 @@ class Discovery:
     def _further_seeds(
         self, campaign: Campaign, items: Sequence[dict[str, Any]], phases: Sequence[Phase]
     ) -> list[dict[str, Any]]:
-        """Return more structures of elements of which no seed was relaxed."""
+        """Return more structures of elements for which no seed was relaxed."""
         missing = lacking(campaign.elements, (phase.structure for phase in phases))
         starts = [Structure.from_dict(item["start"]) for item in items]
         return [_plain(candidate) for candidate in further_candidates(campaign, missing, starts)]
 
     def file_of(self, strategy: str, seed: int) -> Path:
-        """Return the file of a run, there or not."""
+        """Return the file of a run. The file need not exist."""
         shape = f"{self.budget}-{self.seed_count}-{self.per_round}{'-withheld' if self.withhold_hull else ''}"
         return self.work / self.spec.chemical_system / shape / f"{strategy}-{seed}.json"
 
     def _choices(self, campaign: Campaign) -> dict[str, Any]:
-        """Return what a run's file says of its campaign; what is withheld by name."""
+        """Return the description of a campaign in a run's file, with the names of withheld phases."""
         return {**campaign.as_dict(), "withheld": sorted(self.reference.withheld)}
 
     def _read(self, strategy: str, seed: int, campaign: Campaign) -> list[dict[str, Any]]:
-        """Return the rounds of a run that was begun with these choices; refuses one of others."""
+        """Return the rounds of a run that was started with these choices. Raise an error if the file has other choices."""
         file = self.file_of(strategy, seed)
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
@@ -287,7 +287,7 @@ class Discovery:
 
 @functools.cache
 def source_hash() -> str:
-    """First 12 digits of the sha256 of the science package's source: which code proposed."""
+    """Return the first 12 digits of the sha256 of the science package's source, which identifies the code that proposed."""
     digest = hashlib.sha256()
     for file in sorted(Path(ccdcgan_al.__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
@@ -308,7 +308,7 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
 
 
 def phase_of(item: dict[str, Any], number: int, relaxed: Relaxed) -> Phase:
-    """Return a relaxed structure of a round as a phase for a hull."""
+    """Return a relaxed structure of a round as a phase of a hull."""
     return Phase(
         item["structure_id"], relaxed.structure, relaxed.energy_per_atom, relaxed.method, item["origin"], number
     )

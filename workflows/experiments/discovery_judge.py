@@ -1,6 +1,6 @@
-"""What the runs of a `Discovery` found: every relaxed structure against the reference hull, and what is near it under other potentials.
+"""Results of the runs of a `Discovery`: each relaxed structure on the reference hull, and those near it also with other potentials.
 
-What another potential does not leave there is not claimed. It proposes nothing, and relaxes nothing but what is new and near the hull.
+A phase is claimed only if another potential also finds it near the hull. This module proposes nothing. It relaxes only new phases near the hull.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from workflows.documents import package_versions, read_relaxation
 from workflows.experiments.discovery import Discovery, phase_of
 from workflows.methods import relaxer
 
-ROW = ("structure_id", "source", "operation", "parents", "predicted_energy", "uncertainty")  # what a run's file says
-KEEPS_WITHIN = 0.025  # eV/atom above the hull of the potential that checks: what keeps its place, and is claimed
-CHECKS = ("sevennet-l3i5", "chgnet")  # the first decides; CHGNet without the MP2020 corrections that it contains
+ROW = ("structure_id", "source", "operation", "parents", "predicted_energy", "uncertainty")  # fields of a run's file
+KEEPS_WITHIN = 0.025  # eV/atom above the checking potential's hull: phases within it keep their place and are claimed
+CHECKS = ("sevennet-l3i5", "chgnet")  # the first decides; CHGNet without the MP2020 corrections inside it
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Places structures of one experiment.
+    """Judge of the structures of one experiment.
 
     Attributes
     ----------
     discovery : Discovery
         The experiment.
     checks : sequence of str, default CHECKS
-        Methods that relax what is new and near the hull again.
+        Methods that relax the new phases near the hull again.
     """
 
     discovery: Discovery
     checks: Sequence[str] = CHECKS
 
     def result(self, strategies: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-        """Everything a report needs of the runs that have relaxed something of their own, whole or not, as plain JSON."""
+        """Return all data for a report, as plain JSON. It includes incomplete runs, but not runs that have relaxed only seeds."""
         discovery, reference = self.discovery, self.discovery.reference
         runs: list[dict[str, Any]] = []
         near: dict[str, Phase] = {}
@@ -57,7 +57,7 @@ class Judge:
                 if file.is_file():
                     run, found = self.run(json.loads(file.read_text(encoding="utf-8")))
                     if not any(row["round"] for row in run["candidates"]):
-                        continue  # it has relaxed nothing but seeds so far
+                        continue  # so far it has relaxed only seeds
                     runs.append(run)
                     near |= {f"{strategy}-{seed}/{phase.structure_id}": phase for phase in found}
         hulls, without = self.check_hulls()
@@ -79,7 +79,7 @@ class Judge:
         }
 
     def reference_rows(self) -> Iterator[dict[str, Any]]:
-        """Yield each phase of the reference hull with its place."""
+        """Yield each phase of the reference hull with its energies."""
         hull = self.discovery.reference.hull
         for entry, phase in zip(hull.entries, hull.phases, strict=True):
             yield {
@@ -94,7 +94,7 @@ class Judge:
             }
 
     def element_references(self) -> dict[str, Any]:
-        """Return what sets the zero of the reference hull: scheme, energies and deviations by symbol (eV/atom), and what is off."""
+        """Return the zero of the reference hull: scheme, energies and deviations by symbol (eV/atom), and warnings."""
         hull = self.discovery.reference.hull
         energies = {
             symbol: hull.element_references.energies.get(symbol, own) for symbol, own in hull.own_elements.items()
@@ -121,7 +121,7 @@ class Judge:
         }
 
     def run(self, document: dict[str, Any]) -> tuple[dict[str, Any], list[Phase]]:
-        """Place what a run relaxed, in the order it was relaxed; returns what is new and near the reference hull too."""
+        """Judge the relaxed structures of a run in the order of relaxation. Also return the new phases near the reference hull."""
         reference = self.discovery.reference
         known = StructureIndex(
             phase.structure for phase in reference.hull.phases if phase.structure_id not in reference.withheld
@@ -158,7 +158,7 @@ class Judge:
         }, near
 
     def _place(self, phase: Phase, known: StructureIndex) -> dict[str, Any]:
-        """Where a relaxed structure lies, which withheld phase it is, and whether it is new: generated, and no copy of what is known."""
+        """Return the energies of a relaxed structure, the withheld phase that it matches, and whether it is new: generated and no known copy."""
         reference, structure = self.discovery.reference, phase.structure
         above = reference.hull.energy_above(phase)
         wrong = find_problem(structure, self.discovery.spec.elements)
@@ -180,25 +180,25 @@ class Judge:
         }
 
     def _withheld(self, structure: Structure) -> str | None:
-        """Name of the withheld phase that a structure is, None where it is none."""
+        """Return the name of the withheld phase that a structure matches. None if it matches none."""
         cells = self.discovery.reference.withheld
         return next((name for name, known in cells.items() if _matches(known, structure)), None)
 
     def _own_elements(self, phase: Phase) -> dict[str, Any]:
-        """Return a phase's place on the hull with the method's own elements, and whether it is on one of the two hulls only."""
+        """Return a phase's energy above the hull with the method's own elements, and whether it is on only one of the two hulls."""
         hull = self.discovery.reference.hull
         above, own = hull.energy_above(phase), hull.energy_above(phase, own_elements=True)
         return {"own_elements_above_hull": _number(own), "element_driven": (above <= ON_HULL) != (own <= ON_HULL)}
 
     def _correction_driven(self, phase: Phase) -> bool:
-        """Whether a phase is on the reference hull with MP2020 corrections only; such a phase is not on the hull that counts."""
+        """Return whether a phase is on the reference hull only with MP2020 corrections. Such a phase is not on the hull that counts."""
         hull = self.discovery.reference.hull
         if hull.no_corrections:
             return False
         return hull.energy_above(phase, corrected=True) <= ON_HULL < hull.energy_above(phase)
 
     def check_hulls(self) -> tuple[dict[str, Hull | None], dict[str, str]]:
-        """Return the hull of each checking potential, None where it has none, and then why: it checks nothing, and the runs are told all the same."""
+        """Return the hull of each checking potential, and the reasons for missing hulls (None). Such a potential checks nothing."""
         hulls: dict[str, Hull | None] = {}
         without: dict[str, str] = {}
         for method in self.checks:
@@ -209,7 +209,7 @@ class Judge:
         return hulls, without
 
     def _near_hull(self, near: dict[str, Phase], hulls: dict[str, Hull | None]) -> list[dict[str, Any]]:
-        """Return the new phases near the hull, lowest first, one of each kind over all runs, with their place under the checking potentials."""
+        """Return the distinct new phases near the hull over all runs, lowest first, with their energies by the checking potentials."""
         groups = StructureIndex()
         above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}
         rows = []
@@ -239,7 +239,7 @@ class Judge:
         return rows
 
     def _hull_of(self, method: str) -> Hull:
-        """Hull of what is known under another potential, from the relaxed structures; HullError where what is on the reference hull is missing."""
+        """Return the hull of the known phases under another potential. Raise HullError if it lacks a phase of the reference hull."""
         phases = []
         for phase in self.discovery.reference.hull.phases:
             result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))
@@ -249,7 +249,7 @@ class Judge:
         return confirming_hull(self.discovery.reference.hull, phases)
 
     def _checked(self, method: str, hull: Hull | None, phase: Phase) -> float | None:
-        """Energy above the hull of another potential (eV/atom); None where it has none, does not relax the phase, or relaxes it into another one."""
+        """Return a phase's energy above the hull of another potential (eV/atom). None without a hull, or if the phase fails or changes structure."""
         if hull is None:
             return None
         result = read_relaxation(self.discovery.cache.relax(phase.structure, relaxer(method, pre_relax=None)))

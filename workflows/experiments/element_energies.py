@@ -1,4 +1,4 @@
-"""The table of the elements: each relaxed by a potential, against the Materials Project's energy. It builds no hull."""
+"""The table of the elements: energies relaxed with a potential, compared with the Materials Project's. This module builds no hull."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from workflows.result_cache import ResultCache
 
 
 def measure_elements(method: str, symbols: Sequence[str] = (), work: Path | None = None) -> Outcome:
-    """Relax the elements by a potential and compare them with the Materials Project's.
+    """Relax the elements with a potential and compare their energies with the Materials Project's.
 
     Parameters
     ----------
     method : str
         A name in `workflows.potentials.POTENTIALS`.
     symbols : sequence of str
-        The elements; none: all that the Materials Project has.
+        Element symbols. If empty, all elements of the Materials Project's table.
     work : Path or None
         Folder that keeps the relaxations.
 
     Raises
     ------
     ChemicalSystemError
-        A symbol that the Materials Project has no energy of.
+        If the Materials Project's table has no energy for a symbol.
     UnknownMethodError
-        The potential is unknown or not installed.
+        If the potential is unknown or not installed.
     """
     about, known = method_of(method), materials_project_energies()
     unknown = [symbol for symbol in symbols if symbol not in known]

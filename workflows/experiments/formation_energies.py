@@ -1,7 +1,7 @@
-"""How well a method gives the formation energies of a table, with its own elements and with the Materials Project's.
+"""The accuracy of a method's formation energies for a table, with its own elements and with the Materials Project's.
 
-Single points at the table's structures, or relaxations from them; each is kept in a folder where one is given, so that a run
-that was stopped goes on. What is compared, and how, stands in `ccdcgan_al.benchmarks.formation_energies`.
+The energies are single points at the table's structures, or relaxations from them. With a folder the relaxations are kept, so a
+stopped run can continue. `ccdcgan_al.benchmarks.formation_energies` describes what is compared, and how.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from workflows.relax import GuardedForceFieldRelaxMaker
 from workflows.result_cache import ResultCache
 
 GOALS = {"mae": 12.0, "bias": 4.0, "class_mae": 20.0, "class_bias": 10.0}
-"""meV/atom: of all compounds without U, and of each class."""
+"""meV/atom; goals for all compounds without U, and for each class."""
 
 STRUCTURES_PER_ELEMENT = 2
 
@@ -57,26 +57,26 @@ def measure_formation_energies(
     Parameters
     ----------
     table : Path
-        See `ccdcgan_al.benchmarks.formation_energies.read_rows`.
+        Table, see `ccdcgan_al.benchmarks.formation_energies.read_rows`.
     count : int or None
-        Compounds drawn from it; None: all.
+        Number of compounds drawn from the table. None means all.
     method : str
-        A potential, see `workflows.potentials.POTENTIALS`.
+        Name of a potential, see `workflows.potentials.POTENTIALS`.
     seed : int
-        Of the draw.
+        Random seed of the draw.
     work : Path or None
-        Folder that keeps relaxations; None: none are kept.
+        Folder for the relaxations. None means that they are not kept.
     relax : bool
-        Relax each compound as a campaign does, from the table's structure, instead of a single point.
+        Whether to relax each compound from the table's structure, as a campaign does, instead of a single point.
     polymorphs : bool
-        Draw only formulas with several entries, all of them together.
+        Whether to draw only formulas with several entries, and all entries of each.
 
     Raises
     ------
     ValueError
-        The table cannot be read.
+        If the table cannot be read.
     UnknownMethodError
-        The potential is unknown or not installed.
+        If the potential is unknown or not installed.
     """
     about = method_of(method)
     rows = chosen_rows(read_rows(table), count, seed, polymorphs=polymorphs)
@@ -125,12 +125,12 @@ def measure_formation_energies(
 
 
 def single_point(structure: Structure, method: str) -> float:
-    """Return the energy of a structure as it is by a potential, without corrections (eV/atom).
+    """Return the energy of an unrelaxed structure by a potential, without corrections (eV/atom).
 
     Parameters
     ----------
     structure : Structure
-        Ordered.
+        Ordered structure.
     method : str
         A name in `workflows.potentials.POTENTIALS`.
     """
@@ -144,21 +144,21 @@ def single_point(structure: Structure, method: str) -> float:
 
 
 def element_energies(method: str, symbols: Sequence[str], cache: ResultCache | None = None) -> dict[str, float]:
-    """Return the energies of the elements by a potential: the lowest of the first structures of each, relaxed.
+    """Return the energies of the elements by a potential: the lowest of the first structures of each element, relaxed.
 
     Parameters
     ----------
     method : str
         A name in `workflows.potentials.POTENTIALS`.
     symbols : sequence of str
-        The elements.
+        Element symbols.
     cache : ResultCache or None
-        Keeps the relaxations.
+        Cache for the relaxations.
 
     Returns
     -------
     dict of str to float
-        eV/atom; an element of which nothing relaxes is left out.
+        Energies by symbol (eV/atom). An element without a relaxed structure is left out.
     """
     maker, found = GuardedForceFieldRelaxMaker(method=method), {}
     for symbol in symbols:
@@ -170,7 +170,7 @@ def element_energies(method: str, symbols: Sequence[str], cache: ResultCache | N
 
 
 def _relaxed(compound: TableCompound, maker: GuardedForceFieldRelaxMaker, cache: ResultCache | None) -> Relaxed | None:
-    """Relax a compound; None where it fails, or where its energy contains a correction that cannot be taken off."""
+    """Relax a compound. Return None if it fails, or if its energy contains a correction that cannot be subtracted."""
     try:
         return _result(compound.structure, maker, cache)
     except HullError:
@@ -186,7 +186,7 @@ def _result(start: Structure, maker: GuardedForceFieldRelaxMaker, cache: ResultC
 
 
 def _outcome(figures: dict[str, dict[str, Any]], default: str, about: dict[str, Any]) -> Outcome:
-    """Put the figures into rows, one a class, and hold the default scheme against the goals."""
+    """Return the results as rows, one for each class, and compare the default scheme with the goals."""
     rows = []
     names = sorted({name for scheme in figures.values() for name in scheme["by_class"]})
     for name in ["all", *names, "with U, apart"]:
@@ -238,7 +238,7 @@ def _outcome(figures: dict[str, dict[str, Any]], default: str, about: dict[str, 
 
 
 def _met(chosen: dict[str, Any]) -> bool:
-    """Whether all compounds and each class meet the goals."""
+    """Return whether all compounds and each class meet the goals."""
     parts = [(chosen, GOALS["mae"], GOALS["bias"])]
     parts += [(part, GOALS["class_mae"], GOALS["class_bias"]) for part in chosen["by_class"].values() if part["n"]]
     return all(part["mae_mev_per_atom"] <= mae and abs(part["bias_mev_per_atom"]) <= bias for part, mae, bias in parts)

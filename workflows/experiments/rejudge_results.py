@@ -1,7 +1,7 @@
-"""Results of an earlier version's `benchmark discovery` and `benchmark ablation`, judged again with this version's zero. It proposes nothing.
+"""Conversion of results from an earlier version's `benchmark discovery` and `benchmark ablation` to this version's zero. It proposes nothing.
 
 Until November 2026 a hull had the potential's own elements at its corners. The JSON has each candidate's formula and formation
-energy, so the total energy follows. For a discovery the references, some ten a system and potential, are relaxed again; the
+energy, which give the total energy. For a discovery, some ten references for each system and potential are relaxed again. The
 data set of an ablation has its total energies.
 """
 
@@ -22,29 +22,29 @@ from workflows.experiments.ablation import AblationData
 from workflows.experiments.discovery_judge import KEEPS_WITHIN, Judge
 
 SAME = 0.003
-"""eV/atom by which a reference relaxed again may miss what the file says of it; what a relaxation stopped at 0.05 eV/Å scatters."""
+"""eV/atom; allowed difference of a reference relaxed again from its value in the file: the scatter of relaxations stopped at 0.05 eV/Å."""
 
 
 def rejudged(result: dict[str, Any], judge: Judge) -> dict[str, Any]:
-    """Return a result with every place given anew.
+    """Return a result with all energies on this version's zero.
 
     Parameters
     ----------
     result : dict
-        The JSON of a system as an earlier version wrote it, energies against the method's own elements (eV/atom).
+        JSON of a system from an earlier version, with energies relative to the method's own elements (eV/atom).
     judge : Judge
-        Of the same experiment.
+        Judge of the same experiment.
 
     Returns
     -------
     dict
-        The same with `above_hull`, `formation_energy`, `own_elements_above_hull`, `element_driven` and `correction_driven` of this
-        version's reference hull; near the hull stays what lies within 50 meV/atom with either choice of the elements' energies.
+        Same result with `above_hull`, `formation_energy`, `own_elements_above_hull`, `element_driven` and `correction_driven` of this
+        version's reference hull. A phase stays near the hull if it lies within 50 meV/atom with either choice of the elements' energies.
 
     Raises
     ------
     ValueError
-        The result has this version's zero already, or its references are not those that relax now.
+        If the result already has this version's zero, or if its references differ from those relaxed now.
     """
     hull = judge.discovery.reference.hull
     if "element_references" in result["provenance"]:
@@ -71,19 +71,19 @@ def rejudged(result: dict[str, Any], judge: Judge) -> dict[str, Any]:
 
 
 def rejudged_ablation(result: dict[str, Any], data: AblationData) -> dict[str, Any]:
-    """Return the result of an ablation with every place given anew.
+    """Return the result of an ablation with all energies on this version's zero.
 
     Parameters
     ----------
     result : dict
-        The JSON as an earlier version wrote it, energies against the data set's own elements (eV/atom).
+        JSON from an earlier version, with energies relative to the data set's own elements (eV/atom).
     data : AblationData
-        The data set that it was made with.
+        Data set of the ablation.
 
     Raises
     ------
     ValueError
-        The result has this version's zero already, or was made with another data set.
+        If the result already has this version's zero, or was made with another data set.
     """
     hull, name = data.hull, data.elements[-1]
     if "element_references" in result:
@@ -108,7 +108,7 @@ def rejudged_ablation(result: dict[str, Any], data: AblationData) -> dict[str, A
 
 
 def _candidate(item: dict[str, Any], hull: Hull) -> dict[str, Any]:
-    """Return a candidate of an ablation with its place given anew; a prediction moves as its composition's zero does."""
+    """Return a candidate of an ablation with new energies. A prediction shifts with its composition's zero."""
     composition = Composition(item["formula"])
     moved = dict(item)
     if item.get("predicted") is not None:
@@ -124,7 +124,7 @@ def _candidate(item: dict[str, Any], hull: Hull) -> dict[str, Any]:
 
 
 def _same_references(result: dict[str, Any], hull: Hull) -> None:
-    """Raise where a reference's formation energy against the method's own elements is not the file's."""
+    """Raise an error if a reference's formation energy relative to the method's own elements differs from the file."""
     now = {entry.structure_id: entry.own_elements_formation_energy_per_atom or 0.0 for entry in hull.entries}
     for item in result["reference"]:
         found = now.get(item["name"])
@@ -136,11 +136,11 @@ def _same_references(result: dict[str, Any], hull: Hull) -> None:
 
 
 def _row(row: dict[str, Any], hull: Hull) -> dict[str, Any]:
-    """Return a candidate with its place given anew."""
+    """Return a candidate with new energies."""
     if "formation_energy" not in row:
         return row
     composition = Composition(row["formula"])
-    known = None if "O" in composition else mp2020_correction_per_atom(_atoms(composition))  # with O, distances count
+    known = None if "O" in composition else mp2020_correction_per_atom(_atoms(composition))  # distances matter with O
     driven, places = _places(composition, row["formation_energy"], known, hull)
     return {**row, **places, "correction_driven": row["correction_driven"] if driven is None else driven}
 
@@ -148,7 +148,7 @@ def _row(row: dict[str, Any], hull: Hull) -> dict[str, Any]:
 def _near(
     phase: dict[str, Any], hull: Hull, check_hulls: dict[str, Hull | None], checks: Sequence[str]
 ) -> dict[str, Any]:
-    """Return a phase near the hull with its places by all potentials given anew."""
+    """Return a phase near the hull with new energies by all potentials."""
     symbols, coordinates = [site[0] for site in phase["sites"]], [site[1:] for site in phase["sites"]]
     structure = Structure(Lattice(phase["lattice"]), symbols, coordinates)
     composition = structure.composition
@@ -169,7 +169,7 @@ def _near(
 
 
 def _own_formation_at(hull: Hull, composition: Composition) -> float:
-    """Return the formation energy of the hull with the method's own elements, at a composition (eV/atom)."""
+    """Return the formation energy of the hull with the method's own elements at a composition (eV/atom)."""
     apart = energy_of_elements(composition, hull.own_elements) or 0.0
     return float(hull.own_diagram.get_hull_energy_per_atom(composition)) - apart
 
@@ -177,21 +177,21 @@ def _own_formation_at(hull: Hull, composition: Composition) -> float:
 def _places(
     composition: Composition, own_formation: float, correction: float | None, hull: Hull
 ) -> tuple[bool | None, dict[str, Any]]:
-    """Return whether corrections alone put a phase on the hull (None without a correction), and its places.
+    """Return whether only corrections put a phase on the hull (None without a correction), and its energies.
 
     Parameters
     ----------
     composition : Composition
-        Of the phase.
+        Composition of the phase.
     own_formation : float
-        Its formation energy against the method's own elements (eV/atom).
+        Formation energy of the phase relative to the method's own elements (eV/atom).
     correction : float or None
-        Its MP2020 correction (eV/atom).
+        MP2020 correction of the phase (eV/atom).
     hull : Hull
-        Of this version.
+        Hull of this version.
     """
     energy = own_formation + (energy_of_elements(composition, hull.own_elements) or 0.0)
-    # a hull places a phase by its composition and energy; where the atoms are does not matter
+    # a hull needs only composition and energy; the positions of the atoms do not matter
     phase = Phase("again", _atoms(composition), energy, hull.method, "generated", correction_per_atom=correction or 0.0)
     above, own = hull.energy_above(phase), hull.energy_above(phase, own_elements=True)
     driven = None
@@ -208,6 +208,6 @@ def _places(
 
 
 def _atoms(composition: Composition) -> Structure:
-    """Return atoms of a composition far apart."""
+    """Return a structure with the atoms of a composition, far apart."""
     symbols = [symbol for symbol, amount in composition.get_el_amt_dict().items() for _ in range(round(amount))]
     return Structure(Lattice.cubic(5.0 * len(symbols)), symbols, [[k / len(symbols)] * 3 for k in range(len(symbols))])

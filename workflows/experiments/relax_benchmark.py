@@ -1,9 +1,9 @@
-"""Relaxations a second: the service's relaxer against atomate2's `ForceFieldRelaxMaker`, in one run, on the same structures.
+"""Relaxations per second: the service's relaxer and atomate2's `ForceFieldRelaxMaker`, in one run, on the same structures.
 
 Both start from the same rattled structures, use SevenNet 7net-0 and stop at the same force. The service relaxes as its
-workers do: one process a core, one thread each, a model loaded once, CHGNet first. The other relaxes one by one in one
-process with atomate2's defaults (a model for each relaxation, all cores as threads, FIRE with ASE's time step). Neither
-side's start of processes and imports is counted; both do one relaxation unmeasured first.
+workers do: one process per core, one thread for each, each model loaded once, CHGNet first. The other relaxes one by one in one
+process with atomate2's defaults (a model for each relaxation, all cores as threads, FIRE with ASE's time step). Process
+starts and imports are not counted on either side. Both first do one relaxation that is not measured.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from workflows.relax import GuardedForceFieldRelaxMaker, ready_structure
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-GOAL, SAME = 3.0, 0.001  # SAME: eV/atom within which two final energies agree
-RATTLE = 0.03  # Å, as the service rattles
+GOAL, SAME = 3.0, 0.001  # SAME: two final energies agree within this (eV/atom)
+RATTLE = 0.03  # Å, the service's rattle
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def measure_relaxations(count: int = 8, seed: int = 0, fmax: float = 0.05) -> Outcome:
-    """Relax Bi-Se prototypes both ways and compare times and energies.
+    """Relax Bi-Se prototypes in both ways and compare times and energies.
 
     Parameters
     ----------
     count : int, default 8
-        Structures: AFLOW prototypes of 4 to 12 atoms.
+        Number of structures: AFLOW prototypes of 4 to 12 atoms.
     seed : int, default 0
-        Which of them.
+        Random seed of their choice.
     fmax : float, default 0.05
         Largest force at which both stop (eV/Å).
 
     Raises
     ------
     ValueError
-        Fewer than one structure was asked for.
+        If fewer than one structure is requested.
     """
     structures = prototypes(count, seed)
     with threads_set_to(None), _pool(1) as pool:
@@ -73,7 +73,7 @@ def outcome_of(
     cores: int,
     fmax: float,
 ) -> Outcome:
-    """Put the measurement into words: a row a structure, the ratio of the wall times, and how many energies agree."""
+    """Return the measurement as a report: a row for each structure, the ratio of the wall times, and the number of energies that agree."""
     plain_seconds, service_seconds = wall_seconds
     rows = []
     for structure, one, other in zip(structures, plain, service, strict=True):
@@ -120,12 +120,12 @@ def outcome_of(
 
 
 def prototypes(count: int, seed: int) -> list[Structure]:
-    """Return rattled Bi-Se prototypes of 4 to 12 atoms, the same for the same seed.
+    """Return rattled Bi-Se prototypes of 4 to 12 atoms. They are the same for the same seed.
 
     Raises
     ------
     ValueError
-        Fewer than one, or more than there are.
+        If `count` is less than one, or more than the number of prototypes.
     """
     from ccdcgan_al.seeds.choose import choose_seeds
 
@@ -136,14 +136,14 @@ def prototypes(count: int, seed: int) -> list[Structure]:
 
 
 def by_default(structure: Structure, fmax: float) -> dict[str, Any]:
-    """Relax by atomate2's Maker as it comes, but for the force at which it stops; the making of its task document is not timed."""
+    """Relax with atomate2's Maker and its defaults, except the force at which it stops. Making its task document is not timed."""
     from atomate2.forcefields.jobs import ForceFieldRelaxMaker
 
     maker = ForceFieldRelaxMaker(
         force_field_name="SevenNet", calculator_kwargs={"model": "7net-0"}, relax_kwargs={"fmax": fmax}
     )
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        warnings.simplefilter("ignore")  # the folder takes its final_atoms_object.xyz
+        warnings.simplefilter("ignore")  # it writes final_atoms_object.xyz to the folder
         started, cpu = time.perf_counter(), time.process_time()
         result = maker.run_ase(structure)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -156,7 +156,7 @@ def by_default(structure: Structure, fmax: float) -> dict[str, Any]:
 
 
 def model_load_seconds() -> float:
-    """Time of loading 7net-0 where its packages are imported already."""
+    """Return the time to load 7net-0 (s), without the import of its packages."""
     from atomate2.forcefields.utils import MLFF, ase_calculator
 
     started = time.perf_counter()
@@ -165,7 +165,7 @@ def model_load_seconds() -> float:
 
 
 def by_service(structure: Structure, fmax: float) -> dict[str, Any]:
-    """Relax by `GuardedForceFieldRelaxMaker` as a worker does; the structures are rattled already."""
+    """Relax with `GuardedForceFieldRelaxMaker` as a worker does. The structures are already rattled."""
     started, cpu = time.perf_counter(), time.process_time()
     energy, steps = None, None
     with contextlib.suppress(RelaxationError):
@@ -180,13 +180,13 @@ def by_service(structure: Structure, fmax: float) -> dict[str, Any]:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """Return new processes, which take the environment as it is when they begin."""
+    """Return new processes. They take the environment at their start."""
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 @contextlib.contextmanager
 def threads_set_to(threads: str | None) -> Iterator[None]:
-    """Set the number of threads for processes that begin here; None leaves it to the libraries."""
+    """Set the number of threads for processes that start in this context. With None the libraries decide."""
     before = {name: os.environ.get(name) for name in THREADS}
     try:
         for name in THREADS:

@@ -1,6 +1,6 @@
-"""A data set of relaxed structures of one system, from the pool of starting structures and the cache of relaxations. It chooses no structure.
+"""A data set of relaxed structures of one system, from a pool of starting structures and a cache of relaxations. It chooses no structure.
 
-`ccdcgan_al.benchmarks.relaxed_set` reads what is written here.
+`ccdcgan_al.benchmarks.relaxed_set` reads the data set.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from workflows.result_cache import ResultCache
 if TYPE_CHECKING:
     from workflows.relax import GuardedForceFieldRelaxMaker
 
-_Kept = tuple[Start, Structure, float]  # what was relaxed, what it became, eV/atom
+_Kept = tuple[Start, Structure, float]  # start, relaxed structure, energy (eV/atom)
 
 
 def relax_pool(
     pool: Sequence[Start], cache: ResultCache, maker: GuardedForceFieldRelaxMaker
 ) -> Iterable[tuple[Start, dict[str, Any]]]:
-    """Yield each start of a pool with its relaxation document, relaxing what the cache does not hold."""
+    """Yield each start of a pool with its relaxation document. Relax the structures that are not in the cache."""
     for start in pool:
         yield start, cache.relax(start.structure, maker)
 
@@ -41,22 +41,22 @@ def relaxed_set(relaxations: Iterable[tuple[Start, dict[str, Any]]], elements: S
     Parameters
     ----------
     relaxations : iterable of tuple of (Start, dict)
-        Starts and their documents, of one method; failures are counted, and what is no crystal of these elements
-        (`find_problem`) too.
+        Starts and their documents, all of one method. Failures, and structures that are no crystal of these elements
+        (`find_problem`), are only counted.
     elements : sequence of str
         Symbols of the system.
 
     Returns
     -------
     dict
-        `method`, `maker`, `versions`, `element_references` (the scheme), `references` (eV/atom: the energies of the elements that
-        set the zero), `own_elements` (eV/atom: the lowest of each element), `licence`, `left_out` (reason -> how many) and
+        `method`, `maker`, `versions`, `element_references` (the scheme), `references` (eV/atom, the energies of the elements that
+        set the zero), `own_elements` (eV/atom, the lowest of each element), `licence`, `left_out` (reason -> number) and
         `structures`, each with `label`, `kind`, `family`, `formation_energy` (eV/atom), `relaxed` and `start`.
 
     Raises
     ------
     ValueError
-        Relaxations of two methods, or none of an element.
+        If the relaxations are of two methods, or if there is none of an element.
     """
     left_out: Counter[str] = Counter()
     kept: list[_Kept] = []
@@ -81,29 +81,29 @@ def extended_set(
     documents: Iterable[dict[str, Any]],
     elements: Sequence[str],
 ) -> dict[str, Any]:
-    """Return a data set and what a cache holds beside it: every relaxation by the same Maker of these elements that is no copy of what is there.
+    """Return a data set with new structures from a cache: all relaxations of these elements by the same Maker that are no copies.
 
     Parameters
     ----------
     structures : sequence of LabelledStructure
         Structures of the data set, from `ccdcgan_al.benchmarks.relaxed_set.read_set`.
     about : dict
-        Everything else of the data set, from the same function.
+        All other data of the data set, from the same function.
     documents : iterable of dict
-        Of a cache of relaxations, each with its `start`; their kind is ``campaign``, their label the relaxation's.
+        Documents of a cache of relaxations, each with its `start`. Their kind is ``campaign``. Their label is the relaxation's.
     elements : sequence of str
         Symbols of the system.
 
     Returns
     -------
     dict
-        As `relaxed_set`; copies are counted among what was left out.
+        Data set as in `relaxed_set`. Copies are counted as left out.
 
     Raises
     ------
     ValueError
-        A relaxation by the same Maker has another method, one of another version for instance; or the data set has
-        another zero, energies of other elements.
+        If a relaxation by the same Maker has another method, for instance of another version, or if the data set has another
+        zero, from other energies of the elements.
     """
     references = references_of(Method(**about["method"]), elements)
     zero = {symbol: references.energies.get(symbol, own) for symbol, own in about["own_elements"].items()}
@@ -153,7 +153,7 @@ def _same_method(method: dict[str, Any], wanted: dict[str, Any]) -> None:
 def _collected(
     kept: Sequence[_Kept], about: dict[str, Any], left_out: Counter[str], elements: Sequence[str]
 ) -> dict[str, Any]:
-    """Put formation energies and families of relaxed structures into one document."""
+    """Return one document with formation energies and families of the relaxed structures."""
     own = {symbol: _reference(symbol, kept) for symbol in elements}
     scheme = references_of(Method(**about["method"]), elements)
     references = {symbol: scheme.energies.get(symbol, energy) for symbol, energy in own.items()}
@@ -182,7 +182,7 @@ def _collected(
 
 
 def _reference(symbol: str, kept: Sequence[_Kept]) -> float:
-    """Lowest energy of an element (eV/atom)."""
+    """Return the lowest energy of an element (eV/atom)."""
     own = [energy for _, structure, energy in kept if structure.symbol_set == (symbol,)]
     if not own:
         raise ValueError(f"no relaxed structure of {symbol} alone: formation energies need one")
@@ -190,7 +190,7 @@ def _reference(symbol: str, kept: Sequence[_Kept]) -> float:
 
 
 def _zero(structure: Structure, references: dict[str, float], own: dict[str, float]) -> float:
-    """Energy (eV/atom) from which a formation energy counts: as in a hull, that of an element's own lowest phase for its phases."""
+    """Return the zero of a formation energy (eV/atom). As in a hull, phases of one element use its own lowest phase."""
     energy = energy_of_elements(structure.composition, own if len(structure.symbol_set) == 1 else references)
     if energy is None:
         raise ValueError(f"no energy of one of the elements of {structure.formula}")
