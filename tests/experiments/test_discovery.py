@@ -180,7 +180,7 @@ def test_a_check_that_loses_a_known_phase_checks_nothing_and_the_runs_are_told(
     monkeypatch.setattr(Judge, "_hull_of", hull_of)
     monkeypatch.setattr(Judge, "_checked", lambda *given: None if given[2] is None else 0.001)
     judge = Judge(discovery)
-    (row,) = judge._near_hull({"random-0/x": near}, judge.check_hulls()[0])
+    (row,) = judge.near_hull({"random-0/x": near}, judge.check_hulls()[0])
     assert row["checked"] == {"sevennet-l3i5": 0.001, "chgnet": None}
     assert row["keeps_its_place"]
     result = judge.result(["random"], [0])

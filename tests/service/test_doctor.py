@@ -25,12 +25,12 @@ from launchpad.uri import database_name
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the machine's settings nor its potentials."""
-    monkeypatch.setattr(doctor, "_methods", lambda: iter([Finding("potentials", "ok", "not looked at")]))
+    monkeypatch.setattr(doctor, "methods", lambda: iter([Finding("potentials", "ok", "not looked at")]))
     monkeypatch.setenv("CCDCGAN_AL_HOME", str(tmp_path))
     monkeypatch.delenv("CCDCGAN_AL_MONGO_URI", raising=False)
 
 
-doctor_methods = doctor._methods  # before a fixture puts something in its place
+doctor_methods = doctor.methods  # before a fixture puts something in its place
 
 
 def found(config: Path | None = None) -> dict[str, Finding]:

@@ -132,9 +132,9 @@ def test_a_port_taken_between_the_look_and_the_start(home: Settings, monkeypatch
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        free = mongod._free_port
+        free = mongod.free_port
         ports = iter([taken])
-        monkeypatch.setattr(mongod, "_free_port", lambda: next(ports, None) or free())
+        monkeypatch.setattr(mongod, "free_port", lambda: next(ports, None) or free())
         assert f":{taken}/" not in ensure_mongo(home)
 
 
@@ -202,10 +202,10 @@ def test_run_bit_is_set_or_a_copy_made(tmp_path: Path, monkeypatch: pytest.Monke
     copy = tmp_path / "home/bin/mongod"
     with monkeypatch.context() as context:
         context.setattr(Path, "chmod", _refuse_unless_copy)
-        assert mongod._executable(binary, copy) == copy
-        assert mongod._executable(binary, copy) == copy
+        assert mongod.executable_copy(binary, copy) == copy
+        assert mongod.executable_copy(binary, copy) == copy
     assert os.access(copy, os.X_OK)
-    assert mongod._executable(binary, copy) == binary
+    assert mongod.executable_copy(binary, copy) == binary
     assert os.access(binary, os.X_OK)
 
 

@@ -73,7 +73,7 @@ class Judge:
             "reference": list(self.reference_rows()),
             "reference_failed": reference.failed,
             "runs": runs,
-            "near_hull": self._near_hull(near, hulls),
+            "near_hull": self.near_hull(near, hulls),
             **({"checks_without_hull": without} if without else {}),
             "provenance": self._provenance(),
         }
@@ -208,7 +208,7 @@ class Judge:
                 hulls[method], without[method] = None, str(error)
         return hulls, without
 
-    def _near_hull(self, near: dict[str, Phase], hulls: dict[str, Hull | None]) -> list[dict[str, Any]]:
+    def near_hull(self, near: dict[str, Phase], hulls: dict[str, Hull | None]) -> list[dict[str, Any]]:
         """Return the distinct new phases near the hull over all runs, lowest first, with their energies by the checking potentials."""
         groups = StructureIndex()
         above = {name: self.discovery.reference.hull.energy_above(phase) for name, phase in near.items()}
