@@ -12,11 +12,11 @@ from launchpad.database.store import CampaignStore
 from workflows.documents import failure_document, of_one_method
 from workflows.schemas import RelaxationDocument
 
-Relaxations = Mapping[str, RelaxationDocument | dict[str, Any] | None]
+ReturnedDocuments = Mapping[str, RelaxationDocument | dict[str, Any] | None]
 """Input of a closing job, by structure_id. A dict comes from a version before the schema. None comes from a Firework without a result."""
 
 
-def record(store: CampaignStore, campaign: Campaign, relaxations: Relaxations) -> None:
+def record(store: CampaignStore, campaign: Campaign, relaxations: ReturnedDocuments) -> None:
     """Store the results. A relaxation without any record becomes a failure, and so does a result of another method."""
     came = [document for document in relaxations.values() if document]
     store.record(campaign.campaign_id, of_one_method(came, store.recorded_method(campaign.campaign_id)))

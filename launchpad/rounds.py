@@ -32,7 +32,7 @@ from launchpad.database.references import campaign_phases, stored_elements
 from launchpad.database.rejudge import judge_again
 from launchpad.database.store import CampaignStore
 from launchpad.further import further_of, lacking_elements, reason_of
-from launchpad.returned import Relaxations, all_failed, lost, record, set_aside_withheld
+from launchpad.returned import ReturnedDocuments, all_failed, lost, record, set_aside_withheld
 from launchpad.service.configure import launchpad_at
 from workflows.documents import of_one_method
 from workflows.flows import RoundMaker
@@ -63,7 +63,7 @@ def begin(campaign: Campaign, store: CampaignStore, chosen: list[Candidate] | No
 
 
 @job
-def close_round(campaign_id: str, round_number: int, batch: int, relaxations: Relaxations) -> Response:
+def close_round(campaign_id: str, round_number: int, batch: int, relaxations: ReturnedDocuments) -> Response:
     """Record a batch of a round. The last batch of a round also closes the round: it builds the hull and starts the next step.
 
     The next step is another round. At the end of the campaign it is the relaxations of distorted phases, and then the
@@ -90,7 +90,7 @@ def close_round(campaign_id: str, round_number: int, batch: int, relaxations: Re
 
 
 @job
-def close_elements(campaign_id: str, relaxations: Relaxations) -> Response:
+def close_elements(campaign_id: str, relaxations: ReturnedDocuments) -> Response:
     """Record further structures of elements for which no seed was relaxed, and close round 0."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
@@ -108,7 +108,7 @@ def close_elements(campaign_id: str, relaxations: Relaxations) -> Response:
 
 
 @job
-def close_distortion(campaign_id: str, round_number: int, relaxations: Relaxations) -> Response:
+def close_distortion(campaign_id: str, round_number: int, relaxations: ReturnedDocuments) -> Response:
     """Record which phases near the hull relaxed back after a small distortion, by the campaign's own method. Then start the confirmation."""
     store = CampaignStore.of_worker()
     campaign = store.campaign(campaign_id)
@@ -124,7 +124,7 @@ def close_distortion(campaign_id: str, round_number: int, relaxations: Relaxatio
 
 
 @job
-def close_confirmation(campaign_id: str, round_number: int, relaxations: Relaxations) -> Response:
+def close_confirmation(campaign_id: str, round_number: int, relaxations: ReturnedDocuments) -> Response:
     """Record the confirming relaxations and end the campaign. Its last round was `round_number`."""
     store = CampaignStore.of_worker()
     judge_again(store, campaign_id)

@@ -162,12 +162,12 @@ def relax_to_document(structure: Structure, structure_id: str, maker: Relaxer) -
 
     try:
         relaxed = maker.relax(structure, structure_id)
+        return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)
     except RelaxationError as failure:
         energy, details = failure.energy_per_atom, failure.details
         return failed(failure.reason, failure.message, failure.structure, energy_per_atom=energy, details=details)
     except Exception as error:  # noqa: BLE001 - MemoryError, a missing package, a bug: stored, so that the round closes
         return failed("calculator_error", "".join(traceback.format_exception(error)[-4:]).strip(), None)
-    return relaxation_document(structure_id, relaxed, seconds=time.perf_counter() - started, maker=choices)
 
 
 def of_one_method(

@@ -160,5 +160,8 @@ def _running_structure_id() -> str | None:
 
 @job(output_schema=RelaxationDocument)
 def relax(structure: Structure, structure_id: str, maker: Relaxer) -> dict[str, Any] | Response:
-    """Relax for Fireworks stored before schema version 4, if a worker takes one before the database is migrated."""
+    """Relax for Fireworks that versions before November 2026 stored. They run as they are.
+
+    They are not rewritten: a worker of the older version may still run, and could not load the new form.
+    """
     return run_relaxation(maker, structure, structure_id)

@@ -148,7 +148,7 @@ class GuardedForceFieldRelaxMaker(Relaxer):
 
 
 RelaxMaker = GuardedForceFieldRelaxMaker
-"""Old class name, in Fireworks stored before schema version 4. A worker may take one before the database is migrated."""
+"""Old class name, in Fireworks that versions before November 2026 stored."""
 
 
 def ready_structure(structure: Structure, structure_id: str, rattle: float) -> Structure:

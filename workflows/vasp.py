@@ -144,7 +144,7 @@ class GuardedVaspRelaxMaker(Relaxer):
 
 
 VaspMaker = GuardedVaspRelaxMaker
-"""Old class name, in Fireworks stored before schema version 4. A worker may take one before the database is migrated."""
+"""Old class name, in Fireworks that versions before November 2026 stored."""
 
 
 def pre_relaxed(method: str | None, start: Structure, structure_id: str, folder: Path) -> Structure:

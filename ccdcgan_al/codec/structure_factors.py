@@ -81,7 +81,10 @@ def sites_latent(fractional: FloatArray) -> FloatArray:
 
 
 def sites_from_latents(latents: FloatArray) -> list[tuple[FloatArray, float]]:
-    """Sites whose latents are nearest to those given. All latents are decoded together, each as if it were alone.
+    """Find the sites that fit each latent best. All latents are decoded together.
+
+    The search uses float32. If two places in a cell are equivalent by symmetry, the batch can decide which one is first. So the
+    order or the choice among equivalent sites can differ from that of a latent decoded alone. The crystal is the same.
 
     Parameters
     ----------

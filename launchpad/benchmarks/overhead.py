@@ -26,7 +26,7 @@ from ccdcgan_al.seeds.choose import choose_seeds
 from ccdcgan_al.types import DEFAULT_METHOD, Candidate
 from launchpad.batches import put, relaxation_counts, split
 from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
-from launchpad.returned import Relaxations
+from launchpad.returned import ReturnedDocuments
 from launchpad.service.configure import worker_environment
 from launchpad.service.workers import LocalWorkers
 from workflows.documents import relax_to_document
@@ -38,7 +38,7 @@ ELEMENTS = ("Bi", "Se")
 
 
 @job
-def close_nothing(relaxations: Relaxations) -> Response:
+def close_nothing(relaxations: ReturnedDocuments) -> Response:
     """Replace the close of a round. Learning is not measured here."""
     return Response(stored_data={"relaxations": sum(document is not None for document in relaxations.values())})
 

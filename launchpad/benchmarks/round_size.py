@@ -24,7 +24,7 @@ from ccdcgan_al.types import Candidate, Method, Relaxed
 from launchpad.batches import put, split
 from launchpad.benchmarks.temporary_database import TemporaryDatabase, temporary_database
 from launchpad.database.store import CampaignStore
-from launchpad.returned import Relaxations
+from launchpad.returned import ReturnedDocuments
 from launchpad.service.configure import open_launchpad, worker_environment
 from workflows.flows import RoundMaker
 from workflows.jobs import Relaxer
@@ -46,7 +46,7 @@ class NoRelaxation(Relaxer):
 
 
 @job
-def record_batch(campaign_id: str, batch: int, relaxations: Relaxations) -> Response:
+def record_batch(campaign_id: str, batch: int, relaxations: ReturnedDocuments) -> Response:
     """Close a batch without the science: record its results, and record that it is back."""
     store = CampaignStore.of_worker()
     store.record(campaign_id, [document for document in relaxations.values() if document])

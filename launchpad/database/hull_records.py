@@ -158,7 +158,7 @@ def confirmed_figures(
     problems = dict.fromkeys(relaxed_elsewhere(hull, confirming), ELSEWHERE)
     for document in failed:
         if (reason := document["confirmation"]["reason"]) not in OF_THE_MACHINE:
-            problems[document["structure_id"]] = f"does not relax: {reason}"
+            problems[document["structure_id"]] = does_not_relax(reason)
     energies = {phase.structure_id: phase.energy_per_atom for phase in confirming.phases}
     found = {
         entry.structure_id: {
@@ -172,6 +172,11 @@ def confirmed_figures(
     }
     found |= {name: {"method": method, "problem": problem} for name, problem in problems.items()}
     return {name: {"confirmed": item} for name, item in found.items()}
+
+
+def does_not_relax(reason: str) -> str:
+    """Return the problem of a phase whose confirming relaxation failed for a reason."""
+    return f"does not relax: {reason}"
 
 
 def distortion_outcomes(distorted: Iterable[dict[str, Any]]) -> dict[str, str | None]:

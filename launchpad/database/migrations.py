@@ -18,7 +18,6 @@ from ccdcgan_al.structures.fingerprint import fingerprints_of_documents
 from launchpad.database.attempts import attempt_id
 from launchpad.database.indexes import ensure_indexes
 from launchpad.database.schema import SCHEMA, validator
-from launchpad.database.stored_makers import OLD_FUNCTION, with_makers
 from launchpad.uri import redact
 
 if TYPE_CHECKING:
@@ -145,39 +144,33 @@ def m0003_parents(database: Database[dict[str, Any]]) -> None:
     database["rounds"].update_many({"neighbours": {"$exists": True}}, {"$rename": {"neighbours": "mutants"}})
 
 
-def m0004_relax_makers(database: Database[dict[str, Any]]) -> None:
-    """Rewrite the relaxation jobs of the LaunchPad, and those that launches added again, for this version's Makers.
+def m0004_failed_confirmations(database: Database[dict[str, Any]]) -> None:
+    """Give phases that the confirming method could not relax the field `confirmed` with the problem, as campaigns have it now."""
+    from launchpad.database.hull_records import OF_THE_MACHINE, does_not_relax
 
-    Their outputs are not changed, because they are read in the same way (`workflows.documents.read_relaxation`).
-    """
-    old_job = {f"function.{key}": value for key, value in OLD_FUNCTION.items()}
-    old_task = {f"spec._tasks.job.{key}": value for key, value in old_job.items()}
-    _rewrite(database, "fireworks", old_task, "spec._tasks")
-    _rewrite(database, "launches", {"action.detours.0": {"$exists": True}}, "action.detours")
-
-
-def _rewrite(database: Database[dict[str, Any]], collection: str, query: dict[str, Any], field: str) -> None:
-    """Update the relaxation jobs in a field of all documents of a query, some hundred at a time."""
-    from pymongo import UpdateOne
-
-    writes = []
-    outer, inner = field.split(".")
-    for document in database[collection].find(query, {field: 1}, batch_size=_AT_A_TIME):
-        stored = document[outer][inner]
-        if (now := with_makers(stored)) != stored:
-            writes.append(UpdateOne({"_id": document["_id"]}, {"$set": {field: now}}))
-        if len(writes) == _AT_A_TIME:
-            database[collection].bulk_write(writes, ordered=False)
-            writes = []
-    if writes:
-        database[collection].bulk_write(writes, ordered=False)
+    structures = database["structures"]
+    failed = {
+        "confirmation.state": "failed",
+        "confirmation.reason": {"$nin": sorted(OF_THE_MACHINE)},
+        "confirmed": {"$exists": False},
+    }
+    for campaign_id in structures.distinct("campaign_id", failed):
+        confirmed = structures.find_one({"campaign_id": campaign_id, "confirmed": {"$exists": True}}, {"confirmed": 1})
+        if confirmed is None:
+            continue  # no confirming hull was built
+        method = confirmed["confirmed"]["method"]
+        for reason in structures.distinct("confirmation.reason", {**failed, "campaign_id": campaign_id}):
+            structures.update_many(
+                {**failed, "campaign_id": campaign_id, "confirmation.reason": reason},
+                {"$set": {"confirmed": {"method": method, "problem": does_not_relax(reason)}}},
+            )
 
 
 MIGRATIONS: dict[int, Callable[[Database[dict[str, Any]]], None]] = {
     1: m0001_one_schema,
     2: m0002_element_references,
     3: m0003_parents,
-    4: m0004_relax_makers,
+    4: m0004_failed_confirmations,
 }
 VERSION = max(MIGRATIONS)
 

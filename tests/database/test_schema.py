@@ -106,7 +106,7 @@ def test_labels_of_older_versions_become_strategy_operation_and_parents(
     for name, documents in json_util.loads(gzip.decompress(VERSION_2.read_bytes())).items():
         if documents and "." not in name:
             database[name].insert_many(documents)
-    assert prepare(database) == ["m0003_parents", "m0004_relax_makers"]
+    assert prepare(database) == ["m0003_parents", "m0004_failed_confirmations"]
     store = CampaignStore(fresh_mongo_uri)
     (campaign_id,) = store.campaign_ids()
     found = {item.structure_id: item for number in range(3) for item in store.candidates(campaign_id, number)}
@@ -127,6 +127,30 @@ def test_labels_of_older_versions_become_strategy_operation_and_parents(
     before = content(database)
     MIGRATIONS[3](database)
     assert content(database) == before
+
+
+def test_a_failed_confirmation_of_an_older_version_says_its_problem(database: Database[dict[str, Any]]) -> None:
+    for name, documents in json_util.loads(gzip.decompress(VERSION_2.read_bytes())).items():
+        if documents and "." not in name:
+            database[name].insert_many(documents)
+    structures = database["structures"]
+    confirmed = {"method": "sevennet", "energy_above_hull": 0.01}
+    changes: dict[str, dict[str, Any]] = {
+        "Bi-Se-r0-0002": {"confirmation": {"state": "failed", "reason": "unphysical"}},
+        "Bi-Se-r0-0003": {"confirmation": {"state": "failed", "reason": "lost"}},
+        "Bi-Se-r0-0004": {"confirmation": {"state": "relaxed"}, "confirmed": confirmed},
+    }
+    for name, change in changes.items():
+        structures.update_one({"structure_id": name}, {"$set": change})
+    MIGRATIONS[4](database)
+    MIGRATIONS[4](database)
+    found = {item["structure_id"]: item.get("confirmed") for item in structures.find()}
+    assert found["Bi-Se-r0-0002"] == {"method": "sevennet", "problem": "does not relax: unphysical"}
+    assert found["Bi-Se-r0-0003"] is None
+    assert found["Bi-Se-r0-0004"] == confirmed
+    structures.update_many({}, {"$unset": {"confirmed": ""}})  # no confirming hull was built
+    MIGRATIONS[4](database)
+    assert structures.count_documents({"confirmed": {"$exists": True}}) == 0
 
 
 def test_what_came_back_before_is_not_recorded_again(old: Database[dict[str, Any]], fresh_mongo_uri: str) -> None:

@@ -34,9 +34,15 @@ def test_training_worker_killed_in_training(mongo_uri: str, tmp_path: Path, monk
             scene.kill_worker("training", choose)
 
         if name == "killed":
-            marks = scene.die_at("training|ccdcgan_al.models.gan:GraphGenerator.fit:after:1")
+            monkeypatch.setenv("CCDCGAN_AL_TRAINING_FOLDER", str(tmp_path / "training"))
+            points = (
+                "ccdcgan_al.models.callbacks:TrainingCheckpoint.on_epoch_end:after:1",  # its rerun goes on from there
+                "ccdcgan_al.models.gan:GraphGenerator.fit:after:1",
+            )
+            marks = scene.die_at(*(f"training|{point}" for point in points))
             scene.run(kill)
-            assert len(list(marks.iterdir())) == 1
+            assert len(list(marks.iterdir())) == len(points)
+            assert list((tmp_path / "training").glob("log-*"))  # the training did use the folder
         else:
             scene.run()
         models = scene.store.models.hashes(TRAINED.campaign_id)
