@@ -1,9 +1,7 @@
-"""A training worker that dies in training: the rerun trains the same networks and draws the same structures."""
+"""A training worker that dies in training, and after it: the rerun trains the same networks and draws the same structures."""
 
 from __future__ import annotations
 
-import random
-import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +17,11 @@ TRAINED = replace(SMALL, strategy="dcgan", rounds=1, generated_per_round=300)  #
 
 def test_training_worker_killed_in_training(mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAULTS_GAN_STEPS", "1000")
-    choose = random.Random(300)
     found = []
     for name in ("undisturbed", "killed"):
         uri = f"{mongo_uri.rsplit('/', 1)[0]}/faults_{uuid.uuid4().hex[:12]}"
         (tmp_path / name).mkdir()
         scene = Scene(tmp_path / name, uri, monkeypatch, TRAINED)
-
-        def kill(scene: Scene = scene) -> None:
-            scene.wait_for(
-                lambda: any(item.get("state") == "closed" for item in scene.counts())
-            )  # what follows is the training
-            time.sleep(choose.uniform(0, 8))
-            scene.kill_worker("training", choose)
 
         if name == "killed":
             monkeypatch.setenv("CCDCGAN_AL_TRAINING_FOLDER", str(tmp_path / "training"))
@@ -40,7 +30,7 @@ def test_training_worker_killed_in_training(mongo_uri: str, tmp_path: Path, monk
                 "ccdcgan_al.models.gan:GraphGenerator.fit:after:1",
             )
             marks = scene.die_at(*(f"training|{point}" for point in points))
-            scene.run(kill)
+            scene.run()
             assert len(list(marks.iterdir())) == len(points)
             assert list((tmp_path / "training").glob("log-*"))  # the training did use the folder
         else:
