@@ -27,15 +27,17 @@ worker is left alone with one at the end (`--dist loadfile --no-loadscope-reorde
 
 
 STARTS_MONGOD = {"mongo_uri", "ensure_mongo", "authenticated_mongod"}
-TRAINS_NETWORKS = {"GraphGenerator", "FormationEnergyConstraint", "HullConstraint"}
-"""Fixtures of a test, and names in its module, that say that it needs a mongod or trains networks."""
+TRAINS_NETWORKS = {"GraphGenerator", "FormationEnergyConstraint", "HullConstraint", "keras"}
+STARTS_PROCESSES = {"subprocess"}
+RUNS_ROUNDS = {"Loop"}
+"""Fixtures of a test, and names in its module, that say that it needs a mongod, trains networks, starts processes or runs rounds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need mongod or train networks as `integration`; put the longest files first."""
+    """Mark the tests that are no units as `integration`; put the longest files first."""
     for item in items:
         names = {*getattr(item, "fixturenames", ()), *vars(getattr(item, "module", object))}
-        if names & (STARTS_MONGOD | TRAINS_NETWORKS):
+        if names & (STARTS_MONGOD | TRAINS_NETWORKS | STARTS_PROCESSES | RUNS_ROUNDS):
             item.add_marker(pytest.mark.integration)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 

@@ -47,6 +47,7 @@ def test_codec_speed_is_measured(direction: str) -> None:
         assert least - 6e-4 <= row["seconds"] <= most + 6e-4
 
 
+@pytest.mark.slow
 def test_a_table_says_the_goal() -> None:
     result = CliRunner().invoke(app, ["benchmark", "encode", "--counts", "3", "--codecs", "fast"])
     assert result.exit_code == 0, result.stderr

@@ -131,6 +131,7 @@ def without_times(result: dict[str, Any]) -> list[dict[str, Any]]:
     return list(result["runs"])
 
 
+@pytest.mark.slow
 def test_where_the_known_structures_of_an_element_fail_others_make_the_reference_hull(tmp_path: Path) -> None:
     reference = experiment(tmp_path).discovery(SeleniumFails(first=4)).reference
     assert len(reference.failed) == 4

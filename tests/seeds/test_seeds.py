@@ -40,6 +40,7 @@ def _spread(seeds: list[Seed]) -> list[tuple[str, str, float]]:
     return [(seed.label, seed.formula, round(seed.structure.volume, 6)) for seed in seeds]
 
 
+@pytest.mark.slow
 def test_references_come_first_and_hold_the_ground_states(bise_seeds: list[Seed]) -> None:
     assert [seed.origin for seed in bise_seeds] == ["reference"] * 8 + ["seed"] * 56
     bismuth, selenium = bise_seeds[0].structure, bise_seeds[4].structure
@@ -48,6 +49,7 @@ def test_references_come_first_and_hold_the_ground_states(bise_seeds: list[Seed]
     assert selenium.volume / 3 == pytest.approx(27.27, abs=0.05)  # 16.42 cm^3/mol
 
 
+@pytest.mark.slow
 def test_limits_and_spread(bise_seeds: list[Seed]) -> None:
     prototypes = bise_seeds[8:]
     assert all(len(seed.structure) <= 20 and max(seed.structure.lattice.abc) <= 10 for seed in prototypes)
@@ -62,11 +64,13 @@ def test_tetradymite_is_always_there(seed: int, tetradymite: Structure) -> None:
     assert StructureMatcher().fit(labels["A2B3_hR5_166_c_ac Bi2Te3"].structure, tetradymite)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_list(bise_seeds: list[Seed]) -> None:
     assert _spread(choose_seeds(BISE)) == _spread(bise_seeds)
     assert _spread(choose_seeds(BISE, seed=1)) != _spread(bise_seeds)
 
 
+@pytest.mark.slow
 def test_withheld_structures_stay_out_at_any_volume(bise_seeds: list[Seed], tetradymite: Structure) -> None:
     swollen = tetradymite.copy()
     swollen.scale_lattice(1.5 * swollen.volume)
@@ -181,6 +185,7 @@ def test_the_same_structures_are_chosen_as_ever(system: str) -> None:
     assert sum(item.structure.volume for item in chosen) == pytest.approx(volume, abs=0.1)
 
 
+@pytest.mark.slow
 def test_many_elements_take_no_longer_than_two(bise_seeds: list[Seed]) -> None:
     del bise_seeds  # the library is read
     said: list[str] = []

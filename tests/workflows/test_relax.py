@@ -126,6 +126,7 @@ def test_atoms_that_a_soft_potential_leaves_on_top_of_each_other_are_unphysical(
     assert caught.value.reason == "unphysical"
 
 
+@pytest.mark.slow
 def test_a_calculators_error_keeps_its_message(selenium: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(method: str) -> None:
         raise MemoryError(f"no room for {method}")
