@@ -1,6 +1,6 @@
 # make demo   set up .venv, then discover Bi-Se phases (21 minutes with set-up on two cores of a slow machine)
 # make test   set up .venv with the test tools, then run the whole test suite
-# make test-fast   run only unit tests: none is slow, needs MongoDB or trains networks
+# make test-fast   run only unit tests: none is slow, needs MongoDB, trains networks, starts processes or runs rounds
 # make lint   run ruff and mypy      make setup   set up only .venv    make clean   remove .venv and caches
 # make docs   set up .venv with the tools of the documentation, run the notebooks, build the site in site/; a warning is an error
 # PYTHON=/path/to/python chooses the interpreter of .venv.
